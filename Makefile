@@ -1,0 +1,53 @@
+# What can be done with a checkout; `make help` lists it. Everything goes into .venv.
+
+PYTHON ?= python3
+BIN := .venv/bin
+MANAGE := DEBUG=on $(BIN)/python manage.py
+ADDRESS ?= 127.0.0.1
+PORT ?= 8000
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test check bench lock
+
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+install: .venv/installed ## Install what the product needs
+.venv/installed: requirements.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.txt
+	@touch $@
+
+.venv/installed-dev: .venv/installed requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements-dev.txt
+	@touch $@
+
+run: .venv/installed ## Set up everything and serve on http://127.0.0.1:8000
+	@$(MANAGE) migrate --verbosity 0
+	@$(MANAGE) load_demo --if-empty
+	@echo "Serving on http://$(ADDRESS):$(PORT)/ (stop with Ctrl-C)"
+	@DEBUG=on $(BIN)/python -m uvicorn config.asgi:application --host $(ADDRESS) --port $(PORT) --log-level warning
+
+test: .venv/installed-dev ## Run the tests on SQLite and on PostgreSQL
+	TEST_DATABASE=sqlite $(BIN)/python -m pytest
+	TEST_DATABASE=postgres $(BIN)/python -m pytest
+
+check: .venv/installed-dev ## Lint, types, migrations, deployment settings
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy .
+	$(MANAGE) makemigrations --check --dry-run
+	DEBUG=off SECRET_KEY=$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(50))') \
+		ALLOWED_HOSTS=chat.example.org \
+		$(BIN)/python manage.py check --deploy --fail-level INFO
+
+bench: .venv/installed-dev ## Measure the cleanup against a raw DELETE
+	$(BIN)/python -m tests.bench
+
+lock: .venv/installed-dev ## Renew the requirements files
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+		--no-header --no-annotate pyproject.toml --output-file requirements.txt
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+		--no-header --no-annotate --group dev --constraint requirements.txt \
+		--output-file requirements-dev.txt

@@ -1,0 +1,1 @@
+"""Who answers (agents), and where chats start."""

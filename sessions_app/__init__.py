@@ -1,0 +1,1 @@
+"""What is stored (sessions, messages) and what is removed (cleanup runs, their archive)."""

@@ -1,0 +1,124 @@
+"""What cleanups removed: put back (restore_run), or let go of after a while (purge_expired)."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import Model
+
+from sessions_app.models import CleanupRun, RemovedSession, Session
+
+_BATCH = 1000
+
+
+class CannotRestore(Exception):
+    """The run has nothing (left) that could be put back, or is still going on."""
+
+
+@dataclass(frozen=True)
+class Restored:
+    """How many sessions came back, and the ids that stay in the archive, being in use."""
+
+    count: int
+    ids_in_use: list[UUID]
+
+
+def restore_run(run: CleanupRun) -> Restored:
+    """Put back the sessions that `run` removed, exactly as they were.
+
+    A user or an agent that was deleted meanwhile is left empty. An id that is in use again
+    is skipped and stays in the archive. Commits batch by batch; when it is cut short, the
+    rest can be restored by calling it again.
+
+    Raises CannotRestore.
+    """
+    CleanupRun.objects.mark_dead_as_interrupted()
+    run.refresh_from_db()
+    if run.status == CleanupRun.Status.RUNNING:
+        raise CannotRestore(f"Cleanup {run.pk} is still running; wait for it to end.")
+    if run.archive_purged_at:
+        raise CannotRestore(
+            f"The archive of cleanup {run.pk} was purged on {run.archive_purged_at:%Y-%m-%d}."
+        )
+    if not run.removed_sessions.exists():
+        raise CannotRestore(f"Cleanup {run.pk} has no sessions to put back.")
+    count = 0
+    ids_in_use: list[UUID] = []
+    last = UUID(int=0)
+    while True:
+        with transaction.atomic():
+            # One restore of a run at a time, and none while its archive is purged.
+            CleanupRun.objects.select_for_update().get(pk=run.pk)
+            archived = list(
+                run.removed_sessions.filter(session_id__gt=last).order_by("session_id")[:_BATCH]
+            )
+            if not archived:
+                break
+            restored, skipped = _put_back(run, archived)
+        count += restored
+        ids_in_use += skipped
+        last = archived[-1].session_id
+    run.refresh_from_db()
+    return Restored(count, ids_in_use)
+
+
+def _put_back(run: CleanupRun, archived: list[RemovedSession]) -> tuple[int, list[UUID]]:
+    ids = [row.session_id for row in archived]
+    in_use = set(Session.objects.filter(pk__in=ids).values_list("pk", flat=True))
+    users = _existing(User, (row.user_id for row in archived))
+    agents = _existing(
+        Session._meta.get_field("agent").related_model, (row.agent_id for row in archived)
+    )
+    coming = [row for row in archived if row.session_id not in in_use]
+    Session.objects.bulk_create(
+        Session(
+            id=row.session_id,
+            user_id=row.user_id if row.user_id in users else None,
+            agent_id=row.agent_id if row.agent_id in agents else None,
+            name=row.name,
+            platform=row.platform,
+            metadata=row.metadata,
+            created_at=row.created_at,
+            updated_at=row.updated_at,
+            run_finished_at=row.run_finished_at,
+        )
+        for row in coming
+    )
+    RemovedSession.objects.filter(
+        run=run, session_id__in=[row.session_id for row in coming]
+    ).delete()
+    run.add_restored(len(coming))
+    return len(coming), sorted(in_use)
+
+
+def _existing(model: type[Model], keys: Iterable[int | None]) -> set[int]:
+    wanted = {key for key in keys if key is not None}
+    return set(model._base_manager.filter(pk__in=wanted).values_list("pk", flat=True))
+
+
+def purge_expired(keep: timedelta) -> int:
+    """Delete the archives of runs that ended more than `keep` ago; returns the number of rows.
+
+    In batches, so that no transaction grows with the archive.
+    """
+    purged = 0
+    for run in CleanupRun.objects.archive_expired(keep):
+        while deleted := _purge_batch(run):
+            purged += deleted
+        run.mark_purged()
+    return purged
+
+
+def _purge_batch(run: CleanupRun) -> int:
+    with transaction.atomic():
+        CleanupRun.objects.select_for_update().get(pk=run.pk)
+        oldest = run.removed_sessions.order_by("session_id").values_list("session_id", flat=True)
+        ids = list(oldest[:_BATCH])
+        if ids:
+            RemovedSession.objects.filter(
+                run=run, session_id__gte=ids[0], session_id__lte=ids[-1]
+            ).delete()
+    return len(ids)

@@ -1,0 +1,221 @@
+"""Cleanups from start to end: the only place that removes sessions in bulk.
+
+The command runs one to its end (`run_cleanup`); the admin goes on with one request after
+request (`continue_cleanup`). Both record a CleanupRun and remove in the batches of
+sessions_app.batches.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db import Error, OperationalError, connection
+from psycopg import errors as pg
+
+from sessions_app.archive import purge_expired
+from sessions_app.batches import Batch, KeyRange, remove_batch
+from sessions_app.models import CleanupRun
+from sessions_app.querysets import EVER, SessionQuerySet, Window
+
+DEFAULT_BATCH_SIZE = 1000
+MAX_BATCH_SIZE = 10_000
+_TRIES = 5
+# Somebody else held a lock too long, or two transactions stood in each other's way.
+_PASSING = (pg.LockNotAvailable, pg.DeadlockDetected, pg.SerializationFailure)
+
+
+@dataclass(frozen=True)
+class Criteria:
+    """What a cleanup may remove, and how it goes about it."""
+
+    window: Window = EVER
+    limit: int | None = None  # sessions, at most
+    max_seconds: float | None = None
+    batch_size: int = DEFAULT_BATCH_SIZE
+    workers: int = 1
+
+    def as_json(self) -> dict[str, Any]:
+        """For the record: only what was asked for."""
+        asked = {
+            "created_after": self.window.created_after and self.window.created_after.isoformat(),
+            "created_before": self.window.created_before and self.window.created_before.isoformat(),
+            "limit": self.limit,
+            "max_seconds": self.max_seconds,
+            "batch_size": self.batch_size,
+            "workers": self.workers,
+        }
+        return {name: value for name, value in asked.items() if value is not None}
+
+
+@dataclass
+class _Walk:
+    """What the workers of one cleanup have in common."""
+
+    run: CleanupRun
+    removable: SessionQuerySet
+    criteria: Criteria
+    archive: bool
+    stop: threading.Event
+    on_removed: Callable[[int], None]
+    deadline: float | None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def over(self, keys: KeyRange) -> KeyRange | None:
+        """Remove what can be removed in `keys`; returns what it did not get to, or None."""
+        left = self.criteria.limit
+        while not self._must_stop():
+            size = self.criteria.batch_size if left is None else min(self.criteria.batch_size, left)
+            if size == 0:
+                return None
+            batch = self._remove(keys, size)
+            if batch.last is None:
+                return None
+            keys = KeyRange(after=batch.last, upto=keys.upto)
+            if left is not None:
+                left -= batch.removed
+            with self._lock:
+                self.on_removed(batch.removed)
+        return keys
+
+    def in_thread(self, keys: KeyRange) -> KeyRange | None:
+        """Like `over`, with this thread's own database connection."""
+        try:
+            return self.over(keys)
+        except BaseException:
+            self.stop.set()  # the others need not go on
+            raise
+        finally:
+            connection.close()
+
+    def _must_stop(self) -> bool:
+        late = self.deadline is not None and time.monotonic() >= self.deadline
+        return late or self.stop.is_set()
+
+    def _remove(self, keys: KeyRange, size: int) -> Batch:
+        for attempt in range(1, _TRIES + 1):
+            try:
+                return remove_batch(self.run, self.removable, keys, size=size, archive=self.archive)
+            except OperationalError as error:
+                if attempt == _TRIES or not isinstance(error.__cause__, _PASSING):
+                    raise
+                self.stop.wait(0.1 * attempt)
+        raise AssertionError("unreachable")
+
+
+def start_cleanup(
+    *,
+    source: CleanupRun.Source,
+    started_by: str,
+    matched: int,
+    criteria: dict[str, Any],
+    user: User | None = None,
+) -> CleanupRun:
+    """Record the start of a cleanup; also marks runs that died, and purges old archives."""
+    CleanupRun.objects.mark_dead_as_interrupted()
+    purge_expired(timedelta(days=settings.CLEANUP_ARCHIVE_DAYS))
+    by_process = source == CleanupRun.Source.COMMAND
+    return CleanupRun.objects.create(
+        source=source,
+        started_by=started_by,
+        user=user,
+        host=socket.gethostname() if by_process else "",
+        pid=os.getpid() if by_process else None,
+        criteria=criteria,
+        matched=matched,
+    )
+
+
+def run_cleanup(
+    run: CleanupRun,
+    sessions: SessionQuerySet,
+    criteria: Criteria,
+    *,
+    stop: threading.Event | None = None,
+    on_removed: Callable[[int], None] = lambda count: None,
+) -> None:
+    """Remove what is removable among `sessions`, and record how it ended.
+
+    `stop` ends it after the current batch; `on_removed` is told each batch's count, after
+    its commit, one call at a time. Raises DatabaseError when the database fails; what was
+    committed until then is recorded and can be restored.
+    """
+    walk = _Walk(
+        run=run,
+        removable=sessions.removable(criteria.window),
+        criteria=criteria,
+        archive=settings.CLEANUP_ARCHIVE_DAYS > 0,
+        stop=stop or threading.Event(),
+        on_removed=on_removed,
+        deadline=criteria.max_seconds and time.monotonic() + criteria.max_seconds,
+    )
+    try:
+        ranges = _disjoint_ranges(sessions.phantom_like(criteria.window), criteria)
+        if len(ranges) == 1:
+            rests = [walk.over(ranges[0])]
+        else:
+            with ThreadPoolExecutor(max_workers=len(ranges)) as pool:
+                rests = list(pool.map(walk.in_thread, ranges))
+    except BaseException as error:
+        _record_failure(run, error)
+        raise
+    finished = all(rest is None for rest in rests)
+    run.finish(CleanupRun.Status.DONE if finished else CleanupRun.Status.PARTIAL)
+
+
+def continue_cleanup(run: CleanupRun, sessions: SessionQuerySet, *, seconds: float) -> None:
+    """Go on with a run for about `seconds`; it has ended when its status says so.
+
+    At least one batch is removed by each call, so that every call brings it forward.
+    """
+    walk = _Walk(
+        run=run,
+        removable=sessions.removable(),
+        criteria=Criteria(),
+        archive=settings.CLEANUP_ARCHIVE_DAYS > 0,
+        stop=threading.Event(),
+        on_removed=lambda count: None,
+        deadline=time.monotonic() + seconds,
+    )
+    try:
+        rest = walk.over(KeyRange(after=run.cursor))
+    except BaseException as error:
+        _record_failure(run, error)
+        raise
+    if rest is None:
+        run.finish(CleanupRun.Status.DONE)
+    else:
+        run.pause_at(rest.after)
+
+
+def _disjoint_ranges(phantom_like: SessionQuerySet, criteria: Criteria) -> list[KeyRange]:
+    """Equal shares of the keys, one for each worker.
+
+    SQLite has room for one writer only, and a limit is one worker's to keep.
+    """
+    workers = criteria.workers
+    if workers == 1 or connection.vendor == "sqlite" or criteria.limit is not None:
+        return [KeyRange()]
+    count = phantom_like.count()
+    keys = phantom_like.order_by("pk").values_list("pk", flat=True)
+    bounds = [keys[count * share // workers] for share in range(1, workers) if count >= workers]
+    return [
+        KeyRange(after, upto) for after, upto in zip([None, *bounds], [*bounds, None], strict=True)
+    ]
+
+
+def _record_failure(run: CleanupRun, error: BaseException) -> None:
+    message = str(error).strip().split("\n")[0] or type(error).__name__
+    # When the database is what failed, the next cleanup finds this run dead.
+    with contextlib.suppress(Error):
+        run.finish(CleanupRun.Status.FAILED, error=message)

@@ -1,0 +1,53 @@
+"""What the operators' commands have in common: one clear line instead of a traceback."""
+
+import argparse
+import os
+import sys
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import Error
+from psycopg import errors as pg
+
+
+class OperatorCommand(BaseCommand):
+    """A command whose failures are one line on stderr, exit status 1 (2 for bad usage).
+
+    It runs no system checks: they would import the URLconf and with it the whole site,
+    and a cleanup must work also when a page does not.
+    """
+
+    requires_system_checks = []
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        # Without its usage, argparse reports bad usage in one line.
+        return super().create_parser(prog_name, subcommand, usage=argparse.SUPPRESS, **kwargs)
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        """Run the command; raises CommandError for what the database has to complain about."""
+        try:
+            return super().execute(*args, **options)
+        except Error as error:
+            raise CommandError(explain_database_error(error)) from error
+        except BrokenPipeError:
+            # Whoever read the output has gone. Python must not find that out again when it
+            # flushes at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise CommandError("the output was closed before everything was said.") from None
+
+
+def explain_database_error(error: Error) -> str:
+    """What is wrong with the database, and what to do, in one line."""
+    cause = error.__cause__
+    text = (str(error).strip() or type(error).__name__).split("\n")[0]
+    if isinstance(cause, pg.UndefinedTable | pg.UndefinedColumn) or text.startswith("no such "):
+        return f"The database is not migrated ({text}). Run: python manage.py migrate"
+    if isinstance(cause, pg.DiskFull) or "disk is full" in text:
+        return f"The database has run out of disk space ({text}). Make room and start again."
+    if isinstance(cause, pg.LockNotAvailable) or "is locked" in text:
+        return f"Another program keeps the tables locked ({text}). Try again when it is done."
+    if isinstance(cause, pg.OperationalError) and cause.sqlstate is None:
+        return f"The database cannot be reached ({text}). Check DATABASE_URL and the server."
+    if "unable to open database file" in text:
+        return f"The database cannot be opened ({text}). Check DATABASE_URL and the folder."
+    return f"The database refused: {text}"

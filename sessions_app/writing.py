@@ -1,0 +1,77 @@
+"""The writer's half of the protocol: the only way a message gets into a session.
+
+A foreign key alone does not protect a message: Django declares it DEFERRABLE INITIALLY
+DEFERRED, so that an open transaction holds no lock on the session its new message belongs
+to, and it is the writer's commit that fails when a cleanup removes the session meanwhile.
+So the writer locks the session's row first. A cleanup passes over locked rows, and once
+the writer has committed, its re-check sees the message. See sessions_app.batches for the
+other half.
+"""
+
+from collections.abc import Iterable
+from itertools import groupby
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Max
+from django.utils import timezone
+
+from sessions_app.models import Message, Session
+
+
+class SessionGone(Exception):
+    """The session was deleted before the message could be stored."""
+
+    def __init__(self, session_id: UUID) -> None:
+        super().__init__(f"Session {session_id} does not exist any more.")
+        self.session_id = session_id
+
+
+def append_messages(messages: Iterable[Message], *, touch: bool = True) -> list[Message]:
+    """Store unsaved messages, each at the end of its session, in the order given.
+
+    Sets every message's `position`. Runs in one transaction: all are stored, or none.
+    With `touch`, the sessions' last activity becomes now; an import passes False, since it
+    brings the times along.
+
+    Raises SessionGone when a session does not exist (any more).
+    """
+    by_session = {
+        session_id: list(group)
+        for session_id, group in groupby(
+            sorted(messages, key=lambda message: message.session_id),
+            key=lambda message: message.session_id,
+        )
+    }
+    stored = [message for group in by_session.values() for message in group]
+    with transaction.atomic():
+        _lock(list(by_session), touch=touch)
+        last_positions = dict(
+            Message.objects.filter(session__in=by_session)
+            .values_list("session_id")
+            .annotate(last=Max("position"))
+        )
+        for session_id, group in by_session.items():
+            first = last_positions.get(session_id, 0) + 1
+            for position, message in enumerate(group, start=first):
+                message.position = position
+        return Message.objects.bulk_create(stored, batch_size=500)
+
+
+def append_message(message: Message) -> Message:
+    """Store one unsaved message at the end of its session; see `append_messages`."""
+    return append_messages([message])[0]
+
+
+def _lock(session_ids: list[UUID], *, touch: bool) -> None:
+    """Lock the sessions' rows until the transaction ends, always in the order of their ids."""
+    if touch:
+        now = timezone.now()
+        for session_id in session_ids:
+            if not Session.objects.filter(pk=session_id).update(updated_at=now):
+                raise SessionGone(session_id)
+    else:
+        rows = Session.objects.filter(pk__in=session_ids).order_by("pk").select_for_update()
+        missing = set(session_ids) - set(rows.values_list("pk", flat=True))
+        if missing:
+            raise SessionGone(min(missing))
