@@ -21,18 +21,19 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import Error, OperationalError, connection
-from psycopg import errors as pg
 
 from sessions_app.archive import purge_expired
 from sessions_app.batches import Batch, KeyRange, remove_batch
 from sessions_app.models import CleanupRun
-from sessions_app.querysets import EVER, SessionQuerySet, Window
+from sessions_app.querysets import EVER, SessionQuerySet, Survey, Window
 
 DEFAULT_BATCH_SIZE = 1000
 MAX_BATCH_SIZE = 10_000
+MAX_WORKERS = 16
 _TRIES = 5
-# Somebody else held a lock too long, or two transactions stood in each other's way.
-_PASSING = (pg.LockNotAvailable, pg.DeadlockDetected, pg.SerializationFailure)
+# PostgreSQL's codes (manual, appendix A) for what passes: a lock held too long by somebody
+# else (lock_not_available, deadlock_detected), a serialization failure.
+_PASSING = {"55P03", "40P01", "40001"}
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,21 @@ class Criteria:
     max_seconds: float | None = None
     batch_size: int = DEFAULT_BATCH_SIZE
     workers: int = 1
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for criteria that make no sense."""
+        if not 1 <= self.batch_size <= MAX_BATCH_SIZE:
+            raise ValueError(f"The batch size must be between 1 and {MAX_BATCH_SIZE}.")
+        if not 1 <= self.workers <= MAX_WORKERS:
+            raise ValueError(f"The number of workers must be between 1 and {MAX_WORKERS}.")
+        if self.limit is not None and self.limit < 1:
+            raise ValueError("The limit must be at least 1.")
+        if self.max_seconds is not None and not self.max_seconds > 0:
+            raise ValueError("The number of seconds must be more than 0.")
+
+    def expected(self, survey: Survey) -> int:
+        """How many sessions will be removed, given all the time it takes."""
+        return survey.removable if self.limit is None else min(self.limit, survey.removable)
 
     def as_json(self) -> dict[str, Any]:
         """For the record: only what was asked for."""
@@ -107,7 +123,7 @@ class _Walk:
             try:
                 return remove_batch(self.run, self.removable, keys, size=size, archive=self.archive)
             except OperationalError as error:
-                if attempt == _TRIES or not isinstance(error.__cause__, _PASSING):
+                if attempt == _TRIES or getattr(error.__cause__, "sqlstate", None) not in _PASSING:
                     raise
                 self.stop.wait(0.1 * attempt)
         raise AssertionError("unreachable")
@@ -215,7 +231,9 @@ def _disjoint_ranges(phantom_like: SessionQuerySet, criteria: Criteria) -> list[
 
 
 def _record_failure(run: CleanupRun, error: BaseException) -> None:
-    message = str(error).strip().split("\n")[0] or type(error).__name__
+    status, message = CleanupRun.Status.FAILED, str(error).strip() or type(error).__name__
+    if isinstance(error, KeyboardInterrupt):
+        status, message = CleanupRun.Status.PARTIAL, "Stopped within a batch."
     # When the database is what failed, the next cleanup finds this run dead.
     with contextlib.suppress(Error):
-        run.finish(CleanupRun.Status.FAILED, error=message)
+        run.finish(status, error=message.split("\n")[0])

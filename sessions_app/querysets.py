@@ -33,6 +33,15 @@ class Window:
     created_after: datetime | None = None
     created_before: datetime | None = None
 
+    def __post_init__(self) -> None:
+        """Raises ValueError when it ends before it starts."""
+        after, before = self.created_after, self.created_before
+        if after is not None and before is not None and after >= before:
+            raise ValueError(
+                f"No session is created after {after:%Y-%m-%d %H:%M} and before "
+                f"{before:%Y-%m-%d %H:%M}: the time window ends before it starts."
+            )
+
     def as_q(self) -> Q:
         """The window as a condition on Session."""
         condition = Q()

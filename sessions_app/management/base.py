@@ -6,8 +6,7 @@ import sys
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import Error
-from psycopg import errors as pg
+from django.db import Error, OperationalError, connection
 
 
 class OperatorCommand(BaseCommand):
@@ -26,7 +25,8 @@ class OperatorCommand(BaseCommand):
     def execute(self, *args: Any, **options: Any) -> str | None:
         """Run the command; raises CommandError for what the database has to complain about."""
         try:
-            return super().execute(*args, **options)
+            output = super().execute(*args, **options)
+            self.stdout.flush()
         except Error as error:
             raise CommandError(explain_database_error(error)) from error
         except BrokenPipeError:
@@ -34,19 +34,23 @@ class OperatorCommand(BaseCommand):
             # flushes at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise CommandError("the output was closed before everything was said.") from None
+        except KeyboardInterrupt:
+            raise CommandError("Stopped.", returncode=130) from None
+        return output
 
 
 def explain_database_error(error: Error) -> str:
     """What is wrong with the database, and what to do, in one line."""
-    cause = error.__cause__
+    # PostgreSQL's codes (manual, appendix A); other databases have their texts only.
+    code = getattr(error.__cause__, "sqlstate", None)
     text = (str(error).strip() or type(error).__name__).split("\n")[0]
-    if isinstance(cause, pg.UndefinedTable | pg.UndefinedColumn) or text.startswith("no such "):
+    if code in {"42P01", "42703"} or text.startswith("no such "):
         return f"The database is not migrated ({text}). Run: python manage.py migrate"
-    if isinstance(cause, pg.DiskFull) or "disk is full" in text:
+    if code == "53100" or "disk is full" in text:
         return f"The database has run out of disk space ({text}). Make room and start again."
-    if isinstance(cause, pg.LockNotAvailable) or "is locked" in text:
+    if code == "55P03" or "is locked" in text:
         return f"Another program keeps the tables locked ({text}). Try again when it is done."
-    if isinstance(cause, pg.OperationalError) and cause.sqlstate is None:
+    if isinstance(error, OperationalError) and connection.vendor == "postgresql" and not code:
         return f"The database cannot be reached ({text}). Check DATABASE_URL and the server."
     if "unable to open database file" in text:
         return f"The database cannot be opened ({text}). Check DATABASE_URL and the folder."

@@ -1,0 +1,76 @@
+"""Values on the command line: checked and converted, for argparse's `type`.
+
+Each function also accepts a value that has its final type, as call_command() passes it.
+"""
+
+import argparse
+import re
+from datetime import datetime, timedelta
+
+from django.utils import timezone
+from django.utils.dateparse import parse_date, parse_datetime
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def at_least_one(text: str | int) -> int:
+    """A whole number of at least 1."""
+    try:
+        number = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is less than 1")
+    return number
+
+
+def seconds(text: str | float) -> float:
+    """A number of seconds above 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds") from None
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not more than 0")
+    return number
+
+
+def days(text: str | int) -> timedelta:
+    """A whole number of days, at least 1."""
+    return _span(days=at_least_one(text))
+
+
+def age(text: str | timedelta) -> timedelta:
+    """A number with a unit: 90m, 12h, 30d, 2w."""
+    if isinstance(text, timedelta):
+        return text
+    match = re.fullmatch(r"\s*(\d+)\s*([smhdw])\s*", text, re.ASCII)
+    if not match:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an age such as 90m, 12h, 30d or 2w")
+    return _span(**{_UNITS[match[2]]: int(match[1])})
+
+
+def moment(text: str | datetime) -> datetime:
+    """A date (its first moment) or a date and time; without an offset, in TIME_ZONE."""
+    if isinstance(text, datetime):
+        found: datetime | None = text
+    else:
+        try:
+            day = parse_date(text)
+            found = datetime(day.year, day.month, day.day) if day else parse_datetime(text)  # noqa: DTZ001 - made aware below
+        except ValueError:
+            found = None  # the form of a date, but there is no such day
+    if found is None:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a moment such as 2026-01-31 or 2026-01-31T18:00+01:00"
+        )
+    return found if timezone.is_aware(found) else timezone.make_aware(found)
+
+
+def _span(**amount: int) -> timedelta:
+    try:
+        span = timedelta(**amount)
+        timezone.now() - span  # also as a date it must exist
+    except OverflowError:
+        raise argparse.ArgumentTypeError("that is longer ago than the calendar reaches") from None
+    return span

@@ -1,0 +1,249 @@
+"""The writer's and the cleaner's protocol, with real connections side by side.
+
+One test for each way in which a message could get lost, or somebody could get an error
+that is not theirs.
+"""
+
+import threading
+import uuid
+from contextlib import ExitStack
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import IntegrityError, connection, transaction
+
+from sessions_app import batches, cleanup
+from sessions_app.cleanup import Criteria, run_cleanup, start_cleanup
+from sessions_app.models import CleanupRun, Message, RemovedSession, Session
+from sessions_app.writing import SessionGone
+from tests.concurrency.helpers import Other, before_statement, elsewhere, held_transaction
+from tests.factories import phantom, say
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+needs_row_locks = pytest.mark.skipif(
+    "not __import__('django').db.connection.features.has_select_for_update_skip_locked",
+    reason="SQLite has one writer at a time: the situation cannot arise",
+)
+
+
+def clean(*, batch_size: int = 1000, workers: int = 1) -> CleanupRun:
+    run = start_cleanup(source=CleanupRun.Source.COMMAND, started_by="test", matched=0, criteria={})
+    run_cleanup(run, Session.objects.all(), Criteria(batch_size=batch_size, workers=workers))
+    return run
+
+
+def test_message_committed_after_the_survey_is_kept() -> None:
+    chat_session, empty = phantom(), phantom()
+    with before_statement("cleanup_runs", lambda: elsewhere(lambda: say(chat_session))):
+        call_command("cleanup_sessions")
+    assert list(Session.objects.all()) == [chat_session]
+    assert Message.objects.get().session == chat_session
+    assert RemovedSession.objects.get().session_id == empty.pk
+
+
+@needs_row_locks
+def test_message_that_the_first_statement_did_not_see_is_kept() -> None:
+    """The trap of a single snapshot: committed between locking and removing."""
+    chat_session = phantom()
+
+    def commit_unseen() -> None:
+        with transaction.atomic(), connection.cursor() as cursor:
+            # As if it had been committed while statement 1 was running: past the row lock.
+            cursor.execute("SET LOCAL session_replication_role = replica")
+            Message.objects.create(session=chat_session, position=1, role="user")
+
+    with before_statement("DELETE", lambda: elsewhere(commit_unseen)):
+        run = clean()
+    assert run.removed == 0
+    assert run.status == CleanupRun.Status.DONE
+    assert Message.objects.get().session == chat_session
+
+
+@needs_row_locks
+def test_uncommitted_message_is_passed_over_without_waiting() -> None:
+    chat_session, empty = phantom(), phantom()
+    with held_transaction(lambda: say(chat_session)) as commit:
+        run = clean()
+        assert run.status == CleanupRun.Status.DONE
+        assert run.removed == 1
+        commit()
+    assert list(Session.objects.all()) == [chat_session]
+    assert Message.objects.get().session == chat_session
+    assert RemovedSession.objects.get().session_id == empty.pk
+
+
+def test_uncommitted_message_is_waited_for_where_there_are_no_row_locks() -> None:
+    chat_session = phantom()
+    phantom()
+    with held_transaction(lambda: say(chat_session)) as commit:
+        cleaner = Other(clean)
+        commit()
+        cleaner.result()
+    assert list(Session.objects.all()) == [chat_session]
+    assert Message.objects.count() == 1
+
+
+@needs_row_locks
+def test_rename_that_is_under_way_is_kept() -> None:
+    chat_session = phantom()
+    rename = Session.objects.filter(pk=chat_session.pk)
+    with held_transaction(lambda: rename.update(name="Mine now")) as commit:
+        assert clean().removed == 0
+        commit()
+    assert Session.objects.get().name == "Mine now"
+
+
+def test_rename_after_the_survey_is_kept() -> None:
+    chat_session = phantom()
+    rename = Session.objects.filter(pk=chat_session.pk)
+    with before_statement("cleanup_runs", lambda: elsewhere(lambda: rename.update(name="Mine"))):
+        call_command("cleanup_sessions")
+    assert Session.objects.get().name == "Mine"
+
+
+@needs_row_locks
+def test_writer_who_comes_too_late_is_told_so() -> None:
+    """Not an integrity error at COMMIT: the session is gone, and the writer hears just that."""
+    chat_session = phantom()
+    writers: list[Other] = []
+
+    def write_and_wait_for_the_lock() -> None:
+        writers.append(Other(lambda: say(chat_session)))
+        while not elsewhere(waiting_for_a_lock):
+            pass
+
+    with before_statement("DELETE", write_and_wait_for_the_lock):
+        assert clean().removed == 1
+    with pytest.raises(SessionGone):
+        writers[0].result()
+    assert not Message.objects.exists()
+
+
+def waiting_for_a_lock() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        return bool(cursor.fetchone()[0])
+
+
+def test_writing_to_a_removed_session_says_so() -> None:
+    chat_session = phantom()
+    clean()
+    with pytest.raises(SessionGone, match=str(chat_session.pk)):
+        say(chat_session)
+
+
+def test_two_cleaners_share_the_work() -> None:
+    ids = {phantom().pk for _ in range(60)}
+    start = threading.Barrier(2)
+
+    def clean_together() -> CleanupRun:
+        start.wait(timeout=60)
+        return clean(batch_size=7)
+
+    runs = [cleaner.result() for cleaner in [Other(clean_together), Other(clean_together)]]
+    assert [run.status for run in runs] == [CleanupRun.Status.DONE] * 2
+    assert sum(run.removed for run in runs) == 60
+    assert set(RemovedSession.objects.values_list("session_id", flat=True)) == ids
+    assert RemovedSession.objects.count() == 60
+    assert not Session.objects.exists()
+
+
+@pytest.mark.parametrize("workers", [2, 3, 16])
+def test_workers_share_one_run(workers: int) -> None:
+    kept = [phantom() for _ in range(3)]
+    for chat_session in kept:
+        say(chat_session)
+    for _ in range(40):
+        phantom()
+    run = clean(batch_size=5, workers=workers)
+    assert (run.status, run.removed) == (CleanupRun.Status.DONE, 40)
+    assert run.removed_sessions.count() == 40
+    assert set(Session.objects.all()) == set(kept)
+
+
+def test_more_workers_than_sessions() -> None:
+    phantom()
+    assert clean(workers=4).removed == 1
+    assert clean(workers=4).removed == 0
+
+
+def test_chats_going_on_during_a_cleanup_lose_nothing() -> None:
+    """Writers pick phantoms at random while a cleaner removes them: every message that was
+    acknowledged is there, and nobody gets any error but that the session is gone."""
+    chats = [phantom() for _ in range(80)]
+    start = threading.Barrier(4)
+
+    def write(offset: int) -> list[uuid.UUID]:
+        start.wait(timeout=60)
+        stored = []
+        for number in range(40):
+            try:
+                stored.append(say(chats[(offset + 7 * number) % 80], f"{number}").pk)
+            except SessionGone:
+                continue
+        return stored
+
+    writers = [Other(lambda offset=offset: write(offset)) for offset in (0, 2, 5)]  # type: ignore[misc]
+    start.wait(timeout=60)
+    run = clean(batch_size=3)
+    stored = {message_id for writer in writers for message_id in writer.result()}
+    assert set(Message.objects.values_list("pk", flat=True)) == stored
+    assert run.removed == run.removed_sessions.count() == 80 - Session.objects.count()
+    written_to = set(Message.objects.values_list("session", flat=True))
+    assert written_to <= set(Session.objects.values_list("pk", flat=True))
+
+
+@needs_row_locks
+def test_locked_table_fails_the_cleanup_with_a_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    phantom()
+    monkeypatch.setattr(cleanup, "_TRIES", 2)
+    settings = batches._TRANSACTION_SETTINGS.replace("'2s'", "'20ms'")
+    assert "'20ms'" in settings
+    monkeypatch.setattr(batches, "_TRANSACTION_SETTINGS", settings)
+
+    def lock() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("LOCK TABLE messages IN ACCESS EXCLUSIVE MODE")
+
+    with (
+        ExitStack() as other,
+        before_statement(
+            'INSERT INTO "cleanup_runs"', lambda: other.enter_context(held_transaction(lock))
+        ),
+        pytest.raises(CommandError, match="Another program keeps the tables locked") as failure,
+    ):
+        call_command("cleanup_sessions")
+    assert failure.value.returncode == 1
+    assert CleanupRun.objects.get().status == CleanupRun.Status.FAILED
+    assert Session.objects.count() == 1
+
+
+def test_positions_are_taken_one_after_the_other() -> None:
+    chat_session = phantom()
+    start = threading.Barrier(3)
+
+    def write(number: int) -> None:
+        start.wait(timeout=60)
+        for text in range(10):
+            say(chat_session, f"{number}-{text}")
+
+    for writer in [Other(lambda number=number: write(number)) for number in range(3)]:  # type: ignore[misc]
+        writer.result()
+    positions = list(Message.objects.transcript().values_list("position", flat=True))
+    assert positions == list(range(1, 31))
+    for number in range(3):
+        texts = chat_session.messages.filter(text_content__startswith=f"{number}-")
+        assert [m.text_content for m in texts.transcript()] == [f"{number}-{i}" for i in range(10)]
+
+
+def test_a_message_outside_the_protocol_still_cannot_lose_its_session() -> None:
+    """The foreign key is the last line: a session with a message is never removed from under it."""
+    chat_session = phantom()
+    say(chat_session)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Session.objects.filter(pk=chat_session.pk)._raw_delete("default")
+    assert Session.objects.get() == chat_session
