@@ -1,0 +1,1 @@
+"""`make bench`: what cleanups cost, as ratios measured within one run."""
