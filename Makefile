@@ -3,14 +3,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 MANAGE := DEBUG=on $(BIN)/python manage.py
+NEWEST_PYTHON ?= python3.13
+AGENT_MODEL ?= local
 ADDRESS ?= 127.0.0.1
 PORT ?= 8000
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check bench lock
+.PHONY: help install run test test-newest check bench lock
 
 help: ## List the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
 
 install: .venv/installed ## Install what the product needs
 .venv/installed: requirements.txt
@@ -26,11 +28,19 @@ run: .venv/installed ## Set up everything and serve on http://127.0.0.1:8000
 	@$(MANAGE) migrate --verbosity 0
 	@$(MANAGE) load_demo --if-empty
 	@echo "Serving on http://$(ADDRESS):$(PORT)/ (stop with Ctrl-C)"
-	@DEBUG=on $(BIN)/python -m uvicorn config.asgi:application --host $(ADDRESS) --port $(PORT) --log-level warning
+	@DEBUG=on AGENT_MODEL=$(AGENT_MODEL) $(BIN)/python -m uvicorn config.asgi:application --host $(ADDRESS) --port $(PORT) --log-level warning
 
 test: .venv/installed-dev ## Run the tests on SQLite and on PostgreSQL
 	TEST_DATABASE=sqlite $(BIN)/python -m pytest
 	TEST_DATABASE=postgres $(BIN)/python -m pytest
+
+test-newest: ## Run the tests with the newest Django, on NEWEST_PYTHON
+	$(NEWEST_PYTHON) -m venv .venv-newest
+	.venv-newest/bin/python -m pip install --quiet --no-deps --require-hashes --requirement requirements.txt
+	.venv-newest/bin/python -m pip install --quiet --no-deps --require-hashes --requirement requirements-dev.txt
+	.venv-newest/bin/python -m pip install --quiet --upgrade 'Django<7'
+	TEST_DATABASE=sqlite .venv-newest/bin/python -m pytest
+	TEST_DATABASE=postgres .venv-newest/bin/python -m pytest
 
 check: .venv/installed-dev ## Lint, types, migrations, deployment settings
 	$(BIN)/ruff check .

@@ -99,15 +99,18 @@ def _existing(model: type[Model], keys: Iterable[int | None]) -> set[int]:
     return set(model._base_manager.filter(pk__in=wanted).values_list("pk", flat=True))
 
 
-def purge_expired(keep: timedelta) -> int:
+def purge_expired(keep: timedelta, *, at_most: int | None = None) -> int:
     """Delete the archives of runs that ended more than `keep` ago; returns the number of rows.
 
-    In batches, so that no transaction grows with the archive.
+    In batches, so that no transaction grows with the archive. What is beyond `at_most` rows
+    (about) is left for the next time.
     """
     purged = 0
     for run in CleanupRun.objects.archive_expired(keep):
         while deleted := _purge_batch(run):
             purged += deleted
+            if at_most is not None and purged >= at_most:
+                return purged
         run.mark_purged()
     return purged
 

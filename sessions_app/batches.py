@@ -11,15 +11,17 @@ writer's half.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import BooleanField, TextField, Value, sql
+from django.db.backends.utils import CursorWrapper
+from django.db.models import QuerySet, TextField, Value, sql
 from django.db.models.expressions import RawSQL
 
-from sessions_app.models import CleanupRun, RemovedSession
+from sessions_app.models import CleanupRun, RemovedSession, Session
 from sessions_app.querysets import SessionQuerySet
 
 # The archive has the session's own columns, under the same names.
@@ -28,10 +30,8 @@ _COLUMNS = [
     for field in RemovedSession._meta.concrete_fields
     if field.name not in {"run", "session_id"}
 ]
-_ARCHIVE = 'INSERT INTO "{table}" ("run_id", "session_id", {columns})'.format(
-    table=RemovedSession._meta.db_table,
-    columns=", ".join(f'"{column}"' for column in _COLUMNS),
-)
+_COLUMN_LIST = ", ".join(f'"{column}"' for column in _COLUMNS)
+_ARCHIVE = f'INSERT INTO "removed_sessions" ("run_id", "session_id", {_COLUMN_LIST})'
 
 _TRANSACTION_SETTINGS = """
     -- Never wait long for a lock: the batch is tried again instead.
@@ -43,6 +43,8 @@ _TRANSACTION_SETTINGS = """
     SET LOCAL enable_seqscan = off;
 """
 
+Statement = tuple[str, tuple[Any, ...]]
+
 
 @dataclass(frozen=True)
 class KeyRange:
@@ -51,12 +53,15 @@ class KeyRange:
     after: UUID | None = None
     upto: UUID | None = None
 
-    def of(self, sessions: SessionQuerySet) -> SessionQuerySet:
-        if self.after is not None:
-            sessions = sessions.filter(pk__gt=self.after)
-        if self.upto is not None:
-            sessions = sessions.filter(pk__lte=self.upto)
-        return sessions
+    def as_sql(self) -> Statement:
+        """What narrows a statement whose WHERE clause is already there."""
+        ends = [(">", self.after), ("<=", self.upto)]
+        given = [(operator, end) for operator, end in ends if end is not None]
+        to_database = Session._meta.pk.get_db_prep_value
+        return (
+            "".join(f' AND "sessions"."id" {operator} %s' for operator, _ in given),
+            tuple(to_database(end, connection) for _, end in given),
+        )
 
 
 @dataclass(frozen=True)
@@ -67,86 +72,122 @@ class Batch:
     last: UUID | None
 
 
-def remove_batch(
-    run: CleanupRun, removable: SessionQuerySet, keys: KeyRange, *, size: int, archive: bool
-) -> Batch:
-    """Remove up to `size` of the `removable` sessions within `keys`, lowest ids first.
+class Batches:
+    """Removes `removable` sessions for `run`, batch after batch.
 
-    What is removed, its archive and the run's count are committed together. Raises
-    DatabaseError, with nothing changed, when the transaction fails.
+    The queryset becomes SQL once, not for each batch, most of whose time it would take; what
+    differs from batch to batch is appended to its WHERE clause.
     """
-    with transaction.atomic():
-        candidates = keys.of(removable).order_by("pk")[:size].select_for_update(skip_locked=True)
-        remove = _remove_postgresql if connection.vendor == "postgresql" else _remove_sqlite
-        batch = remove(run, removable, candidates, archive)
-        if batch.removed:
-            run.add_removed(batch.removed)
-    return batch
+
+    def __init__(self, run: CleanupRun, removable: SessionQuerySet, *, archive: bool) -> None:
+        self._run = run
+        self._archive = archive
+        self._removable = removable.order_by()
+        self._delete, self._delete_params = _deletion(self._removable)
+
+    def remove(self, keys: KeyRange, *, size: int) -> Batch:
+        """Remove up to `size` sessions within `keys`, lowest ids first.
+
+        What is removed, its archive and the run's count are committed together. Raises
+        DatabaseError, with nothing changed, when the transaction fails.
+        """
+        with transaction.atomic():
+            with connection.cursor() as cursor:
+                batch = self._remove(cursor, keys, size)
+            if batch.removed:
+                self._run.add_removed(batch.removed)
+        return batch
+
+    def _remove(self, cursor: CursorWrapper, keys: KeyRange, size: int) -> Batch:
+        raise NotImplementedError
 
 
-def _remove_postgresql(
-    run: CleanupRun, removable: SessionQuerySet, candidates: SessionQuerySet, archive: bool
-) -> Batch:
+class PostgresqlBatches(Batches):
     """The ids stay in the server, and rows are found by their place (ctid).
 
-    Nobody moves a row that this transaction has locked; if the place were stale all the
-    same, the second statement would find nothing there.
+    Nobody moves a row that this transaction has locked; if a place were stale all the same,
+    the second statement would find nothing there.
     """
-    place = RawSQL('"sessions"."ctid"', [], output_field=TextField())
-    locked, locked_params = _sql(candidates.annotate(ctid=place).values("pk", "ctid"))
-    with connection.cursor() as cursor:
+
+    def __init__(self, run: CleanupRun, removable: SessionQuerySet, *, archive: bool) -> None:
+        super().__init__(run, removable, archive=archive)
+        place = RawSQL('"sessions"."ctid"', [], output_field=TextField())
+        places = self._removable.annotate(ctid=place).values_list("pk", "ctid")
+        self._select, self._select_params = _compile(places)
+
+    def _remove(self, cursor: CursorWrapper, keys: KeyRange, size: int) -> Batch:
         cursor.execute(_TRANSACTION_SETTINGS)
-        cursor.execute(
-            f"WITH locked (id, place) AS ({locked}) "
-            "SELECT (array_agg(id ORDER BY id DESC))[1], array_agg(place)::text FROM locked",
-            locked_params,
-        )
-        last, places = cursor.fetchone()
+        last, places = self._lock(cursor, keys, size)
         if last is None:
             return Batch(removed=0, last=None)
-        in_place = RawSQL('"sessions"."ctid" = ANY(%s::tid[])', [places], BooleanField())
-        going, params = _delete_sql(removable.filter(in_place))
-        if archive:
-            columns = ", ".join(f'"{column}"' for column in _COLUMNS)
+        delete = f'{self._delete} AND "sessions"."ctid" = ANY(%s::tid[])'
+        if self._archive:
             cursor.execute(
-                f'WITH gone AS ({going} RETURNING "id", {columns}) '
-                f'{_ARCHIVE} SELECT %s, "id", {columns} FROM gone',
-                [*params, run.pk],
+                f'WITH gone AS ({delete} RETURNING "id", {_COLUMN_LIST}) '
+                f'{_ARCHIVE} SELECT %s, "id", {_COLUMN_LIST} FROM gone',
+                (*self._delete_params, places, self._run.pk),
             )
         else:
-            cursor.execute(going, params)
+            cursor.execute(delete, (*self._delete_params, places))
         removed = cursor.rowcount
         # Now rather than at COMMIT, when the run's own row, which all workers of a run
         # share, would be locked meanwhile.
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-    return Batch(removed=removed, last=last)
+        return Batch(removed, last)
+
+    def _lock(
+        self, cursor: CursorWrapper, keys: KeyRange, size: int
+    ) -> tuple[UUID | None, str | None]:
+        """Lock the next sessions; returns the last one's id, and the places of all."""
+        within, bounds = keys.as_sql()
+        cursor.execute(
+            f"WITH locked (id, place) AS ({self._select} {within} "
+            'ORDER BY "sessions"."id" LIMIT %s FOR UPDATE SKIP LOCKED) '
+            "SELECT (array_agg(id ORDER BY id DESC))[1], array_agg(place)::text FROM locked",
+            (*self._select_params, *bounds, size),
+        )
+        last, places = cursor.fetchone()
+        return last, places
 
 
-def _remove_sqlite(
-    run: CleanupRun, removable: SessionQuerySet, candidates: SessionQuerySet, archive: bool
-) -> Batch:
+class SqliteBatches(Batches):
     """The transaction is the only writer from its start (transaction_mode IMMEDIATE)."""
-    ids = list(candidates.values_list("pk", flat=True))
-    if not ids:
-        return Batch(removed=0, last=None)
-    going = removable.filter(pk__in=ids)
-    with connection.cursor() as cursor:
-        if archive:
-            rows, params = _sql(going.values_list(Value(run.pk), "pk", *_COLUMNS))
-            cursor.execute(f"{_ARCHIVE} {rows}", params)
-        cursor.execute(*_delete_sql(going))
-        return Batch(removed=cursor.rowcount, last=ids[-1])
+
+    def __init__(self, run: CleanupRun, removable: SessionQuerySet, *, archive: bool) -> None:
+        super().__init__(run, removable, archive=archive)
+        self._select, self._select_params = _compile(self._removable.values_list("pk"))
+        rows = self._removable.values_list(Value(run.pk), "pk", *_COLUMNS)
+        self._rows, self._rows_params = _compile(rows)
+
+    def _remove(self, cursor: CursorWrapper, keys: KeyRange, size: int) -> Batch:
+        within, bounds = keys.as_sql()
+        cursor.execute(
+            f'{self._select} {within} ORDER BY "sessions"."id" LIMIT %s',
+            (*self._select_params, *bounds, size),
+        )
+        ids = [key for (key,) in cursor.fetchall()]
+        if not ids:
+            return Batch(removed=0, last=None)
+        these, listed = ' AND "sessions"."id" IN (SELECT value FROM json_each(%s))', json.dumps(ids)
+        if self._archive:
+            cursor.execute(f"{_ARCHIVE} {self._rows} {these}", (*self._rows_params, listed))
+        cursor.execute(f"{self._delete} {these}", (*self._delete_params, listed))
+        return Batch(cursor.rowcount, last=UUID(ids[-1]))
 
 
-def _sql(query: Any) -> tuple[str, tuple[Any, ...]]:
-    statement: tuple[str, tuple[Any, ...]] = query.query.get_compiler(
-        connection=connection
-    ).as_sql()
+def batches_for(run: CleanupRun, removable: SessionQuerySet, *, archive: bool) -> Batches:
+    """The batches for the database that is in use."""
+    kind = PostgresqlBatches if connection.vendor == "postgresql" else SqliteBatches
+    return kind(run, removable, archive=archive)
+
+
+def _compile(query: QuerySet[Any, Any]) -> Statement:
+    statement: Statement = query.query.get_compiler(connection=connection).as_sql()
     return statement
 
 
-def _delete_sql(sessions: SessionQuerySet) -> tuple[str, tuple[Any, ...]]:
+def _deletion(sessions: SessionQuerySet) -> Statement:
     """A single DELETE; unlike `QuerySet.delete()`, which collects and cascades."""
-    deletion = sessions.order_by()
+    deletion = sessions.all()
     deletion.query = deletion.query.chain(sql.DeleteQuery)
-    return _sql(deletion)
+    return _compile(deletion)

@@ -23,13 +23,14 @@ from django.contrib.auth.models import User
 from django.db import Error, OperationalError, connection
 
 from sessions_app.archive import purge_expired
-from sessions_app.batches import Batch, KeyRange, remove_batch
+from sessions_app.batches import Batch, Batches, KeyRange, batches_for
 from sessions_app.models import CleanupRun
 from sessions_app.querysets import EVER, SessionQuerySet, Survey, Window
 
 DEFAULT_BATCH_SIZE = 1000
 MAX_BATCH_SIZE = 10_000
 MAX_WORKERS = 16
+PURGED_PER_REQUEST = 10_000
 _TRIES = 5
 # PostgreSQL's codes (manual, appendix A) for what passes: a lock held too long by somebody
 # else (lock_not_available, deadlock_detected), a serialization failure.
@@ -78,10 +79,8 @@ class Criteria:
 class _Walk:
     """What the workers of one cleanup have in common."""
 
-    run: CleanupRun
-    removable: SessionQuerySet
+    batches: Batches
     criteria: Criteria
-    archive: bool
     stop: threading.Event
     on_removed: Callable[[int], None]
     deadline: float | None
@@ -90,7 +89,7 @@ class _Walk:
     def over(self, keys: KeyRange) -> KeyRange | None:
         """Remove what can be removed in `keys`; returns what it did not get to, or None."""
         left = self.criteria.limit
-        while not self._must_stop():
+        while not self.stop.is_set():
             size = self.criteria.batch_size if left is None else min(self.criteria.batch_size, left)
             if size == 0:
                 return None
@@ -102,6 +101,9 @@ class _Walk:
                 left -= batch.removed
             with self._lock:
                 self.on_removed(batch.removed)
+            # After a batch, so that however little time there is, it comes forward.
+            if self.deadline is not None and time.monotonic() >= self.deadline:
+                break
         return keys
 
     def in_thread(self, keys: KeyRange) -> KeyRange | None:
@@ -114,14 +116,10 @@ class _Walk:
         finally:
             connection.close()
 
-    def _must_stop(self) -> bool:
-        late = self.deadline is not None and time.monotonic() >= self.deadline
-        return late or self.stop.is_set()
-
     def _remove(self, keys: KeyRange, size: int) -> Batch:
         for attempt in range(1, _TRIES + 1):
             try:
-                return remove_batch(self.run, self.removable, keys, size=size, archive=self.archive)
+                return self.batches.remove(keys, size=size)
             except OperationalError as error:
                 if attempt == _TRIES or getattr(error.__cause__, "sqlstate", None) not in _PASSING:
                     raise
@@ -139,8 +137,11 @@ def start_cleanup(
 ) -> CleanupRun:
     """Record the start of a cleanup; also marks runs that died, and purges old archives."""
     CleanupRun.objects.mark_dead_as_interrupted()
-    purge_expired(timedelta(days=settings.CLEANUP_ARCHIVE_DAYS))
     by_process = source == CleanupRun.Source.COMMAND
+    purge_expired(
+        timedelta(days=settings.CLEANUP_ARCHIVE_DAYS),
+        at_most=None if by_process else PURGED_PER_REQUEST,
+    )
     return CleanupRun.objects.create(
         source=source,
         started_by=started_by,
@@ -167,10 +168,8 @@ def run_cleanup(
     committed until then is recorded and can be restored.
     """
     walk = _Walk(
-        run=run,
-        removable=sessions.removable(criteria.window),
+        batches=_batches(run, sessions, criteria.window),
         criteria=criteria,
-        archive=settings.CLEANUP_ARCHIVE_DAYS > 0,
         stop=stop or threading.Event(),
         on_removed=on_removed,
         deadline=criteria.max_seconds and time.monotonic() + criteria.max_seconds,
@@ -195,10 +194,8 @@ def continue_cleanup(run: CleanupRun, sessions: SessionQuerySet, *, seconds: flo
     At least one batch is removed by each call, so that every call brings it forward.
     """
     walk = _Walk(
-        run=run,
-        removable=sessions.removable(),
+        batches=_batches(run, sessions, EVER),
         criteria=Criteria(),
-        archive=settings.CLEANUP_ARCHIVE_DAYS > 0,
         stop=threading.Event(),
         on_removed=lambda count: None,
         deadline=time.monotonic() + seconds,
@@ -212,6 +209,11 @@ def continue_cleanup(run: CleanupRun, sessions: SessionQuerySet, *, seconds: flo
         run.finish(CleanupRun.Status.DONE)
     else:
         run.pause_at(rest.after)
+
+
+def _batches(run: CleanupRun, sessions: SessionQuerySet, window: Window) -> Batches:
+    archive = settings.CLEANUP_ARCHIVE_DAYS > 0
+    return batches_for(run, sessions.removable(window), archive=archive)
 
 
 def _disjoint_ranges(phantom_like: SessionQuerySet, criteria: Criteria) -> list[KeyRange]:

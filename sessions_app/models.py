@@ -76,7 +76,7 @@ class Session(models.Model):
             models.Index(
                 fields=["agent"], name="sessions_by_agent", condition=Q(agent__isnull=False)
             ),
-            # The admin's list (newest first) and its date hierarchy.
+            # The admin's list, newest first.
             models.Index(fields=["-created_at", "-id"], name="sessions_newest"),
         ]
 
@@ -164,7 +164,7 @@ class CleanupRun(models.Model):
     class Status(models.TextChoices):
         RUNNING = "running"
         DONE = "done"
-        PARTIAL = "partial", "stopped early"
+        PARTIAL = "partial", "Stopped early"
         FAILED = "failed"
         INTERRUPTED = "interrupted"
 
@@ -230,8 +230,12 @@ class CleanupRun(models.Model):
         )
 
     def pause_at(self, cursor: uuid.UUID | None) -> None:
-        """Record how far it has come; the next request goes on from there."""
-        CleanupRun.objects.filter(pk=self.pk).update(
+        """Record how far it has come; the next request goes on from there.
+
+        Unless it has been ended meanwhile, by another request.
+        """
+        unfinished = [self.Status.RUNNING, self.Status.INTERRUPTED]
+        CleanupRun.objects.filter(pk=self.pk, status__in=unfinished).update(
             status=self.Status.RUNNING,
             finished_at=None,
             error="",

@@ -32,3 +32,6 @@ if os.environ["DATABASE_URL"].startswith("sqlite"):
     DATABASES["default"]["TEST"] = {"NAME": str(_folder / "test.sqlite3")}
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+# Nothing is collected for tests; WhiteNoise must not look for the folder.
+WHITENOISE_AUTOREFRESH = True

@@ -28,7 +28,7 @@ class Migration(migrations.Migration):
                 ('host', models.CharField(blank=True, default='')),
                 ('pid', models.PositiveIntegerField(null=True)),
                 ('criteria', models.JSONField(default=dict)),
-                ('status', models.CharField(choices=[('running', 'Running'), ('done', 'Done'), ('partial', 'stopped early'), ('failed', 'Failed'), ('interrupted', 'Interrupted')], default='running')),
+                ('status', models.CharField(choices=[('running', 'Running'), ('done', 'Done'), ('partial', 'Stopped early'), ('failed', 'Failed'), ('interrupted', 'Interrupted')], default='running')),
                 ('matched', models.PositiveIntegerField(default=0)),
                 ('removed', models.PositiveIntegerField(default=0)),
                 ('restored', models.PositiveIntegerField(default=0)),

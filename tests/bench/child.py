@@ -22,16 +22,17 @@ def clean(workers: int, *, archive: bool) -> dict[str, Any]:
     if not archive:
         settings.CLEANUP_ARCHIVE_DAYS = 0
     longest = 0.0
+    remove = batches.Batches.remove
 
     def timed(*args: Any, **kwargs: Any) -> batches.Batch:
         nonlocal longest
         started = time.perf_counter()
         try:
-            return batches.remove_batch(*args, **kwargs)
+            return remove(*args, **kwargs)
         finally:
             longest = max(longest, time.perf_counter() - started)
 
-    cleanup.remove_batch = timed  # type: ignore[attr-defined]
+    batches.Batches.remove = timed  # type: ignore[method-assign]
     started = time.perf_counter()
     run = cleanup.start_cleanup(
         source=CleanupRun.Source.COMMAND, started_by="bench", matched=0, criteria={}

@@ -1,6 +1,5 @@
 """Undo: restore_sessions, and how long it is possible."""
 
-import uuid
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from typing import Any
@@ -11,6 +10,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from agents_app.models import Agent
+from sessions_app.archive import purge_expired
 from sessions_app.models import CleanupRun, RemovedSession, Session
 from tests.factories import make_session, phantom
 
@@ -31,6 +31,10 @@ def restore(run: CleanupRun) -> str:
     call_command("restore_sessions", str(run.pk), stdout=output)
     run.refresh_from_db()
     return output.getvalue()
+
+
+def as_if_running(run: CleanupRun) -> None:
+    CleanupRun.objects.filter(pk=run.pk).update(status="running", finished_at=None)
 
 
 def varied_phantoms() -> None:
@@ -112,8 +116,11 @@ def test_many_are_restored_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     ("prepare", "complaint"),
     [
         (lambda run: run.delete(), "There is no cleanup"),
-        (lambda run: restore(run), "has no sessions to put back"),
-        (lambda run: run.pause_at(uuid.uuid4()), "is still running"),
+        (restore, "has no sessions to put back"),
+        (
+            lambda run: CleanupRun.objects.update(status="running", finished_at=None),
+            "is still running",
+        ),
     ],
     ids=["unknown", "restored already", "running"],
 )
@@ -139,6 +146,17 @@ def test_archives_are_purged_by_a_cleanup_when_they_are_old(settings: Any) -> No
         restore(old)
     restore(young)
     assert Session.objects.count() == 3
+
+
+def test_purging_can_be_spread_over_several_cleanups(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sessions_app.archive._BATCH", 2)
+    old = make_ended_run(days_ago=31)
+    assert purge_expired(timedelta(days=30), at_most=2) == 2
+    old.refresh_from_db()
+    assert (old.archived, old.archive_purged_at) == (1, None)
+    assert purge_expired(timedelta(days=30), at_most=2) == 1
+    old.refresh_from_db()
+    assert old.archive_purged_at is not None
 
 
 def make_ended_run(*, days_ago: int) -> CleanupRun:

@@ -1,0 +1,123 @@
+"""The filters beside the lists; none of them reads a whole table to offer its choices."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+from uuid import UUID
+
+from django.contrib import admin
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.views.main import ChangeList
+from django.contrib.auth.models import User
+from django.db.models import Exists, Model, OuterRef, Q, QuerySet
+from django.http import HttpRequest
+
+from sessions_app.admin.base import ModelAdmin
+from sessions_app.models import Message, Session
+from sessions_app.querysets import PHANTOM_PLATFORM, SessionQuerySet
+
+
+class RemovableFilter(admin.SimpleListFilter):
+    """Whether a cleanup may remove the session."""
+
+    title = "removable"
+    parameter_name = "removable"
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> list[tuple[str, str]]:
+        return [("yes", "Yes (empty and auto-named)"), ("no", "No")]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> SessionQuerySet:
+        sessions: SessionQuerySet = queryset
+        if self.value() == "yes":
+            return sessions.removable()
+        if self.value() == "no":
+            removable = Session.objects.removable().filter(pk=OuterRef("pk"))
+            return sessions.filter(~Exists(removable))
+        return sessions
+
+
+class PlatformFilter(admin.SimpleListFilter):
+    """The platforms of the newest sessions, which is cheap, and practically always all."""
+
+    title = "platform"
+    parameter_name = "platform"
+    NEWEST = 500
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> list[tuple[str, str]]:
+        newest = Session.objects.order_by("-created_at", "-pk").values_list("platform", flat=True)
+        platforms = {PHANTOM_PLATFORM, *newest[: self.NEWEST]}
+        if (value := self.value()) is not None:
+            platforms.add(value)
+        return [(platform, platform or "(none)") for platform in sorted(platforms)]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Session]) -> QuerySet[Session]:
+        value = _printable(self.value())
+        return queryset if value is None else queryset.filter(platform=value)
+
+
+class UserFilter(admin.ListFilter):
+    """A field for a user name or an e-mail address, instead of a list of all users."""
+
+    title = "user"
+    template = "admin/sessions_app/user_filter.html"
+    PARAMETER = "user"
+
+    def __init__(
+        self,
+        request: HttpRequest,
+        params: dict[str, list[str]],
+        model: type[Model],
+        model_admin: ModelAdmin,
+    ) -> None:
+        super().__init__(request, params, model, model_admin)
+        if self.PARAMETER in params:
+            self.used_parameters[self.PARAMETER] = params.pop(self.PARAMETER)[-1]
+        self.value = _printable(str(self.used_parameters.get(self.PARAMETER, "")).strip())
+
+    def has_output(self) -> bool:
+        return True
+
+    def expected_parameters(self) -> list[str | None]:
+        return [self.PARAMETER]
+
+    def choices(self, changelist: ChangeList) -> Iterator[Mapping[str, object]]:
+        kept = {**changelist.filter_params}
+        kept.pop(self.PARAMETER, None)
+        yield {
+            "name": self.PARAMETER,
+            "value": self.value,
+            "kept": [(name, value) for name, values in kept.items() for value in values],
+            "clear": changelist.get_query_string(remove=[self.PARAMETER]),
+        }
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Session]) -> QuerySet[Session]:
+        if not self.value:
+            return queryset
+        named = Q(username__iexact=self.value) | Q(email__iexact=self.value)
+        return queryset.filter(user__in=User.objects.filter(named))
+
+
+class SessionFilter(admin.SimpleListFilter):
+    """One session's messages; it shows only when it is used, from the session's own page."""
+
+    title = "session"
+    parameter_name = "session"
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> list[tuple[str, str]]:
+        value = self.value()
+        if value is None:
+            return []
+        try:
+            session_id = UUID(value)
+        except ValueError as error:
+            raise IncorrectLookupParameters from error
+        chat_session = Session.objects.filter(pk=session_id).only("name").first()
+        return [(value, str(chat_session or value))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Message]) -> QuerySet[Message]:
+        value = self.value()
+        return queryset if value is None else queryset.filter(session_id=UUID(value))
+
+
+def _printable(value: Any) -> Any:
+    """Without NUL, which PostgreSQL's text cannot hold."""
+    return value.replace("\0", "") if isinstance(value, str) else value

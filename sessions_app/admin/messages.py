@@ -1,0 +1,96 @@
+"""The admin's pages of messages: the list, and one message with all its columns."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
+from django.db.models import QuerySet
+from django.db.models.functions import Left
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.text import Truncator
+
+from sessions_app.admin.base import ReadOnlyAdmin, json_field, short_time
+from sessions_app.admin.filters import SessionFilter
+from sessions_app.models import Message
+
+_EXCERPT = 100  # characters
+
+
+class MessageList(ChangeList):
+    """Fetches the start of each text, and none of the long columns."""
+
+    def get_queryset(
+        self, request: HttpRequest, exclude_parameters: list[str | None] | None = None
+    ) -> QuerySet[Any]:
+        messages: QuerySet[Any] = super().get_queryset(request, exclude_parameters)
+        messages = messages.annotate(start=Left("text_content", _EXCERPT + 1))
+        return messages.defer(
+            "text_content",
+            "tool_calls",
+            "tool_outputs",
+            "raw_payload",
+            "context",
+            "channel_payload",
+            "extra",
+            "session__metadata",
+        )
+
+
+@admin.register(Message)
+class MessageAdmin(ReadOnlyAdmin):
+    """What was said. Messages are written by chats only, and go with their session."""
+
+    list_display = ("position", "role", "excerpt", "in_session", "created")
+    list_display_links = ("position", "excerpt")
+    list_filter = (SessionFilter, "role")
+    list_select_related = ("session",)
+    list_per_page = 50
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    sortable_by = ()
+    search_fields = ("text_content",)
+    search_help_text = "Part of the text"
+    ordering = ("session_id", "position")
+
+    fieldsets = (
+        (None, {"fields": ("in_session", "position", "role", "text", "message_type")}),
+        ("Who and when", {"fields": ("user", "agent", "created_at", "updated_at", "id")}),
+        ("Tools", {"fields": ("tool_calls_json", "tool_outputs_json")}),
+        (
+            "As received",
+            {"fields": ("raw_payload_json", "context_json", "channel_payload_json", "extra_json")},
+        ),
+    )
+
+    tool_calls_json = json_field("tool_calls")
+    tool_outputs_json = json_field("tool_outputs")
+    raw_payload_json = json_field("raw_payload")
+    context_json = json_field("context")
+    channel_payload_json = json_field("channel_payload")
+    extra_json = json_field("extra")
+
+    class Media:
+        css = {"all": ["sessions_app/admin.css"]}
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return MessageList
+
+    @admin.display(description="session")
+    def in_session(self, message: Message) -> str:
+        url = reverse("admin:sessions_app_session_change", args=[message.session_id])
+        return format_html('<a href="{}">{}</a>', url, message.session)
+
+    @admin.display(description="created")
+    def created(self, message: Message) -> str:
+        return short_time(message.created_at)
+
+    @admin.display(description="text")
+    def excerpt(self, message: Message) -> str:
+        start: str = message.start  # type: ignore[attr-defined]  # MessageList's annotation
+        return Truncator(start).chars(_EXCERPT) or "(no text)"
+
+    @admin.display(description="text")
+    def text(self, message: Message) -> str:
+        return format_html('<div class="said">{}</div>', message.text_content)

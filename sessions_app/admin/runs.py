@@ -1,0 +1,183 @@
+"""The admin's pages of cleanup runs: what each one did, and the button that undoes it."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
+from django.db import Error
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.formats import date_format
+
+from sessions_app.admin.base import ReadOnlyAdmin, counted, first_line, json_field, short_time
+from sessions_app.archive import CannotRestore, Restored, restore_run
+from sessions_app.models import CleanupRun
+from sessions_app.querysets import CleanupRunQuerySet
+
+SAMPLE_SIZE = 20
+_IDS_NAMED = 5
+_MANY = 20_000  # some seconds' work
+
+
+@admin.register(CleanupRun)
+class CleanupRunAdmin(ReadOnlyAdmin):
+    """The record of cleanups, by the command and by the admin."""
+
+    list_display = (
+        "id",
+        "started",
+        "started_by",
+        "source",
+        "status",
+        "matched",
+        "removed",
+        "restored",
+        "took",
+    )
+    list_display_links = ("id", "started")
+    list_filter = ("status", "source")
+    list_per_page = 50
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    sortable_by = ()
+    ordering = ("-id",)
+
+    fieldsets = (
+        (None, {"fields": ("status", "error", "matched", "removed", "restored", "undo")}),
+        ("Who and when", {"fields": ("started_by", "source", "started_at", "finished_at", "took")}),
+        (
+            "What was selected",
+            {
+                "fields": ("criteria_json",),
+                "description": "“selected” counts ticked rows, “list” is what the list was "
+                "filtered by (nothing: the whole list); the rest are the command's options.",
+            },
+        ),
+    )
+
+    criteria_json = json_field("criteria")
+
+    class Media:
+        css = {"all": ["sessions_app/admin.css"]}
+
+    @admin.display(description="started")
+    def started(self, run: CleanupRun) -> str:
+        return short_time(run.started_at)
+
+    @admin.display(description="duration")
+    def took(self, run: CleanupRun) -> str:
+        return _in_words(run.duration)
+
+    @admin.display(description="can be undone")
+    def undo(self, run: CleanupRun) -> str:
+        reason = why_not_restorable(run)
+        if reason:
+            return f"No: {reason}"
+        days = settings.CLEANUP_ARCHIVE_DAYS
+        ended = timezone.localtime(run.finished_at or run.heartbeat_at)
+        last_day = date_format((ended + timedelta(days=days)).date())
+        return f"{counted(run.archived)} can be put back; kept at least until {last_day}."
+
+    def get_urls(self) -> list[URLPattern]:
+        restore = path(
+            "<path:object_id>/restore/",
+            self.admin_site.admin_view(self.restore_view),
+            name="sessions_app_cleanuprun_restore",
+        )
+        return [restore, *super().get_urls()]
+
+    def has_restore_permission(self, request: HttpRequest) -> bool:
+        """Who may remove sessions may also put them back."""
+        return request.user.has_perm("sessions_app.delete_session")
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        run: CleanupRun = context["original"]
+        context["restorable"] = self.has_restore_permission(request) and not why_not_restorable(run)
+        context["sample"] = run.removed_sessions.order_by("session_id")[:SAMPLE_SIZE]
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def restore_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Ask, and put the run's sessions back."""
+        run: CleanupRun | None = self.get_object(request, unquote(object_id))
+        if run is None:
+            url = reverse("admin:sessions_app_cleanuprun_changelist")
+            self.message_user(request, "There is no such cleanup.", messages.WARNING)
+            return HttpResponseRedirect(url)
+        if not self.has_view_permission(request, run) or not self.has_restore_permission(request):
+            raise PermissionDenied
+        if request.method == "POST":
+            self._restore(request, run)
+            url = reverse("admin:sessions_app_cleanuprun_change", args=[run.pk])
+            return HttpResponseRedirect(url)
+        return TemplateResponse(
+            request,
+            "admin/sessions_app/cleanuprun/restore_confirmation.html",
+            {
+                **self.admin_site.each_context(request),
+                "title": "Put sessions back",
+                "opts": self.opts,
+                "media": self.media,
+                "run": run,
+                "reason": why_not_restorable(run),
+                "many": run.archived > _MANY,
+            },
+        )
+
+    def _restore(self, request: HttpRequest, run: CleanupRun) -> None:
+        try:
+            restored = restore_run(run)
+        except CannotRestore as refusal:
+            self.message_user(request, str(refusal), messages.ERROR)
+            return
+        except Error as error:
+            self.message_user(
+                request,
+                f"The database reports: {first_line(error)} "
+                "What was put back until then stays; the rest can be put back later.",
+                messages.ERROR,
+            )
+            return
+        self.log_change(request, run, f"Put back {counted(restored.count)}.")
+        level = messages.WARNING if restored.ids_in_use else messages.SUCCESS
+        self.message_user(request, _report(restored), level)
+
+
+def why_not_restorable(run: CleanupRun) -> str:
+    """Why the run's sessions cannot be put back; empty when they can."""
+    silent = run.heartbeat_at < timezone.now() - CleanupRunQuerySet.SILENCE
+    if run.status == CleanupRun.Status.RUNNING and not silent:
+        return "the cleanup is still running, or was left a few minutes ago."
+    if run.archive_purged_at:
+        return f"the archive was purged on {run.archive_purged_at:%Y-%m-%d}."
+    if run.removed == 0:
+        return "nothing was removed."
+    if run.removed_sessions.exists():
+        return ""
+    if run.restored >= run.removed:
+        return "all of its sessions have been put back."
+    return "no archive was kept of what it removed."
+
+
+def _report(restored: Restored) -> str:
+    text = f"Put back {counted(restored.count)}."
+    in_use = restored.ids_in_use
+    if in_use:
+        named = ", ".join(map(str, in_use[:_IDS_NAMED]))
+        more = f" and {len(in_use) - _IDS_NAMED} more" if len(in_use) > _IDS_NAMED else ""
+        text += f" Left in the archive, their ids being in use again: {named}{more}."
+    return text
+
+
+def _in_words(duration: timedelta) -> str:
+    minutes, seconds = divmod(duration.total_seconds(), 60)
+    hours, minutes = divmod(int(minutes), 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {seconds:.0f} s" if minutes else f"{seconds:.1f} s"

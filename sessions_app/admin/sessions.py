@@ -1,0 +1,224 @@
+"""The admin's pages of sessions: the list, and one session with its transcript."""
+
+import string
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
+from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.db.models import CASCADE, Count, IntegerField, Model, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+
+from sessions_app.admin.base import ModelAdmin, counted, json_field, short_time
+from sessions_app.admin.filters import PlatformFilter, RemovableFilter, UserFilter
+from sessions_app.admin.removal import remove_empty_sessions
+from sessions_app.admin.transcript import transcript_of
+from sessions_app.models import Message, Session
+
+_ID_PREFIX = 8  # the first group of a UUID; a shorter one would match by chance
+
+
+class SessionList(ChangeList):
+    """Counts the messages of the sessions on the page, and fetches no metadata."""
+
+    def get_queryset(
+        self, request: HttpRequest, exclude_parameters: list[str | None] | None = None
+    ) -> QuerySet[Any]:
+        counts = Message.objects.filter(session=OuterRef("pk")).order_by().values("session")
+        message_count = Subquery(counts.values(count=Count("pk")), output_field=IntegerField())
+        sessions: QuerySet[Any] = super().get_queryset(request, exclude_parameters)
+        sessions = sessions.annotate(message_count=Coalesce(message_count, 0))
+        return sessions.defer("metadata")
+
+
+@admin.register(Session)
+class SessionAdmin(ModelAdmin):
+    """Where staff review conversations, rename them, and remove them.
+
+    Nobody adds a session here: it exists because a person started a chat.
+    """
+
+    list_display = (
+        "shown_name",
+        "user",
+        "message_count",
+        "last_activity",
+        "created",
+        "platform",
+        "agent",
+    )
+    list_filter = (RemovableFilter, PlatformFilter, "agent", UserFilter, "created_at")
+    list_select_related = ("user", "agent")
+    list_per_page = 50
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    sortable_by = ("shown_name", "platform", "created", "last_activity")
+    ordering = ("-created_at", "-id")
+    search_fields = ("name", "user__username", "user__email")
+    search_help_text = "Name, id (or how it begins), user name or e-mail address"
+    actions = (remove_empty_sessions,)
+
+    fields = (
+        "name",
+        "user",
+        "agent",
+        "platform",
+        "created_at",
+        "updated_at",
+        "run_finished_at",
+        "metadata_json",
+        "id",
+    )
+    readonly_fields = fields[1:]
+
+    metadata_json = json_field("metadata")
+
+    class Media:
+        css = {"all": ["sessions_app/admin.css"]}
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    # --- The list ------------------------------------------------------------------
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return SessionList
+
+    def get_actions(self, request: HttpRequest, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        actions: dict[str, Any] = super().get_actions(request, *args, **kwargs)
+        # It would take messages along.
+        actions.pop("delete_selected", None)
+        return actions
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        # Django would show the list as if nothing had been asked for.
+        if request.method == "POST" and not self.get_actions(request):
+            raise PermissionDenied
+        return super().changelist_view(request, extra_context)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Session], search_term: str
+    ) -> tuple[QuerySet[Session], bool]:
+        found, may_have_duplicates = super().get_search_results(request, queryset, search_term)
+        if ids := _ids_that_begin_with(search_term):
+            found |= queryset.filter(pk__range=ids)
+        return found, may_have_duplicates
+
+    @admin.display(description="name", ordering="name")
+    def shown_name(self, chat_session: Session) -> str:
+        return chat_session.name or "(no name)"
+
+    @admin.display(description="messages")
+    def message_count(self, chat_session: Session) -> int:
+        count: int = chat_session.message_count  # type: ignore[attr-defined]  # SessionList's
+        return count
+
+    @admin.display(description="created", ordering="created_at")
+    def created(self, chat_session: Session) -> str:
+        return short_time(chat_session.created_at)
+
+    @admin.display(description="last activity", ordering="updated_at")
+    def last_activity(self, chat_session: Session) -> str:
+        return short_time(chat_session.updated_at)
+
+    # --- One session ---------------------------------------------------------------
+
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> Session | None:
+        """The session; its row is locked for the rest of a transaction that may write.
+
+        Locked first and read afterwards, since what the locking statement itself sees is
+        as old as its start, before it waited for a chat that was storing its message.
+        """
+        chat_session: Session | None = super().get_object(request, object_id, from_field)
+        if chat_session is None or request.method != "POST":
+            return chat_session
+        with transaction.atomic():
+            list(Session.objects.select_for_update().filter(pk=chat_session.pk).values("pk"))
+        return super().get_object(request, object_id, from_field)
+
+    def save_model(self, request: HttpRequest, obj: Session, form: Any, change: bool) -> None:
+        """Save the name, and leave alone what a chat may have written meanwhile."""
+        obj.save(update_fields=["name"])
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """The form, with the transcript for those who may read messages."""
+        if self.admin_site.get_model_admin(Message).has_view_permission(request):
+            context["transcript"] = transcript_of(context["original"])
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    # --- Deletion of one session ---------------------------------------------------
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Delete a session with what belongs to it, unless that has grown since it was shown."""
+        if request.method != "POST":
+            return super().delete_view(request, object_id, extra_context)
+        with transaction.atomic():
+            chat_session = self.get_object(request, unquote(object_id))
+            if chat_session is not None:
+                going = str(sum(_going_along([chat_session]).values()))
+                if request.POST.get("going", going) != going:
+                    self.message_user(
+                        request,
+                        "Nothing was deleted: the conversation went on meanwhile. Look again.",
+                        messages.WARNING,
+                    )
+                    return redirect(request.get_full_path())
+            return super().delete_view(request, object_id, extra_context)
+
+    def get_deleted_objects(
+        self, objs: Sequence[Session] | QuerySet[Session], request: HttpRequest
+    ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
+        """Like Django's, but counts what goes along with a session instead of listing it all."""
+        going = _going_along(objs)
+        summary = [counted(count, str(model._meta.verbose_name)) for model, count in going.items()]
+        counts = {str(model._meta.verbose_name_plural): count for model, count in going.items()}
+        lacking = {
+            str(model._meta.verbose_name)
+            for model in going
+            if self.admin_site.is_registered(model)
+            and not request.user.has_perm(
+                f"{model._meta.app_label}.delete_{model._meta.model_name}"
+            )
+        }
+        return summary, {str(self.opts.verbose_name_plural): len(objs), **counts}, lacking, []
+
+    def render_delete_form(self, request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
+        """Django's page; the number shown comes back with the form."""
+        counts = dict(context["model_count"])
+        counts.pop(str(self.opts.verbose_name_plural))
+        context["going"] = sum(counts.values())
+        return super().render_delete_form(request, context)
+
+
+def _going_along(sessions: Sequence[Session] | QuerySet[Session]) -> dict[type[Model], int]:
+    """How many rows of which models are deleted along with the sessions."""
+    counts = {
+        relation.related_model: relation.related_model._base_manager.filter(
+            **{f"{relation.field.name}__in": sessions}
+        ).count()
+        for relation in Session._meta.related_objects
+        if relation.on_delete is CASCADE
+    }
+    return {model: count for model, count in counts.items() if count}
+
+
+def _ids_that_begin_with(text: str) -> tuple[UUID, UUID] | None:
+    """The lowest and the highest id that begin with what was typed, if it looks like an id."""
+    digits = text.strip().replace("-", "")
+    if _ID_PREFIX <= len(digits) <= 32 and set(digits) <= set(string.hexdigits):
+        return UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
+    return None
