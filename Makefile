@@ -5,11 +5,13 @@ BIN := .venv/bin
 MANAGE := DEBUG=on $(BIN)/python manage.py
 NEWEST_PYTHON ?= python3.13
 AGENT_MODEL ?= local
+# Where make can do it, what runs side by side is printed one after the other.
+IN_ORDER := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 ADDRESS ?= 127.0.0.1
 PORT ?= 8000
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-newest check bench lock
+.PHONY: help install run test test-sqlite test-postgres test-newest check bench lock
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
@@ -28,11 +30,15 @@ run: .venv/installed ## Set up everything and serve on http://127.0.0.1:8000
 	@$(MANAGE) migrate --verbosity 0
 	@$(MANAGE) load_demo --if-empty
 	@echo "Serving on http://$(ADDRESS):$(PORT)/ (stop with Ctrl-C)"
-	@DEBUG=on AGENT_MODEL=$(AGENT_MODEL) $(BIN)/python -m uvicorn config.asgi:application --host $(ADDRESS) --port $(PORT) --log-level warning
+	@DEBUG=on AGENT_MODEL=$(AGENT_MODEL) $(BIN)/python -m uvicorn config.asgi:application --host $(ADDRESS) --port $(PORT) --log-level warning \
+		--timeout-graceful-shutdown 3
 
-test: .venv/installed-dev ## Run the tests on SQLite and on PostgreSQL
-	TEST_DATABASE=sqlite $(BIN)/python -m pytest
-	TEST_DATABASE=postgres $(BIN)/python -m pytest
+test: .venv/installed-dev ## Run the tests on SQLite and, side by side, on PostgreSQL
+	@echo "Running the tests on two databases; their output comes when they are done."
+	@$(MAKE) --no-print-directory --jobs=2 $(IN_ORDER) test-sqlite test-postgres
+
+test-sqlite test-postgres: test-%: .venv/installed-dev
+	TEST_DATABASE=$* $(BIN)/python -m pytest
 
 test-newest: ## Run the tests with the newest Django, on NEWEST_PYTHON
 	$(NEWEST_PYTHON) -m venv .venv-newest

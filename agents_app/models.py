@@ -1,7 +1,15 @@
-"""Who answers: Agent."""
+"""Who answers (Agent), and each turn of an answer (AgentRun)."""
 
+import uuid
+from typing import Any
+
+from django.conf import settings
 from django.db import models
+from django.db.models import Q
 from django.utils import timezone
+
+from agents_app.querysets import AgentQuerySet, AgentRunQuerySet
+from sessions_app.models import Message, Session
 
 
 class Agent(models.Model):
@@ -22,9 +30,94 @@ class Agent(models.Model):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(default=timezone.now, editable=False)
 
+    objects = AgentQuerySet.as_manager()
+
     class Meta:
         db_table = "agents"
         ordering = ["name"]
 
     def __str__(self) -> str:
         return self.name
+
+
+class AgentRun(models.Model):
+    """One turn of an agent: it answers one message of a person.
+
+    The row is what everybody agrees on, whichever process works on the run and whichever
+    watches it. Its state changes by conditional updates only.
+    """
+
+    class Status(models.TextChoices):
+        PENDING = "pending"
+        RUNNING = "running"
+        DONE = "done"
+        FAILED = "failed"
+        STOPPED = "stopped"
+        INTERRUPTED = "interrupted"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="runs")
+    message = models.ForeignKey(
+        Message, on_delete=models.CASCADE, related_name="runs", help_text="What it answers."
+    )
+    agent = models.ForeignKey(Agent, on_delete=models.SET_NULL, null=True, related_name="runs")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="agent_runs"
+    )
+    status = models.CharField(choices=Status, default=Status.PENDING)
+    # What has come so far; the finished answer is a message.
+    text = models.TextField(blank=True, default="")
+    error = models.TextField(blank=True, default="")
+    created_at = models.DateTimeField(default=timezone.now)
+    heartbeat_at = models.DateTimeField(default=timezone.now)
+    finished_at = models.DateTimeField(null=True)
+
+    objects = AgentRunQuerySet.as_manager()
+
+    class Meta:
+        db_table = "agent_runs"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["session"],
+                condition=Q(status__in=["pending", "running"]),
+                name="agent_runs_one_active",
+            ),
+            models.CheckConstraint(
+                condition=Q(status__in=["pending", "running"], finished_at=None)
+                | (~Q(status__in=["pending", "running"]) & Q(finished_at__isnull=False)),
+                name="agent_runs_finished_or_active",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"Run {self.pk}"
+
+    @property
+    def is_active(self) -> bool:
+        return self.status in {self.Status.PENDING, self.Status.RUNNING}
+
+    @property
+    def can_be_retried(self) -> bool:
+        return self.status in {self.Status.FAILED, self.Status.INTERRUPTED}
+
+    def begin(self) -> bool:
+        """Take it on. False when somebody else has, or when it was stopped before."""
+        return self._change(from_status=[self.Status.PENDING], status=self.Status.RUNNING)
+
+    def keep_alive(self, text: str) -> bool:
+        """Save what has come so far. False when it is no longer running: it was stopped."""
+        return self._change(from_status=[self.Status.RUNNING], text=text)
+
+    def finish(self, status: Status, *, text: str | None = None, error: str = "") -> bool:
+        """Record how it ended. False when it has ended before, and nothing was changed."""
+        return self._change(
+            from_status=[self.Status.PENDING, self.Status.RUNNING],
+            status=status,
+            error=error,
+            finished_at=timezone.now(),
+            **({} if text is None else {"text": text}),
+        )
+
+    def _change(self, *, from_status: list[Status], **values: Any) -> bool:
+        runs = AgentRun.objects.filter(pk=self.pk, status__in=from_status)
+        return bool(runs.update(heartbeat_at=timezone.now(), **values))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 from environ import Env
@@ -44,6 +45,17 @@ class StrictEnv(Env):
                 f"{name} starts with {scheme!r}: use sqlite:///path or postgresql://…"
             )
         return self._parsed(name, lambda: self.db_url_config(url))
+
+    def http_url(self, name: str, *, default: str) -> str:
+        """An http or https URL without a login in it: URLs end up in logs and in messages."""
+        url: str = self.str(name, default=default).strip()
+        if url:
+            parts = self._parsed(name, lambda: urlsplit(url))
+            if parts.scheme not in {"http", "https"} or not parts.hostname:
+                raise ImproperlyConfigured(f"{name} is not a URL such as http://localhost:8080/v1.")
+            if "@" in parts.netloc:
+                raise ImproperlyConfigured(f"{name} must not hold a user name or a password.")
+        return url
 
     @staticmethod
     def _parsed(name: str, parse: Callable[[], T]) -> T:

@@ -25,6 +25,9 @@ if not SECRET_KEY:
         )
     SECRET_KEY = "insecure-and-only-for-development"  # noqa: S105
 
+# A message may have a million characters, each up to twelve bytes long in a form.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 13_000_000
+
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
@@ -45,7 +48,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "config.static.StaticFilesMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -145,6 +148,19 @@ CONTENT_SECURITY_POLICY = {
         "frame-ancestors": [NONE],
     },
 }
+
+# --- Agents --------------------------------------------------------------------
+
+# The model of agents that name none: `local`, a pydantic-ai model string such as
+# openai:gpt-4.1-mini, or, with AGENT_BASE_URL, the name of a model of that server.
+AGENT_MODEL = env.str("AGENT_MODEL", default="").strip()
+# A server that speaks OpenAI's protocol (Ollama, vLLM, llama.cpp), for every openai: model.
+AGENT_BASE_URL = env.http_url("AGENT_BASE_URL", default="")
+AGENT_API_KEY = env.str("AGENT_API_KEY", default="").strip()
+AGENT_TIME_LIMIT = env.number("AGENT_TIME_LIMIT", default=120, minimum=1)  # seconds per run
+AGENT_TOKEN_LIMIT = env.number("AGENT_TOKEN_LIMIT", default=1024, minimum=1)  # output, per run
+# What a model is told and answers must fit into this many tokens.
+AGENT_CONTEXT_TOKENS = env.number("AGENT_CONTEXT_TOKENS", default=8192, minimum=512)
 
 # --- Logging -------------------------------------------------------------------
 

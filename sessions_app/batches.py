@@ -36,6 +36,9 @@ _ARCHIVE = f'INSERT INTO "removed_sessions" ("run_id", "session_id", {_COLUMN_LI
 _TRANSACTION_SETTINGS = """
     -- Never wait long for a lock: the batch is tried again instead.
     SET LOCAL lock_timeout = '2s';
+    -- A batch need not wait for the disk: after a crash of the server its removals, their
+    -- archive and their count are undone together. The end of the run waits for all of them.
+    SET LOCAL synchronous_commit = off;
     -- A batch is a thousand look-ups by key. The planner, led by the size of the tables,
     -- is drawn to plans that read all messages for every batch.
     SET LOCAL enable_hashjoin = off;

@@ -38,3 +38,45 @@ def test_modules_say_what_lives_there_and_stay_readable(path: Path) -> None:
     if source.strip():
         assert ast.get_docstring(ast.parse(source)), "the first lines say what lives there"
     assert source.count("\n") <= 400
+
+
+def functions(path: Path) -> Iterator[tuple[str, ast.AST]]:
+    """The functions of a module, by name."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node.name, node
+
+
+def makes_sessions(node: ast.AST) -> bool:
+    """Whether it builds Session objects, or inserts rows through its manager or by SQL."""
+    inserts = {"create", "acreate", "bulk_create", "abulk_create", "get_or_create"}
+    inserts |= {"aget_or_create", "update_or_create", "aupdate_or_create"}
+    for part in ast.walk(node):
+        if isinstance(part, ast.Call):
+            called = ast.unparse(part.func)
+            if called == "Session" or (
+                called.startswith("Session.") and called.rpartition(".")[2] in inserts
+            ):
+                return True
+        if isinstance(part, ast.Constant) and isinstance(part.value, str):
+            statement = part.value.lower()
+            if "insert into" in statement and '"sessions"' in statement:
+                return True
+    return False
+
+
+def test_sessions_are_made_in_these_places_only() -> None:
+    places = {
+        f"{path.relative_to(ROOT)}:{name}"
+        for folder in ("config", "sessions_app", "agents_app")
+        for path in modules(folder)
+        for name, node in functions(path)
+        if makes_sessions(node)
+    }
+    assert places == {
+        "agents_app/services.py:start_session",  # a person starts a chat
+        "agents_app/history.py:_make_session",  # old callers ask for it explicitly
+        "agents_app/automagik/loading.py:_read_session",  # an import
+        "agents_app/automagik/loading.py:_store_sessions",
+        "sessions_app/archive.py:_put_back",  # an undo
+    }

@@ -11,8 +11,7 @@ def make_simple_agent(apps, schema_editor):
             "type": "simple",
             "model": "",
             "description": "A helpful assistant for everyday questions.",
-            "system_prompt": "You are a helpful assistant. Answer in the language of the "
-            "question, briefly and truthfully, and say so when you do not know.",
+            "system_prompt": "You are a helpful assistant.",
         },
     )
 

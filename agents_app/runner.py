@@ -1,0 +1,241 @@
+"""Works on runs in the background: whoever started one may leave.
+
+A process has one event loop for it, in a thread of its own, so that runs go on under ASGI
+and WSGI alike, and hold nothing of the request that started them. The database is only
+touched through `in_database`: no connection is held while tokens flow.
+"""
+
+import asyncio
+import contextlib
+import contextvars
+import logging
+import threading
+from concurrent.futures import Future
+from contextlib import aclosing
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from django.db import Error, transaction
+
+from agents_app import live
+from agents_app.database import in_database
+from agents_app.models import Agent, AgentRun
+from sessions_app.models import Message, Session
+from sessions_app.writing import SessionGone, append_messages
+
+if TYPE_CHECKING:
+    from pydantic_ai.messages import ModelMessage
+
+logger = logging.getLogger(__name__)
+
+# How often what has come is saved, and a Stop pressed in another process is noticed.
+SAVE_SECONDS = 0.25
+_QUIT_SECONDS = 5
+
+
+def submit(run_id: UUID) -> None:
+    """Start to work on a run that has been committed; returns at once.
+
+    A second submit of the same run, by a form that was sent twice, does nothing.
+    """
+    running = live.open_run(run_id)
+    if running is not None:
+        # A context of its own: work that outlives the request must not use what is its own.
+        contextvars.Context().run(_start, run_id, running)
+
+
+def stopped(run_id: UUID) -> None:
+    """Tell a worker in this process at once that its run was stopped."""
+    task = _tasks.get(run_id)
+    if task is not None:
+        _loop().call_soon_threadsafe(task.cancel)
+
+
+async def wait(run_id: UUID, seconds: float) -> None:
+    """Return when the run has ended, or the time is over; for pages without JavaScript."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            running = live.get_run(run_id)
+            if running is not None:
+                async with aclosing(running.follow(quiet_seconds=seconds)) as pieces:
+                    async for _ in pieces:
+                        pass
+
+
+async def quit_all() -> None:
+    """The server stops: mark its runs as interrupted; they keep what has come."""
+    for task in list(_tasks.values()):
+        _loop().call_soon_threadsafe(task.cancel, _QUITTING)
+    for run_id in list(_tasks):
+        await wait(run_id, _QUIT_SECONDS)
+
+
+_tasks: dict[UUID, "asyncio.Task[None]"] = {}
+_QUITTING = "quitting"
+_loop_lock = threading.Lock()
+
+
+def _loop() -> asyncio.AbstractEventLoop:
+    with _loop_lock:
+        return _running_loop()
+
+
+@cache
+def _running_loop() -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="runs", daemon=True).start()
+    return loop
+
+
+def _start(run_id: UUID, running: live.LiveRun) -> "Future[None]":
+    return asyncio.run_coroutine_threadsafe(_run(run_id, running), _loop())
+
+
+async def _run(run_id: UUID, running: live.LiveRun) -> None:
+    turn = _Turn(run_id, running)
+    _tasks[run_id] = asyncio.create_task(turn.work())
+    try:
+        await _tasks[run_id]
+    except Exception:
+        logger.exception("Run %s failed in a way nobody thought of", run_id)
+        with contextlib.suppress(Exception):
+            await in_database(
+                _finish, run_id, AgentRun.Status.FAILED, running.text, "Something went wrong here."
+            )
+    finally:
+        _tasks.pop(run_id, None)
+        live.close_run(run_id)
+
+
+@dataclass
+class _Turn:
+    """One run, from taking it on to recording how it ended."""
+
+    run_id: UUID
+    running: live.LiveRun
+
+    async def work(self) -> None:
+        from agents_app.agents import AgentFailed
+
+        asked = await in_database(_take_on, self.run_id)
+        if asked is None:
+            return
+        answering = asyncio.create_task(self._answer(asked))
+        saving = asyncio.create_task(self._save_until_stopped(answering))
+        try:
+            messages = await answering
+        except AgentFailed as error:
+            await self._finish(AgentRun.Status.FAILED, str(error))
+        except asyncio.CancelledError as cancelled:
+            answering.cancel()
+            if _QUITTING in cancelled.args:
+                await self._finish(AgentRun.Status.INTERRUPTED, "The server was stopped.")
+            else:
+                await in_database(_keep_stopped, self.run_id, self.running.text)
+        else:
+            await in_database(_store_answer, self.run_id, messages, self.running.text)
+        finally:
+            saving.cancel()
+
+    async def _answer(self, asked: "_Asked") -> "list[ModelMessage]":
+        from agents_app.agents import Finished, SimpleAgent
+
+        messages: list[ModelMessage] = []
+        agent = SimpleAgent.for_row(asked.agent)
+        async for piece in agent.stream(asked.prompt, message_history=asked.history):
+            if isinstance(piece, Finished):
+                messages = piece.new_messages
+            else:
+                self.running.append(piece)
+        return messages
+
+    async def _save_until_stopped(self, answering: "asyncio.Task[list[ModelMessage]]") -> None:
+        while True:
+            await asyncio.sleep(SAVE_SECONDS)
+            try:
+                alive = await in_database(_keep_alive, self.run_id, self.running.text)
+            except Error:
+                logger.warning("Run %s could not be saved; trying again", self.run_id)
+                continue
+            if not alive:
+                answering.cancel()
+                return
+
+    async def _finish(self, status: AgentRun.Status, error: str) -> None:
+        await in_database(_finish, self.run_id, status, self.running.text, error)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What a run needs to know before it starts."""
+
+    agent: Agent
+    prompt: str
+    history: "list[ModelMessage]"
+
+
+def _take_on(run_id: UUID) -> _Asked | None:
+    """Claim the run and load what it needs; None when it is somebody else's, or stopped."""
+    from agents_app.history import MessageHistory
+
+    run = AgentRun.objects.select_related("agent", "message").filter(pk=run_id).first()
+    if run is None or not run.begin():
+        return None
+    if run.agent is None:
+        run.finish(AgentRun.Status.FAILED, error="The agent has been deleted.")
+        return None
+    history = MessageHistory(run.session_id, user_id=run.user_id, no_auto_create=True)
+    return _Asked(run.agent, run.message.text_content, history.before(run.message))
+
+
+def _keep_alive(run_id: UUID, text: str) -> bool:
+    return AgentRun(pk=run_id).keep_alive(text)
+
+
+def _finish(run_id: UUID, status: AgentRun.Status, text: str, error: str) -> None:
+    AgentRun(pk=run_id).finish(status, text=text, error=error)
+
+
+def _store_answer(run_id: UUID, messages: "list[ModelMessage]", text: str) -> None:
+    """Store the run's messages and its end together; neither when it was stopped or deleted."""
+    from agents_app.transcripts import rows_from
+
+    run = AgentRun.objects.filter(pk=run_id).first()
+    if run is None:
+        return
+    try:
+        with transaction.atomic():
+            # The first of them is the person's message, which is there already.
+            append_messages(_for_run(run, rows_from(messages[1:])))
+            if not run.finish(AgentRun.Status.DONE, text=""):
+                raise _Overtaken
+    except _Overtaken:
+        _keep_stopped(run_id, text)
+    except SessionGone:
+        logger.info("Run %s finished after its chat was deleted", run_id)
+
+
+class _Overtaken(Exception):
+    """The run was stopped just before it could be recorded as done."""
+
+
+def _keep_stopped(run_id: UUID, text: str) -> None:
+    """Keep what had come when the run was stopped: as a message, unless the chat has gone on."""
+    with transaction.atomic():
+        run = AgentRun.objects.filter(pk=run_id, status=AgentRun.Status.STOPPED).first()
+        if run is None or not Session.objects.select_for_update().filter(pk=run.session_id):
+            return
+        last = Message.objects.filter(session=run.session_id).order_by("-position").first()
+        answer = Message(role=Message.Role.ASSISTANT, text_content=text)
+        if text.strip() and last is not None and last.pk == run.message_id:
+            append_messages(_for_run(run, [answer]))
+            text = ""
+        AgentRun.objects.filter(pk=run_id).update(text=text)
+
+
+def _for_run(run: AgentRun, rows: list[Message]) -> list[Message]:
+    for row in rows:
+        row.session_id, row.user_id, row.agent_id = run.session_id, run.user_id, run.agent_id
+    return rows

@@ -1,0 +1,199 @@
+"""The use-cases: a person starts a chat, goes on with it, stops or retries an answer.
+
+`start_session` is where sessions come from. Everything here is synchronous, takes keyword
+arguments, and raises a ChatError that says in plain words what the person can do.
+"""
+
+import unicodedata
+from uuid import UUID
+
+from django.contrib.auth.models import User
+from django.db import IntegrityError, transaction
+
+from agents_app.models import Agent, AgentRun
+from sessions_app.models import Message, Session
+from sessions_app.text import check_storable
+from sessions_app.writing import SessionGone, append_message
+
+PLATFORM = "web"
+NAME_LENGTH = 60
+UNNAMED = "New chat"
+
+
+class ChatError(Exception):
+    """What a person asked for cannot be done; the text says why."""
+
+
+class AgentUnavailable(ChatError):
+    """There is no such agent, or it is switched off."""
+
+
+class AlreadyAnswering(ChatError):
+    """The session has an active run."""
+
+
+class CannotRetry(ChatError):
+    """The run did not fail, or the chat has gone on since."""
+
+
+class ChatGone(ChatError):
+    """The session does not exist (any more), or it is somebody else's."""
+
+
+def start_session(*, user: User, agent_id: int | None, text: str, message_id: UUID) -> AgentRun:
+    """Make a session with its first message, and the run that is to answer it.
+
+    All three are committed together, or none. `message_id` is made by the client: a second
+    submit of the same form returns the first one's run.
+
+    Raises AgentUnavailable, UnstorableText, or ChatGone when the message id is taken.
+    """
+    agent = _active_agent(agent_id)
+    check_storable(text)
+    try:
+        with transaction.atomic():
+            chat_session = Session.objects.create(
+                user=user, agent=agent, name=name_from(text), platform=PLATFORM
+            )
+            return _ask(chat_session.pk, user=user, agent=agent, text=text, message_id=message_id)
+    except IntegrityError:
+        return _run_of_first_submit(user=user, message_id=message_id)
+
+
+def send_message(*, user: User, session_id: UUID, text: str, message_id: UUID) -> AgentRun:
+    """Store a further message of the person, and the run that is to answer it.
+
+    Raises ChatGone, AgentUnavailable, UnstorableText, or AlreadyAnswering.
+    """
+    chat_session = get_session(user=user, session_id=session_id)
+    agent = _active_agent(chat_session.agent_id)
+    check_storable(text)
+    try:
+        with transaction.atomic():
+            return _ask(chat_session.pk, user=user, agent=agent, text=text, message_id=message_id)
+    except IntegrityError:
+        return _run_of_first_submit(user=user, message_id=message_id)
+    except SessionGone:
+        raise ChatGone("This chat has been deleted.") from None
+
+
+def retry_run(*, user: User, run_id: UUID) -> AgentRun:
+    """Answer the same message again; makes neither a session nor a message.
+
+    Raises ChatGone, AgentUnavailable, CannotRetry, or AlreadyAnswering.
+    """
+    failed = get_run(user=user, run_id=run_id)
+    agent = _active_agent(failed.session.agent_id)
+    with transaction.atomic():
+        # The session's lock, so that no message arrives meanwhile.
+        if not Session.objects.select_for_update().filter(pk=failed.session_id).exists():
+            raise ChatGone("This chat has been deleted.")
+        _refuse_while_answering(failed.session_id)
+        latest = Message.objects.filter(session=failed.session_id).order_by("-position").first()
+        if latest is None or latest.pk != failed.message_id:
+            raise CannotRetry("The chat has gone on since; send your message again instead.")
+        return AgentRun.objects.create(
+            session_id=failed.session_id, message=latest, agent=agent, user=user
+        )
+
+
+def stop_run(*, user: User, run_id: UUID) -> bool:
+    """End a run, keeping what has come. False when it had ended by itself.
+
+    The process that works on it notices within a fraction of a second.
+    """
+    run = get_run(user=user, run_id=run_id)
+    return run.finish(AgentRun.Status.STOPPED)
+
+
+def rename_session(*, user: User, session_id: UUID, name: str) -> None:
+    """Give a chat another name. Raises ChatGone or UnstorableText."""
+    check_storable(name)
+    chat_session = get_session(user=user, session_id=session_id)
+    Session.objects.filter(pk=chat_session.pk).update(name=name)
+
+
+def delete_session(*, user: User, session_id: UUID) -> None:
+    """Delete a chat with its messages and runs: the person has been asked. Raises ChatGone."""
+    with transaction.atomic():
+        chat_session = get_session(user=user, session_id=session_id)
+        # Lock it, so that whoever is about to write to it is told that it is gone.
+        Session.objects.select_for_update().filter(pk=chat_session.pk).first()
+        AgentRun.objects.filter(session=chat_session.pk).delete()
+        Message.objects.filter(session=chat_session.pk).delete()
+        chat_session.delete()
+
+
+def get_session(*, user: User, session_id: UUID) -> Session:
+    """The person's own session; a stranger's is as good as none. Raises ChatGone."""
+    chat_session = (
+        Session.objects.for_user(user).select_related("agent").filter(pk=session_id).first()
+    )
+    if chat_session is None:
+        raise ChatGone("There is no such chat.")
+    return chat_session
+
+
+def get_run(*, user: User, run_id: UUID) -> AgentRun:
+    """A run in one of the person's own sessions. Raises ChatGone."""
+    AgentRun.objects.mark_silent_as_interrupted()
+    run = (
+        AgentRun.objects.filter(pk=run_id, session__in=Session.objects.for_user(user))
+        .select_related("session")
+        .first()
+    )
+    if run is None:
+        raise ChatGone("There is no such answer.")
+    return run
+
+
+def name_from(text: str) -> str:
+    """A session's name from the opening words of its first message; never blank."""
+    visible = "".join(
+        " " if unicodedata.category(char)[0] in "CZ" else char for char in text[: NAME_LENGTH * 10]
+    )
+    words = " ".join(visible.split())
+    if len(words) <= NAME_LENGTH:
+        return words or UNNAMED
+    cut = words[:NAME_LENGTH]
+    return f"{(cut.rpartition(' ')[0] or cut).rstrip('.,;:')}…"
+
+
+def _active_agent(agent_id: int | None) -> Agent:
+    agent = Agent.objects.active().filter(pk=agent_id).first() if agent_id is not None else None
+    if agent is None:
+        raise AgentUnavailable("This agent is not available; start a new chat with another one.")
+    return agent
+
+
+def _ask(session_id: UUID, *, user: User, agent: Agent, text: str, message_id: UUID) -> AgentRun:
+    message = append_message(
+        Message(
+            id=message_id,
+            session_id=session_id,
+            user=user,
+            agent=agent,
+            role=Message.Role.USER,
+            text_content=text,
+        )
+    )
+    _refuse_while_answering(session_id)
+    return AgentRun.objects.create(session_id=session_id, message=message, agent=agent, user=user)
+
+
+def _refuse_while_answering(session_id: UUID) -> None:
+    """Called with the session's row locked."""
+    AgentRun.objects.mark_silent_as_interrupted()
+    if AgentRun.objects.active().filter(session=session_id).exists():
+        raise AlreadyAnswering("An answer is still being written; wait for it or stop it.")
+
+
+def _run_of_first_submit(*, user: User, message_id: UUID) -> AgentRun:
+    run = (
+        AgentRun.objects.filter(message=message_id, user=user, session__user=user)
+        .order_by("created_at")
+        .first()
+    )
+    if run is None:
+        raise ChatGone("This form has been used already; reload the page.")
+    return run

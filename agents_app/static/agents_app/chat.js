@@ -1,0 +1,472 @@
+// The chat pages: sends forms without leaving the page, and watches answers as they come.
+// Everything also works without it; the server renders whatever is shown.
+
+const RETRY_FIRST = 500; // milliseconds before a broken connection is tried again
+const RETRY_LONGEST = 10_000;
+const NEAR_BOTTOM = 60; // pixels
+
+const page = document.scrollingElement;
+const transcript = document.querySelector("[data-transcript]");
+const messageForm = document.querySelector("[data-message-form]");
+const stopForm = document.querySelector("[data-stop-form]");
+const announcer = document.querySelector("[data-announcer]");
+const jump = document.querySelector("[data-jump]");
+const isLatest = Boolean(jump); // not a page of older messages
+
+/** Something that the person must be told; trying again does not help. */
+class Refusal extends Error {}
+
+// --- Talking to the server ---------------------------------------------------
+
+async function post(form) {
+    const fields = new URLSearchParams(new FormData(form)); // keeps line breaks as they are
+    const token = document.querySelector("[name=csrfmiddlewaretoken]").value;
+    const response = await fetch(form.action, {
+        method: "POST",
+        body: fields,
+        headers: { Accept: "application/json", "X-CSRFToken": token },
+    }).catch(() => { throw new Refusal("The server cannot be reached. Try again."); });
+    if (!hasType(response, "application/json")) {
+        throw new Refusal(refusalOf(response));
+    }
+    const result = await response.json();
+    if (!response.ok) {
+        throw new Refusal(result.error);
+    }
+    return result;
+}
+
+function hasType(response, type) {
+    return (response.headers.get("Content-Type") ?? "").startsWith(type);
+}
+
+function refusalOf(response) {
+    if (response.redirected || response.status === 403) {
+        return "You are not logged in any more. Reload the page.";
+    }
+    if (response.status === 404) {
+        return "This chat does not exist any more.";
+    }
+    if (response.status === 400 || response.status === 413) {
+        return "The server did not accept this message; it may be too long.";
+    }
+    return "The server had a problem. Try again.";
+}
+
+/** A version 4 UUID; `crypto.randomUUID` exists on HTTPS and localhost only. */
+function newId() {
+    const bytes = crypto.getRandomValues(new Uint8Array(16));
+    bytes[6] = (bytes[6] & 0x0f) | 0x40;
+    bytes[8] = (bytes[8] & 0x3f) | 0x80;
+    const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+    return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
+}
+
+// --- Writing a message -------------------------------------------------------
+
+let sending = false;
+
+function setUpMessageForm(form) {
+    const text = form.elements.namedItem("text");
+    const enterSends = !matchMedia("(pointer: coarse)").matches; // touch keyboards have no Shift+Enter
+    let tried = null; // the text that the form's message id was used for
+
+    form.querySelector("[data-with-script]").hidden = !enterSends;
+    text.addEventListener("keydown", (event) => {
+        const composing = event.isComposing || event.keyCode === 229;
+        if (event.key === "Enter" && !event.shiftKey && enterSends && !composing) {
+            event.preventDefault();
+            form.requestSubmit();
+        }
+    });
+    text.addEventListener("input", () => fit(text));
+    form.addEventListener("submit", async (event) => {
+        event.preventDefault();
+        if (sending) {
+            return;
+        }
+        if (watched) {
+            showError("An answer is still being written; wait for it or stop it.");
+            return;
+        }
+        // The same text once more is the same message, should the first try have arrived.
+        if (tried !== null && tried !== text.value) {
+            renewId(form);
+        }
+        tried = text.value;
+        setSending(true);
+        showError("");
+        try {
+            const result = await post(form);
+            if ("goesToAnswer" in form.dataset) {
+                location.assign(result.url);
+                return; // stays locked until the page is left
+            }
+            text.value = "";
+            tried = null;
+            fit(text);
+            renewId(form);
+            addTurn(result.html);
+        } catch (error) {
+            showError(error.message);
+        }
+        setSending(false);
+        text.focus();
+    });
+}
+
+function renewId(form) {
+    form.elements.namedItem("message_id").value = newId();
+}
+
+/** Let the box grow with the text, in browsers that do not do that themselves. */
+function fit(text) {
+    if (!CSS.supports("field-sizing", "content")) {
+        text.style.height = "auto";
+        text.style.height = `${text.scrollHeight}px`;
+    }
+}
+
+function setSending(value) {
+    sending = value;
+    messageForm.querySelector("[data-send]").disabled = value;
+}
+
+function showError(message) {
+    document.querySelector("[data-error]").textContent = message;
+}
+
+// --- The transcript ----------------------------------------------------------
+
+function fragmentOf(html) {
+    const template = document.createElement("template");
+    template.innerHTML = html; // rendered and sanitised by our own server
+    return template.content;
+}
+
+function addTurn(html) {
+    transcript.querySelector(".empty")?.remove();
+    const turn = fragmentOf(html).querySelector("[data-turn]");
+    transcript.append(turn);
+    show(turn);
+    toLatest();
+}
+
+/** Finish what the server rendered: times in the person's zone, copy buttons, streams. */
+function show(root) {
+    for (const time of root.querySelectorAll("time")) {
+        time.textContent = new Date(time.dateTime).toLocaleString(undefined, {
+            dateStyle: "medium",
+            timeStyle: "short",
+        });
+    }
+    for (const link of root.querySelectorAll("[data-without-script]")) {
+        link.hidden = true;
+    }
+    if (navigator.clipboard) {
+        root.querySelectorAll(".text pre").forEach(addCopyButton);
+    }
+    const answer = root.querySelector("[data-events]");
+    if (answer && isLatest) {
+        watch(answer);
+    }
+}
+
+function addCopyButton(block) {
+    const frame = fragmentOf(
+        `<div class="code"><span></span> <button type="button">Copy</button></div>`,
+    ).firstChild;
+    const [language, button] = frame.children;
+    language.textContent = block.firstChild?.className?.replace("language-", "") ?? "";
+    button.addEventListener("click", async () => {
+        try {
+            await navigator.clipboard.writeText(block.textContent.replace(/\n$/, ""));
+            button.textContent = "Copied";
+        } catch {
+            button.textContent = "Not allowed";
+        }
+        setTimeout(() => { button.textContent = "Copy"; }, 2000);
+    });
+    block.replaceWith(frame);
+    frame.append(block);
+}
+
+// --- Watching an answer ------------------------------------------------------
+
+let watched = null; // the answer that is being written
+
+async function watch(answer) {
+    const watching = { abort: new AbortController() };
+    watched?.abort.abort();
+    watched = watching;
+    stopForm.action = answer.dataset.stop;
+    setStoppable(true);
+    let delay = RETRY_FIRST;
+    let end = null;
+    while (end === null && watched === watching) {
+        try {
+            end = await follow(answer, watching.abort.signal, () => { delay = RETRY_FIRST; });
+        } catch (error) {
+            if (error instanceof Refusal) {
+                end = { status: "refused", html: "" };
+                showError(error.message);
+            }
+        }
+        if (end === null && watched === watching) {
+            sayWaiting(answer, "The connection broke; trying again.");
+            await new Promise((resolve) => { setTimeout(resolve, delay); });
+            delay = Math.min(delay * 2, RETRY_LONGEST);
+        }
+    }
+    if (watched !== watching) {
+        return; // another one has taken over
+    }
+    watched = null;
+    setStoppable(false);
+    finish(answer, end);
+}
+
+/** Show the text as it comes; returns the end, or null when the connection broke. */
+async function follow(answer, signal, onText) {
+    const response = await fetch(answer.dataset.events, {
+        headers: { Accept: "text/event-stream" },
+        cache: "no-store",
+        signal,
+    });
+    if (!response.ok || !hasType(response, "text/event-stream")) {
+        if (response.status >= 500) {
+            return null;
+        }
+        throw new Refusal(refusalOf(response));
+    }
+    sayWaiting(answer, "The answer is being written.");
+    const stream = answer.querySelector("[data-stream]");
+    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+    let rest = "";
+    let first = true;
+    for (;;) {
+        const { done, value } = await reader.read();
+        if (done) {
+            return null;
+        }
+        const frames = (rest + value).split("\n\n");
+        rest = frames.pop();
+        for (const frame of frames) {
+            const event = parse(frame);
+            if (event?.name === "text") {
+                onText();
+                if (first) {
+                    stream.textContent = ""; // the first one brings everything so far
+                    first = false;
+                }
+                stream.append(event.data.text);
+                keepAtLatest();
+            } else if (event?.name === "end") {
+                const goesOn = ["pending", "running"].includes(event.data.status);
+                return goesOn ? null : event.data;
+            }
+        }
+    }
+}
+
+/** An event of the stream, or null for a line that only keeps the connection alive. */
+function parse(frame) {
+    const [, name, data] = /^event: (.*)\ndata: (.*)$/.exec(frame) ?? [];
+    return name ? { name, data: JSON.parse(data) } : null;
+}
+
+function finish(answer, { status, html }) {
+    const finished = fragmentOf(html).querySelector("[data-answer]");
+    if (finished) {
+        announcer.textContent = wordsOf(finished);
+        answer.replaceWith(finished);
+        show(finished);
+        showError("");
+    } else {
+        answer.querySelector("[data-waiting]")?.remove();
+        answer.querySelector("[aria-busy]")?.removeAttribute("aria-busy");
+        if (status === "deleted") {
+            showError("This chat was deleted.");
+        } else if (status !== "refused") {
+            showError("The answer could not be shown. Reload the page.");
+        }
+    }
+    keepAtLatest();
+}
+
+/** What a screen reader is told, once, when the answer is there. */
+function wordsOf(answer) {
+    const parts = answer.querySelectorAll(".theirs h2, .text, .stopped, .failure p");
+    return Array.from(parts, (part) => part.textContent.trim()).join(". ");
+}
+
+function sayWaiting(answer, text) {
+    answer.querySelector("[data-waiting-text]").textContent = text;
+}
+
+/** Offer Stop instead of Send, or the other way round. */
+function setStoppable(value) {
+    const stop = document.querySelector("button[form=stop-form]");
+    const hadFocus = document.activeElement === stop;
+    stop?.toggleAttribute("hidden", !value);
+    stop?.removeAttribute("disabled");
+    messageForm?.querySelector("[data-send]").toggleAttribute("hidden", value);
+    if (hadFocus && !value) {
+        focusMessage();
+    }
+}
+
+function focusMessage() {
+    messageForm?.elements.namedItem("text").focus();
+}
+
+// --- Scrolling ---------------------------------------------------------------
+
+let atLatest = true; // scrolling up pauses following the answer
+
+function nearBottom() {
+    return page.scrollHeight - page.clientHeight - page.scrollTop < NEAR_BOTTOM;
+}
+
+function toLatest() {
+    atLatest = true;
+    page.scrollTop = page.scrollHeight;
+    jump.hidden = true;
+}
+
+function keepAtLatest() {
+    if (atLatest) {
+        toLatest();
+    } else {
+        jump.hidden = nearBottom();
+    }
+}
+
+function setUpScrolling() {
+    history.scrollRestoration = "manual";
+    addEventListener("scroll", () => {
+        atLatest = nearBottom();
+        jump.hidden = atLatest;
+    }, { passive: true });
+    jump.addEventListener("click", () => {
+        toLatest();
+        focusMessage();
+    });
+    toLatest();
+}
+
+/** Load older messages when the link to them comes into view. */
+function watchOlder() {
+    const link = transcript.querySelector("[data-older]");
+    if (!link) {
+        return;
+    }
+    const observer = new IntersectionObserver(async ([entry]) => {
+        if (!entry.isIntersecting) {
+            return;
+        }
+        observer.disconnect();
+        try {
+            const response = await fetch(`${link.href}&fragment=on`);
+            if (!response.ok || response.redirected) {
+                throw new Refusal(refusalOf(response));
+            }
+            const older = fragmentOf(await response.text());
+            show(older);
+            const fromBottom = page.scrollHeight - page.scrollTop;
+            link.closest(".older").replaceWith(older);
+            page.scrollTop = page.scrollHeight - fromBottom;
+            watchOlder();
+        } catch {
+            link.textContent = "Show older messages (they could not be loaded)";
+        }
+    }, { rootMargin: "200px" });
+    observer.observe(link);
+}
+
+// --- Coming back -------------------------------------------------------------
+
+/** Another tab may have gone on with the chat meanwhile. */
+async function refresh() {
+    if (watched || sending) {
+        return;
+    }
+    const response = await fetch(location.href, { cache: "no-store" }).catch(() => null);
+    if (!response?.ok || response.redirected || watched || sending) {
+        return;
+    }
+    const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
+    const newer = fresh.querySelector("[data-transcript]");
+    if (newer && stateOf(newer) !== stateOf(transcript)) {
+        transcript.replaceChildren(...newer.childNodes);
+        show(transcript);
+        watchOlder();
+        keepAtLatest();
+    }
+}
+
+function stateOf(log) {
+    const last = Array.from(log.querySelectorAll("[data-answer]")).at(-1);
+    return last ? `${last.id} ${last.dataset.status}` : "";
+}
+
+// --- Start -------------------------------------------------------------------
+
+if (messageForm) {
+    setUpMessageForm(messageForm);
+}
+show(document);
+if (transcript && isLatest) {
+    setUpScrolling();
+    watchOlder();
+    document.addEventListener("visibilitychange", () => {
+        if (document.visibilityState === "visible") {
+            refresh();
+        }
+    });
+    stopForm.addEventListener("submit", async (event) => {
+        event.preventDefault();
+        event.submitter.disabled = true;
+        try {
+            await post(stopForm); // the stream tells when it has ended
+        } catch (error) {
+            event.submitter.disabled = false;
+            showError(error.message);
+        }
+    });
+    transcript.addEventListener("submit", async (event) => {
+        if (!event.target.matches("[data-retry]")) {
+            return;
+        }
+        event.preventDefault();
+        if (sending) {
+            return;
+        }
+        sending = true;
+        showError("");
+        try {
+            const result = await post(event.target);
+            event.target.closest("[data-turn]").remove();
+            addTurn(result.html);
+            focusMessage();
+        } catch (error) {
+            showError(error.message);
+        }
+        sending = false;
+    });
+} else if (transcript) {
+    watchOlder();
+}
+addEventListener("pageshow", (event) => {
+    if (!event.persisted) {
+        return;
+    }
+    // Back from another page: this one was frozen in the middle of what it was doing.
+    if (messageForm && sending) {
+        renewId(messageForm);
+        setSending(false);
+    }
+    if (transcript && isLatest) {
+        refresh();
+    }
+});

@@ -1,0 +1,294 @@
+"""The chat pages. What they do is done by agents_app.services, what they show by .pages.
+
+Every form works without JavaScript: post, wait, redirect to the answer. A script asks for
+JSON instead, is told at once where the answer will come, and watches it.
+"""
+
+from collections.abc import Callable
+from functools import wraps
+from http import HTTPStatus
+from typing import Any, cast
+from uuid import UUID
+
+from asgiref.sync import async_to_sync
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.contrib.auth.models import User
+from django.db import connections
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from agents_app import runner, services
+from agents_app.forms import MessageForm, NewChatForm, OlderForm, RenameForm, SearchForm
+from agents_app.models import AgentRun
+from agents_app.pages import chats_of, transcript_of, turn_of
+from agents_app.streaming import run_events
+from sessions_app.text import UnstorableText
+
+# How long a form without JavaScript waits for the answer before it shows it unfinished.
+WAIT_SECONDS = 25
+
+_STATUS: dict[type[Exception], HTTPStatus] = {
+    services.ChatGone: HTTPStatus.NOT_FOUND,
+    services.AgentUnavailable: HTTPStatus.BAD_REQUEST,
+    services.AlreadyAnswering: HTTPStatus.CONFLICT,
+    services.CannotRetry: HTTPStatus.CONFLICT,
+}
+
+View = Callable[..., HttpResponseBase]
+Page = Callable[..., HttpResponse]
+
+
+class InvalidForm(Exception):
+    """What was posted is incomplete or too long; the text is the first thing to mend."""
+
+    def __init__(self, form: Any) -> None:
+        super().__init__(next(iter(form.errors.values()))[0])
+
+
+def refusals_on(page: Page) -> Callable[[View], View]:
+    """Turn what cannot be done into HTTP, here and nowhere else.
+
+    A script is sent the reason; a person sees it on `page`, with what they had typed.
+    """
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def answer(request: HttpRequest, **ids: UUID) -> HttpResponseBase:
+            try:
+                return view(request, **ids)
+            except (services.ChatError, UnstorableText, InvalidForm) as error:
+                status = _STATUS.get(type(error), HTTPStatus.BAD_REQUEST)
+                if _wants_json(request):
+                    return JsonResponse({"error": str(error)}, status=status)
+                if status == HTTPStatus.NOT_FOUND:
+                    raise Http404(str(error)) from None
+                # A form shows what is wrong with its own fields.
+                refusal = "" if isinstance(error, InvalidForm) else str(error)
+                return page(request, **ids, refusal=refusal, status=status)
+
+        return answer
+
+    return decorate
+
+
+def list_page(request: HttpRequest, *, refusal: str = "", status: int = 200) -> HttpResponse:
+    """The person's chats, and the form for a new one."""
+    search = SearchForm(request.GET)
+    query, number = "", 1
+    if search.is_valid():
+        query, number = search.cleaned_data["q"], search.cleaned_data["page"] or 1
+    context = {
+        "new_chat": NewChatForm(request.POST or None),
+        "search": search,
+        "query": query,
+        "list": None if search.errors else chats_of(request.user, search=query, page=number),
+        "refusal": refusal,
+    }
+    return render(request, "agents_app/chat_list.html", context, status=status)
+
+
+def chat_page(
+    request: HttpRequest,
+    session_id: UUID,
+    run_id: UUID | None = None,
+    *,
+    refusal: str = "",
+    status: int = 200,
+) -> HttpResponse:
+    """One chat: its last messages, or older ones, and the form for the next."""
+    chat_session = services.get_session(user=_user(request), session_id=session_id)
+    older = OlderForm(request.GET)
+    if not older.is_valid():
+        raise Http404
+    before = older.cleaned_data["before"]
+    posted = request.POST
+    context = {
+        "chat_session": chat_session,
+        "agent": chat_session.agent,
+        "transcript": transcript_of(chat_session, before=before),
+        "before": before,
+        "message_form": MessageForm(posted if "text" in posted else None),
+        "rename_form": RenameForm(
+            posted if "name" in posted else None, initial={"name": chat_session.name}
+        ),
+        "refusal": refusal,
+    }
+    part = "_older" if older.cleaned_data["fragment"] else ""
+    return render(request, f"agents_app/chat{part}.html", context, status=status)
+
+
+@login_required
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+@refusals_on(list_page)
+def chats(request: HttpRequest) -> HttpResponse:
+    """The list; posting to it starts a chat."""
+    if request.method != "POST":
+        return list_page(request)
+    form = NewChatForm(request.POST)
+    if not form.is_valid():
+        raise InvalidForm(form)
+    run = services.start_session(
+        user=_user(request),
+        agent_id=form.cleaned_data["agent"].pk,
+        text=form.cleaned_data["text"],
+        message_id=form.cleaned_data["message_id"],
+    )
+    return _answering(request, run)
+
+
+@login_required
+@never_cache
+@require_GET
+@refusals_on(chat_page)
+def chat(request: HttpRequest, session_id: UUID) -> HttpResponse:
+    return chat_page(request, session_id)
+
+
+@login_required
+@never_cache
+@require_POST
+@refusals_on(chat_page)
+def send(request: HttpRequest, session_id: UUID) -> HttpResponse:
+    user = _user(request)
+    services.get_session(user=user, session_id=session_id)  # a stranger learns nothing else
+    form = MessageForm(request.POST)
+    if not form.is_valid():
+        raise InvalidForm(form)
+    run = services.send_message(
+        user=user,
+        session_id=session_id,
+        text=form.cleaned_data["text"],
+        message_id=form.cleaned_data["message_id"],
+    )
+    return _answering(request, run)
+
+
+@login_required
+@never_cache
+@require_POST
+@refusals_on(chat_page)
+def retry(request: HttpRequest, session_id: UUID, run_id: UUID) -> HttpResponse:
+    user = _user(request)
+    _own_run(user, session_id, run_id)
+    return _answering(request, services.retry_run(user=user, run_id=run_id))
+
+
+@login_required
+@never_cache
+@require_POST
+@refusals_on(chat_page)
+def stop(request: HttpRequest, session_id: UUID, run_id: UUID) -> HttpResponse:
+    user = _user(request)
+    _own_run(user, session_id, run_id)
+    was_running = services.stop_run(user=user, run_id=run_id)
+    runner.stopped(run_id)
+    if _wants_json(request):
+        return JsonResponse({"stopped": was_running})
+    _wait(run_id)  # until what has come is stored
+    return _see(_url_of(session_id, run_id))
+
+
+@login_required
+@require_GET
+@refusals_on(chat_page)
+def events(request: HttpRequest, session_id: UUID, run_id: UUID) -> StreamingHttpResponse:
+    """The answer as it comes, as server-sent events; they may be read any number of times."""
+    _own_run(_user(request), session_id, run_id)
+    connections.close_all()  # none is held while tokens flow
+    return StreamingHttpResponse(
+        run_events(run_id),
+        content_type="text/event-stream",
+        headers={
+            "Cache-Control": "no-cache",
+            # No proxy may hold tokens back, and no middleware may compress them.
+            "X-Accel-Buffering": "no",
+            "Content-Encoding": "identity",
+        },
+    )
+
+
+@login_required
+@never_cache
+@require_POST
+@refusals_on(chat_page)
+def rename(request: HttpRequest, session_id: UUID) -> HttpResponse:
+    user = _user(request)
+    services.get_session(user=user, session_id=session_id)
+    form = RenameForm(request.POST)
+    if not form.is_valid():
+        raise InvalidForm(form)
+    name = form.cleaned_data["name"]
+    services.rename_session(user=user, session_id=session_id, name=name)
+    if _wants_json(request):
+        return JsonResponse({"name": name})
+    return _see(_url_of(session_id))
+
+
+@login_required
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+@refusals_on(chat_page)
+def delete(request: HttpRequest, session_id: UUID) -> HttpResponse:
+    """Asks first, and says how much goes."""
+    user = _user(request)
+    chat_session = services.get_session(user=user, session_id=session_id)
+    if request.method != "POST":
+        context = {"chat_session": chat_session, "count": chat_session.messages.count()}
+        return render(request, "agents_app/chat_delete.html", context)
+    services.delete_session(user=user, session_id=session_id)
+    messages.success(request, f"Deleted “{chat_session}”.")
+    return _see(reverse("chats"))
+
+
+def _answering(request: HttpRequest, run: AgentRun) -> HttpResponse:
+    """Set to work on a committed run, and say where its answer will be."""
+    runner.submit(run.pk)
+    url = _url_of(run.session_id, run.pk)
+    if not _wants_json(request):
+        _wait(run.pk)
+        return _see(url)
+    ids = {"session_id": run.session_id, "run_id": run.pk}
+    return JsonResponse(
+        {
+            "url": url,
+            "run": str(run.pk),
+            "events": reverse("chat-events", kwargs=ids),
+            "html": render_to_string("agents_app/turn.html", {"turn": turn_of(run.pk)}, request),
+        }
+    )
+
+
+def _wait(run_id: UUID) -> None:
+    connections.close_all()  # others can use it meanwhile
+    async_to_sync(runner.wait)(run_id, WAIT_SECONDS)
+
+
+def _own_run(user: User, session_id: UUID, run_id: UUID) -> None:
+    """Raises ChatGone unless it is a run of this chat, and the chat is the person's."""
+    if services.get_run(user=user, run_id=run_id).session_id != session_id:
+        raise services.ChatGone("There is no such answer.")
+
+
+def _user(request: HttpRequest) -> User:
+    return cast("User", request.user)  # every view requires a login
+
+
+def _wants_json(request: HttpRequest) -> bool:
+    return request.get_preferred_type(["text/html", "application/json"]) == "application/json"
+
+
+def _url_of(session_id: UUID, run_id: UUID | None = None) -> str:
+    url = reverse("chat", kwargs={"session_id": session_id})
+    return f"{url}#run-{run_id}" if run_id else url
+
+
+def _see(url: str) -> HttpResponse:
+    """303: what was posted is done, look there with GET."""
+    return HttpResponse(status=HTTPStatus.SEE_OTHER, headers={"Location": url})

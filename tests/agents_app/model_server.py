@@ -1,0 +1,117 @@
+"""A server that speaks just enough of OpenAI's protocol, and fails on demand."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+@dataclass
+class ModelServer:
+    """What it answers, and what it was asked."""
+
+    base_url: str = ""
+    pieces: list[str] = field(default_factory=lambda: ["Hel", "lo"])
+    finish_reason: str = "stop"
+    # An error instead of an answer: status and body.
+    error: tuple[int, dict[str, Any]] | None = None
+    # Refuse prompts that are longer than this, as llama.cpp does.
+    max_characters: int | None = None
+    # Send the first piece, and then nothing until the client goes away.
+    hangs: bool = False
+    requests: list[dict[str, Any]] = field(default_factory=list)
+    keys: list[str | None] = field(default_factory=list)
+    client_left: threading.Event = field(default_factory=threading.Event)
+
+
+@contextmanager
+def model_server() -> Iterator[ModelServer]:
+    """Runs while the block does."""
+    state = ModelServer()
+
+    class Handler(_Handler):
+        server_state = state
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    state.base_url = f"http://127.0.0.1:{server.server_address[1]}/v1"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield state
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server_state: ModelServer
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        state = self.server_state
+        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        state.requests.append(request)
+        state.keys.append(self.headers["Authorization"])
+        error = state.error
+        if state.max_characters and len(json.dumps(request["messages"])) > state.max_characters:
+            error = (400, {"message": "too many tokens", "type": "exceed_context_size_error"})
+        if error:
+            self._send_json(error[0], {"error": error[1]})
+        else:
+            self._stream()
+
+    def _send_json(self, status: int, body: Any) -> None:
+        data = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.send_header("Retry-After-Ms", "1")
+        self.end_headers()
+        self.wfile.write(data)
+
+    def _stream(self) -> None:
+        state = self.server_state
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.close_connection = True
+        for piece in state.pieces:
+            self._send_event(_chunk({"role": "assistant", "content": piece}))
+            if state.hangs:
+                # Nothing more is read from a client, except that it has gone.
+                self.connection.recv(1)
+                state.client_left.set()
+                return
+        self._send_event(_chunk({}, finish_reason=state.finish_reason))
+        self._send_event(_chunk(None, usage={"prompt_tokens": 5, "completion_tokens": 2}))
+        self.wfile.write(b"data: [DONE]\n\n")
+
+    def _send_event(self, data: dict[str, Any]) -> None:
+        self.wfile.write(f"data: {json.dumps(data)}\n\n".encode())
+        self.wfile.flush()
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        """Quiet."""
+
+
+def _chunk(
+    delta: dict[str, Any] | None,
+    *,
+    finish_reason: str | None = None,
+    usage: dict[str, int] | None = None,
+) -> dict[str, Any]:
+    choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": "served",
+        "choices": [] if delta is None else [choice],
+        "usage": usage and {**usage, "total_tokens": sum(usage.values())},
+    }

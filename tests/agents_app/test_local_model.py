@@ -1,0 +1,125 @@
+"""The embedded model: really loaded, once, and closed."""
+
+import asyncio
+import http.client
+import json
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from pytest_django import Settings
+
+from agents_app import local_model
+from agents_app.agents import AgentFailed, Finished, SimpleAgent
+from agents_app.local_model import Endpoint, LocalModelMissing
+
+
+@pytest.fixture(scope="module", autouse=True)
+def closed_in_the_end() -> Iterator[None]:
+    yield
+    local_model.close()
+
+
+@pytest.fixture
+def endpoint() -> Endpoint:
+    return local_model.endpoint()
+
+
+@pytest.fixture(autouse=True)
+def use_it(settings: Settings) -> None:
+    settings.AGENT_MODEL, settings.AGENT_BASE_URL = "local", ""
+    settings.AGENT_TIME_LIMIT, settings.AGENT_TOKEN_LIMIT = 60, 12
+
+
+def call(endpoint: Endpoint, path: str, key: str, body: Any = None) -> tuple[int, dict[str, Any]]:
+    host = urlsplit(endpoint.base_url)
+    assert host.hostname == "127.0.0.1"
+    connection = http.client.HTTPConnection(host.netloc, timeout=60)
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+    connection.request("POST" if body else "GET", path, json.dumps(body) if body else None, headers)
+    response = connection.getresponse()
+    answer = json.loads(response.read())
+    connection.close()
+    return response.status, answer
+
+
+def test_threads_that_ask_at_once_get_one_server() -> None:
+    local_model.close()
+    together = threading.Barrier(8)
+
+    def ask(_: int) -> Endpoint:
+        together.wait()
+        return local_model.endpoint()
+
+    with ThreadPoolExecutor(8) as threads:
+        assert len(set(threads.map(ask, range(8)))) == 1
+
+
+def test_it_answers_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")  # is not for the loopback interface
+
+    async def collect() -> list[object]:
+        agent = SimpleAgent({"name": "x", "system_prompt": "You are a helpful assistant."})
+        return [piece async for piece in agent.stream("What is the capital of France?")]
+
+    *pieces, finished = asyncio.run(collect())
+    assert len(pieces) > 2
+    assert isinstance(finished, Finished)
+    assert finished.text == "".join(str(piece) for piece in pieces)
+    assert 2 < finished.usage.output_tokens <= 12
+    assert finished.new_messages[-1].model_name == local_model.NAME  # type: ignore[union-attr]
+
+
+def test_it_is_behind_a_key(endpoint: Endpoint) -> None:
+    assert endpoint.api_key not in repr(endpoint)
+    assert call(endpoint, "/v1/models", "wrong")[0] == 401
+    status, models = call(endpoint, "/v1/models", endpoint.api_key)
+    assert (status, models["data"][0]["id"]) == (200, local_model.NAME)
+    assert ".gguf" not in json.dumps(models), "no path of this machine"
+    for path in ("/", "/slots", "/metrics"):
+        assert call(endpoint, path, endpoint.api_key)[0] in {404, 501}
+
+
+def test_too_long_a_message_is_refused_and_does_no_harm(endpoint: Endpoint) -> None:
+    async def ask(prompt: str) -> list[object]:
+        return [piece async for piece in SimpleAgent({"name": "x"}).stream(prompt)]
+
+    with pytest.raises(AgentFailed, match="too long"):
+        asyncio.run(ask("1 2 3 4 5 " * local_model.CONTEXT_TOKENS))
+    assert call(endpoint, "/health", endpoint.api_key)[0] == 200
+
+
+def test_it_closes_while_it_is_answering(endpoint: Endpoint) -> None:
+    outcomes: list[str] = []
+    body = {"messages": [{"role": "user", "content": "Tell me a story."}], "max_tokens": 500}
+
+    def ask() -> None:
+        try:
+            call(endpoint, "/v1/chat/completions", endpoint.api_key, body)
+            outcomes.append("answered")
+        except (OSError, http.client.HTTPException):
+            outcomes.append("cut off")
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    threads[0].join(0.3)
+    local_model.close()
+    for thread in threads:
+        thread.join(10)
+    assert set(outcomes) == {"cut off"}
+    assert local_model.endpoint() != endpoint, "loaded anew"
+
+
+def test_weights_that_cannot_be_loaded(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = tmp_path / "broken.gguf"
+    broken.write_bytes(b"GGUF nonsense")
+    monkeypatch.setattr(local_model, "_find_weights", lambda: broken)
+    local_model.close()
+    with pytest.raises(LocalModelMissing, match="the log says why"):
+        local_model.endpoint()

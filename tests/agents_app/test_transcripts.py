@@ -1,0 +1,275 @@
+"""Rows and messages: what is stored, what comes back, and what is refused."""
+
+import json
+import uuid
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic_ai.messages import (
+    BinaryImage,
+    ModelMessage,
+    ModelRequest,
+    ModelResponse,
+    RetryFeedbackPart,
+    RetryInfo,
+    SystemPromptPart,
+    TextPart,
+    ThinkingPart,
+    ToolCallPart,
+    ToolReturnPart,
+    UserPromptPart,
+)
+from pydantic_ai.usage import RequestUsage
+
+from agents_app import transcripts
+from sessions_app.models import Message
+from sessions_app.text import MAX_DEPTH, UnstorableText, check_storable, storable_json
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+
+# Every character there is, NUL and lone surrogates among them.
+any_text = st.text(st.characters(exclude_categories=()))
+any_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | any_text,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(any_text, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def row(role: str, text: str = "", **values: Any) -> Message:
+    return Message(role=role, text_content=text, created_at=NOW, **values)
+
+
+def kinds(messages: list[ModelMessage]) -> list[list[str]]:
+    return [[part.part_kind for part in message.parts] for message in messages]
+
+
+# --- What is stored ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("message", "role", "text"),
+    [
+        (ModelRequest([UserPromptPart("Hi")]), "user", "Hi"),
+        (
+            ModelRequest([SystemPromptPart("Be kind."), UserPromptPart("Hi")]),
+            "user",
+            "Be kind.\n\nHi",
+        ),
+        (ModelRequest([SystemPromptPart("Be kind.")]), "system", "Be kind."),
+        (ModelRequest([ToolReturnPart("add", 4, tool_call_id="a")]), "tool", ""),
+        (
+            ModelRequest([RetryFeedbackPart("Say more.", retry=RetryInfo(cause="no_output"))]),
+            "tool",
+            "Say more.",
+        ),
+        (ModelRequest([], instructions="Be kind."), "tool", ""),
+        (
+            ModelResponse([ThinkingPart("Hm"), TextPart("Hel"), TextPart("lo")]),
+            "assistant",
+            "Hello",
+        ),
+        (ModelResponse([]), "assistant", ""),
+        (
+            ModelRequest([UserPromptPart(["See", BinaryImage(b"\xff\0", media_type="image/png")])]),
+            "user",
+            "See",
+        ),
+    ],
+)
+def test_role_and_text_stand_in_columns_and_the_message_comes_back(
+    message: ModelMessage, role: str, text: str
+) -> None:
+    [stored] = transcripts.rows_from([message])
+    assert (stored.role, stored.text_content) == (role, text)
+    assert transcripts.to_messages([stored]) == [message]
+
+
+def test_tools_stand_in_columns_too() -> None:
+    rows = transcripts.rows_from(
+        [
+            ModelResponse([TextPart("Let me see"), ToolCallPart("add", {"a": 2}, "c1")]),
+            ModelRequest([ToolReturnPart("add", {"sum": 4}, tool_call_id="c1")]),
+        ]
+    )
+    assert [row.tool_calls for row in rows] == [
+        [{"tool_name": "add", "args": {"a": 2}, "tool_call_id": "c1"}],
+        None,
+    ]
+    assert [row.tool_outputs for row in rows] == [
+        None,
+        [{"tool_name": "add", "content": {"sum": 4}, "tool_call_id": "c1"}],
+    ]
+
+
+def test_everything_about_a_response_comes_back() -> None:
+    response = ModelResponse(
+        [
+            ThinkingPart("Hm", signature="s", provider_name="anthropic"),
+            TextPart("Yes"),
+            ToolCallPart("f", '{"a": 1}', "c"),
+        ],
+        usage=RequestUsage(input_tokens=3, output_tokens=2, details={"reasoning": 1}),
+        model_name="m",
+        provider_name="p",
+        provider_details={"finish_reason": "stop"},
+        finish_reason="tool_call",
+        run_id="r",
+        conversation_id="c",
+        metadata={"assistant_name": "Ana"},
+    )
+    assert transcripts.to_messages(transcripts.rows_from([response])) == [response]
+
+
+def test_a_payload_of_another_version_is_rebuilt_from_the_columns() -> None:
+    stored = row("user", "Hi", raw_payload={transcripts.PAYLOAD_KEY: {"kind": "telegram"}})
+    assert transcripts.to_messages([stored]) == [transcripts.user_prompt("Hi", NOW)]
+
+
+# --- What was imported ---------------------------------------------------------
+
+CALL = {"args": {"expression": "2+2"}, "tool_name": "calculator", "tool_call_id": "c1"}
+OUTPUT = {"content": "4", "tool_name": "calculator", "tool_call_id": "c1"}
+
+
+def test_an_imported_answer_is_the_calls_what_they_returned_and_the_text() -> None:
+    payload = {"content": "4!", "tool_calls": [CALL], "tool_outputs": [OUTPUT]}
+    imported = row(
+        "assistant", "4!", tool_calls={"0": CALL}, tool_outputs={"0": OUTPUT}, raw_payload=payload
+    )
+    assert transcripts.to_messages([imported]) == [
+        ModelResponse([ToolCallPart("calculator", {"expression": "2+2"}, "c1")], timestamp=NOW),
+        ModelRequest(
+            [ToolReturnPart("calculator", "4", tool_call_id="c1", timestamp=NOW)], timestamp=NOW
+        ),
+        ModelResponse([TextPart("4!")], timestamp=NOW),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("calls", "outputs", "expected"),
+    [
+        (None, None, [["text"]]),
+        ({}, {}, [["text"]]),
+        ([], [], [["text"]]),
+        ("nonsense", 7, [["text"]]),
+        ([{"args": {}}, "x", None], [{"content": 1}], [["text"]]),
+        ([CALL], None, [["text", "tool-call"]]),
+        (CALL, OUTPUT, [["tool-call"], ["tool-return"], ["text"]]),
+        (None, [OUTPUT], [["tool-call"], ["tool-return"], ["text"]]),
+        (
+            [CALL, {"tool_name": "now"}],
+            [OUTPUT],
+            [["tool-call"], ["tool-return"], ["text", "tool-call"]],
+        ),
+        (
+            [{"tool_name": "calculator"}],
+            [{"tool_name": "calculator"}],
+            [["tool-call"], ["tool-return"], ["text"]],
+        ),
+    ],
+)
+def test_any_shape_of_tools_is_rebuilt_for_a_provider(
+    calls: Any, outputs: Any, expected: list[list[str]]
+) -> None:
+    imported = row("assistant", "So", tool_calls=calls, tool_outputs=outputs)
+    messages = transcripts.to_messages([imported])
+    assert kinds(messages) == expected
+    returned = [part for m in messages for part in m.parts if isinstance(part, ToolReturnPart)]
+    called = [part for m in messages for part in m.parts if isinstance(part, ToolCallPart)]
+    assert [part.tool_call_id for part in returned] == [
+        part.tool_call_id for part in called[: len(returned)]
+    ]
+    assert transcripts.to_messages([imported]) == messages, "the same at every load"
+
+
+def test_other_imported_roles_are_rebuilt() -> None:
+    rows = [row("system", "Be kind."), row("user", "Hi"), row("tool", "4", tool_outputs=[OUTPUT])]
+    assert kinds(transcripts.to_messages(rows)) == [
+        ["system-prompt"],
+        ["user-prompt"],
+        ["tool-return"],
+    ]
+    assert transcripts.to_messages([row("tool", "Nothing was returned.")]) == []
+
+
+# --- What is refused -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", ["a\0b", "\ud83d", "\udfff!"])
+def test_text_that_no_database_holds_exactly_is_refused(text: str) -> None:
+    with pytest.raises(UnstorableText, match="cannot be stored"):
+        check_storable(text)
+    for message in (
+        ModelRequest([UserPromptPart(text)]),
+        ModelResponse([TextPart("fine"), ToolCallPart("f", {"a": [{"b": text}]})]),
+        ModelRequest([ToolReturnPart("f", {text: 1}, tool_call_id="c")]),
+    ):
+        with pytest.raises(UnstorableText):
+            transcripts.rows_from([message])
+
+
+@pytest.mark.parametrize(
+    "value",
+    [float("nan"), float("inf"), -float("inf"), 10**5000],
+    ids=["nan", "inf", "-inf", "long"],
+)
+def test_numbers_that_json_does_not_know_are_refused(value: Any) -> None:
+    with pytest.raises(UnstorableText):
+        storable_json({"a": [value]})
+    with pytest.raises(UnstorableText):
+        transcripts.rows_from([ModelResponse([ToolCallPart("f", {"a": [value]})])])
+
+
+def test_what_is_not_json_is_refused() -> None:
+    for value in ({1: "a"}, {"a": NOW}, {"a": {1, 2}}):
+        with pytest.raises(UnstorableText, match="not JSON"):
+            storable_json(value)
+
+
+def test_nesting_has_an_end() -> None:
+    deep: Any = []
+    for _ in range(MAX_DEPTH):
+        deep = [deep]
+    assert storable_json(deep) == deep
+    for extra in (1, 300, 100_000):
+        deeper = deep
+        for _ in range(extra):
+            deeper = [deeper]
+        with pytest.raises(UnstorableText, match="deep"):
+            storable_json(deeper)
+        with pytest.raises(UnstorableText, match="deep"):
+            transcripts.rows_from([ModelRequest([ToolReturnPart("f", deeper, tool_call_id="c")])])
+
+
+@given(any_text)
+def test_any_text_is_kept_or_refused(text: str) -> None:
+    message = ModelRequest([UserPromptPart(text)])
+    storable = "\0" not in text and text == text.encode(errors="replace").decode()
+    try:
+        [stored] = transcripts.rows_from([message])
+    except UnstorableText:
+        assert not storable
+    else:
+        assert storable
+        assert stored.text_content == text
+
+
+@given(any_json)
+def test_any_json_stays_equal_or_is_refused(value: Any) -> None:
+    try:
+        kept = storable_json(value)
+    except UnstorableText:
+        return
+    assert kept == value
+    assert json.loads(json.dumps(kept)) == value
+    assert "e+" not in json.dumps(kept), "PostgreSQL reads 1e+23 as another number"
+
+
+def test_rows_are_not_of_a_session_yet() -> None:
+    [stored] = transcripts.rows_from([ModelResponse([TextPart("Hi")])])
+    assert stored.session_id is None
+    assert isinstance(stored.pk, uuid.UUID)

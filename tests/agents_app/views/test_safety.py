@@ -1,0 +1,155 @@
+"""Strangers, visitors and hostile text."""
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+from django.contrib.auth.models import User
+from django.http import HttpResponse
+from django.test import Client
+
+from agents_app.models import Agent, AgentRun
+from sessions_app.models import Session
+from tests.agents_app.chats import answered, failed, make_agent, make_user
+from tests.agents_app.views.helpers import (
+    JSON,
+    chat_url,
+    html,
+    message,
+    rows,
+    run_url,
+)
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+XSS = [
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "</textarea><svg onload=alert(1)>",
+    "[click](javascript:alert(1))",
+    "{{ 7|add:7 }}{% debug %}",
+]
+
+
+def every_url(run: AgentRun) -> list[tuple[str, str]]:
+    chat_session = run.session
+    return [
+        ("get", chat_url(chat_session)),
+        ("get", chat_url(chat_session) + "?before=2&fragment=on"),
+        ("get", chat_url(chat_session, "chat-delete")),
+        ("get", run_url(run, "chat-events")),
+        ("post", chat_url(chat_session, "chat-send")),
+        ("post", chat_url(chat_session, "chat-rename")),
+        ("post", chat_url(chat_session, "chat-delete")),
+        ("post", run_url(run, "chat-stop")),
+        ("post", run_url(run, "chat-retry")),
+    ]
+
+
+@pytest.mark.parametrize("headers", [{}, JSON], ids=["person", "script"])
+def test_strangers_get_404(client: Client, user: User, headers: dict[str, str]) -> None:
+    run = failed(user, "Top secret")
+    before = rows()
+    client.force_login(make_user("eve", is_staff=True, is_superuser=True))
+    for method, url in every_url(run):
+        for data in ({}, message() | {"name": "Mine now"}) if method == "post" else ({},):
+            response = getattr(client, method)(url, data, headers=headers)
+            assert response.status_code == 404, url
+            assert b"secret" not in response.content
+    assert rows() == before
+    assert "Top secret" not in html(client.get("/chats/?q=secret"))
+
+
+def test_run_of_another_chat_is_404(page: Client, user: User) -> None:
+    run, other = failed(user), answered(user)
+    for name in ("chat-stop", "chat-retry"):
+        assert page.post(chat_url(other, name, run_id=run.pk)).status_code == 404
+    assert page.get(chat_url(other, "chat-events", run_id=run.pk)).status_code == 404
+
+
+def test_visitors_are_sent_to_the_login(client: Client, user: User, agent: Agent) -> None:
+    run = failed(user)
+    before = rows()
+    for method, url in [("get", "/chats/"), ("post", "/chats/"), *every_url(run)]:
+        response: HttpResponse = getattr(client, method)(url)
+        assert response.status_code == 302, url
+        assert response["Location"].startswith("/accounts/login/")
+    assert rows() == before
+
+
+def test_login_and_logout(client: Client, user: User) -> None:
+    assert "Log in" in html(client.get("/accounts/login/?next=/chats/"))
+    login = {"username": "ana", "password": "wrong", "next": "/chats/"}
+    assert "correct username and password" in html(client.post("/accounts/login/", login))
+    login["password"] = "secret-enough-1"
+    assert client.post("/accounts/login/", login)["Location"] == "/chats/"
+    assert client.post("/accounts/logout/")["Location"] == "/accounts/login/"
+
+
+def all_pages(client: Client, user: User) -> list[str]:
+    run = failed(user, "Failed")
+    urls = [
+        "/chats/",
+        "/chats/?q=nothing",
+        chat_url(Session.objects.filter(user=user).order_by("created_at")[0]),
+        chat_url(run.session),
+        chat_url(run.session, "chat-delete"),
+        "/accounts/login/",
+        "/chats/00000000-0000-0000-0000-000000000000/",
+    ]
+    return [html(client.get(url)) for url in urls]
+
+
+class Elements(HTMLParser):
+    """Every element of a page, with its attributes."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+
+def check_harmless(page: str) -> None:
+    """Nothing in it runs, loads or styles but the product's own script and stylesheet."""
+    for tag, attributes in Elements(page).found:
+        assert tag not in {"style", "img", "svg", "iframe", "object", "base"}
+        assert not [name for name in attributes if name.startswith("on") or name == "style"]
+        if tag in {"script", "link"}:
+            assert (attributes.get("src") or attributes.get("href") or "").startswith("/static/")
+        for name in {"href", "action", "formaction"} & set(attributes):
+            assert re.match(r"/|#|\?|https?://", attributes[name] or ""), attributes[name]
+
+
+def test_hostile_text_is_shown_and_not_run(page: Client, user: User) -> None:
+    hostile = "\n\n".join(XSS)
+    chat_session = answered(user, hostile, hostile)
+    Session.objects.filter(pk=chat_session.pk).update(name=hostile)
+    make_agent("simple", description=hostile)
+    chat_html = html(page.get(chat_url(chat_session)))
+    assert chat_html.count("&lt;script&gt;alert(1)&lt;/script&gt;") >= 4
+    assert chat_html.count("{{ 7|add:7 }}") >= 4
+    for shown in [*all_pages(page, user), html(page.get("/chats/", {"q": XSS[1]}))]:
+        check_harmless(shown)
+
+
+def test_pages_have_no_inline_script_or_style(page: Client, user: User) -> None:
+    answered(user, answer="| a |\n|--:|\n| 1 |\n\n<p style='color:red'>x</p>")
+    for shown in all_pages(page, user):
+        check_harmless(shown)
+
+
+def test_markdown(page: Client, user: User) -> None:
+    answer = (
+        '# Big\n\n### Small\n\n```python\nx = "<y>"\n```\n\n[a](https://example.org) ![b](/c.png)'
+    )
+    shown = html(page.get(chat_url(answered(user, "**mine**\n<br>", answer))))
+    assert "**mine**\n&lt;br&gt;" in shown
+    assert "<h3>Big</h3>" in shown
+    assert "<h4>Small</h4>" in shown
+    assert '<code class="language-python">x = "&lt;y&gt;"' in shown
+    link = '<a href="{}" target="_blank" rel="noopener noreferrer nofollow">{}</a>'
+    assert link.format("https://example.org", "a") in shown
+    assert link.format("/c.png", "b") in shown

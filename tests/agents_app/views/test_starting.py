@@ -1,0 +1,144 @@
+"""Starting a chat: what makes one, and what does not."""
+
+import re
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from agents_app.models import Agent, AgentRun
+from sessions_app.models import Session
+from tests.agents_app.chats import answered, ask, make_agent, make_user
+from tests.agents_app.views.helpers import (
+    JSON,
+    chat_url,
+    html,
+    new_chat,
+    rows,
+    run_url,
+)
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_home_leads_to_the_list(page: Client) -> None:
+    assert page.get("/")["Location"] == "/chats/"
+
+
+def test_opening_pages_writes_nothing(page: Client, user: User) -> None:
+    chat_session = answered(user)
+    before = rows(), Session.objects.values_list("updated_at").get()
+    for url in ["/chats/", "/chats/?q=hi", chat_url(chat_session)]:
+        with CaptureQueriesContext(connection) as captured:
+            assert page.get(url).status_code == 200
+        assert all(query["sql"].startswith("SELECT") for query in captured.captured_queries)
+    assert page.get(chat_url(chat_session, "chat-delete")).status_code == 200
+    assert before == (rows(), Session.objects.values_list("updated_at").get())
+
+
+def test_first_message_starts_a_chat(
+    page: Client, user: User, agent: Agent, submitted: list[UUID]
+) -> None:
+    response = page.post("/chats/", new_chat(agent, "  Two\nlines  "))
+    run = AgentRun.objects.get()
+    assert response.status_code == 303
+    assert response["Location"] == f"/chats/{run.session_id}/#run-{run.pk}"
+    assert (run.user, run.session.user, run.session.agent) == (user, user, agent)
+    assert (run.session.platform, run.session.name) == ("web", "Two lines")
+    assert run.message.text_content == "  Two\nlines  "
+    assert submitted == [run.pk]
+
+
+def test_script_is_told_where_the_answer_will_come(page: Client, agent: Agent) -> None:
+    result = page.post("/chats/", new_chat(agent), headers=JSON).json()
+    run = AgentRun.objects.get()
+    assert result["url"] == f"/chats/{run.session_id}/#run-{run.pk}"
+    assert result["run"] == str(run.pk)
+    assert result["events"] == run_url(run, "chat-events")
+
+
+def test_second_submit_of_a_form_starts_no_second_chat(page: Client, agent: Agent) -> None:
+    form = new_chat(agent)
+    first, second = page.post("/chats/", form), page.post("/chats/", form)
+    assert first["Location"] == second["Location"]
+    assert rows() == (1, 1, 1)
+
+
+def test_each_form_has_a_message_id_of_its_own(page: Client) -> None:
+    ids = [re.search(r'name="message_id" value="([^"]+)"', html(page.get("/chats/"))) for _ in "ab"]
+    assert len({found[1] for found in ids if found}) == 2
+
+
+@pytest.mark.parametrize(
+    ("values", "complaint"),
+    [
+        ({"text": ""}, "Write a message first."),
+        ({"text": " \n\t "}, "Write a message first."),
+        ({"text": "a\0b"}, "NUL character"),
+        ({"text": "x" * 1_000_001}, "at most 1,000,000 characters"),
+        ({"agent": 987654}, "not available"),
+        ({"agent": ""}, "Choose an agent."),
+        ({"agent": "9" * 40}, "not available"),
+        ({"message_id": "nonsense"}, "reload the page"),
+        ({"message_id": ""}, "reload the page"),
+    ],
+    ids=lambda value: str(value)[:24],
+)
+def test_refused_first_message_makes_nothing(
+    page: Client, agent: Agent, values: dict[str, Any], complaint: str, submitted: list[UUID]
+) -> None:
+    form = {**new_chat(agent), **values}
+    shown = page.post("/chats/", form)
+    assert shown.status_code == 400
+    assert complaint in html(shown)
+    told = page.post("/chats/", form, headers=JSON)
+    assert told.status_code == 400
+    assert complaint in told.json()["error"]
+    assert rows() == (0, 0, 0)
+    assert not submitted
+
+
+def test_text_survives_a_refusal(page: Client, agent: Agent) -> None:
+    response = page.post("/chats/", new_chat(agent, "\nkeep <me>") | {"agent": 987654})
+    assert "\n\nkeep &lt;me&gt;</textarea>" in html(response)
+
+
+def test_agent_that_is_switched_off_starts_nothing(page: Client) -> None:
+    off = make_agent("off", active=False)
+    assert page.post("/chats/", new_chat(off)).status_code == 400
+    assert "off" not in re.findall(r"<strong>(\w+)</strong>", html(page.get("/chats/")))
+    assert rows() == (0, 0, 0)
+
+
+def test_without_any_agent_the_page_says_so(page: Client) -> None:
+    Agent.objects.update(active=False)
+    assert "There is no agent to chat with" in html(page.get("/chats/"))
+
+
+def test_taken_message_id_of_a_stranger_starts_nothing(page: Client, agent: Agent) -> None:
+    theirs = ask(make_user("bo"))
+    form = new_chat(agent) | {"message_id": str(theirs.message_id)}
+    assert page.post("/chats/", form, headers=JSON).status_code == 404
+    assert rows() == (1, 1, 1)
+
+
+def test_forged_form_is_refused(user: User, agent: Agent) -> None:
+    strict = Client(enforce_csrf_checks=True)
+    strict.force_login(user)
+    assert strict.post("/chats/", new_chat(agent)).status_code == 403
+    assert rows() == (0, 0, 0)
+
+
+@pytest.mark.parametrize("count", [1, 3, 9])
+def test_default_agent_is_chosen_already(page: Client, count: int) -> None:
+    for number in range(count - 1):
+        make_agent(f"another {number}")
+    chosen = re.findall(
+        r'name="agent" value="(\d+)"(?: checked|>\s*<p)|<option value="(\d+)" selected',
+        html(page.get("/chats/")),
+    )
+    assert ["".join(found) for found in chosen] == [str(Agent.objects.get(name="simple").pk)]

@@ -1,0 +1,184 @@
+"""A real browser, the served product, and a model that says what the test wants.
+
+The system's Chromium, driven by Playwright, talks to a uvicorn process over the tests'
+database. Skipped, with the reason, when there is no Chromium.
+"""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Dialog,
+    Page,
+    expect,
+    sync_playwright,
+)
+
+from agents_app.models import Agent, AgentRun
+from tests.agents_app.chats import make_agent, make_user
+from tests.browser.model import FakeModel
+from tests.conftest import ROOT, database_url
+
+CHROMIUM = next(
+    filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None
+)
+ARGUMENTS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+OpenPage = Callable[..., Page]
+expect.set_options(timeout=15_000)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if CHROMIUM is None:
+        for item in items:
+            if "tests/browser" in item.path.as_posix():
+                item.add_marker(pytest.mark.skip("needs Chromium: install the package chromium"))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
+        # Playwright keeps an event loop in this thread, which is not where Django works.
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "on")
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def model_server() -> Iterator[FakeModel]:
+    fake = FakeModel()
+    yield fake
+    fake.close()
+
+
+@pytest.fixture(scope="module")
+def served(django_db_setup: None, model_server: FakeModel) -> Iterator[str]:
+    """The product's address; it runs in a process of its own, as `make run` starts it."""
+    with serve(AGENT_MODEL="fake", AGENT_BASE_URL=model_server.base_url) as address:
+        yield address
+
+
+@contextmanager
+def serve(**environment: str) -> Iterator[str]:
+    # Bound here, so that whoever connects early waits in the queue.
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        process = subprocess.Popen(
+            [
+                *[sys.executable, "-m", "uvicorn", "config.asgi:application"],
+                *["--fd", str(listening.fileno()), "--log-level", "error"],
+                *["--timeout-graceful-shutdown", "2"],
+            ],
+            cwd=ROOT,
+            env={
+                **os.environ,
+                "DJANGO_SETTINGS_MODULE": "config.settings",
+                "DATABASE_URL": database_url(),
+                "DEBUG": "on",  # serves static files as they are
+                **environment,
+            },
+            pass_fds=[listening.fileno()],
+            stdin=subprocess.DEVNULL,
+        )
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        process.terminate()
+        process.wait(timeout=30)
+
+
+@pytest.fixture
+def model(model_server: FakeModel, served: str, transactional_db: None) -> Iterator[FakeModel]:
+    yield model_server
+    model_server.release()
+    wait_for_runs(served)
+
+
+def wait_for_runs(served: str) -> None:
+    """Until nothing is being answered any more: the tables are about to be emptied."""
+    for run in AgentRun.objects.active().select_related("session__user"):
+        assert run.session.user is not None
+        path = reverse("chat-events", kwargs={"session_id": run.session_id, "run_id": run.pk})
+        cookie = f"sessionid={log_in(run.session.user)}"
+        request = urllib.request.Request(served + path, headers={"Cookie": cookie})
+        with urllib.request.urlopen(request, timeout=30) as events:
+            events.read()
+
+
+def log_in(user: User) -> str:
+    client = Client()
+    client.force_login(user)
+    return client.cookies["sessionid"].value
+
+
+@pytest.fixture
+def agent(model: FakeModel) -> Agent:
+    return make_agent(description="A helpful assistant for everyday questions.")
+
+
+@pytest.fixture
+def user(transactional_db: None) -> User:
+    return make_user()
+
+
+@pytest.fixture
+def open_page(browser: Browser, served: str, user: User, agent: Agent) -> Iterator[OpenPage]:
+    """Open a page for the person, in a window of its own unless one is given."""
+    contexts: list[BrowserContext] = []
+    complaints: list[str] = []
+
+    def heard_dialog(dialog: Dialog) -> None:
+        complaints.append(dialog.message)
+        dialog.dismiss()
+
+    def heard(message: ConsoleMessage) -> None:
+        if "Content Security Policy" in message.text:
+            complaints.append(message.text)
+
+    def start(
+        path: str = "/chats/", *, login: bool = True, beside: Page | None = None, **options: Any
+    ) -> Page:
+        if beside is None:
+            context = browser.new_context(base_url=served, **options)
+            contexts.append(context)
+            if login:
+                context.add_cookies([{"name": "sessionid", "value": log_in(user), "url": served}])
+        else:
+            context = beside.context
+        page = context.new_page()
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", heard)
+        page.on("dialog", heard_dialog)
+        page.goto(path)
+        return page
+
+    yield start
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+@pytest.fixture
+def page(open_page: OpenPage) -> Page:
+    return open_page()

@@ -1,0 +1,85 @@
+"""Each page through axe: not one violation, light and dark, wide and narrow."""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
+from django.contrib.auth.models import User
+from playwright.sync_api import expect
+
+from agents_app.models import Agent
+from sessions_app.models import Message
+from tests.agents_app.chats import answered, failed, make_agent
+from tests.browser.conftest import OpenPage
+from tests.browser.model import FakeModel
+from tests.factories import say
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ANSWER = """# Plan
+
+Some **words**, a [link](https://example.org) and `code`.
+
+### Steps
+
+1. One
+2. Two
+
+| a | b |
+|:--|--:|
+| 1 | 2 |
+
+```python
+print("a line that is far too long for a narrow window, so that it has to be scrolled sideways")
+```
+
+> Said elsewhere.
+"""
+
+WINDOWS = [
+    pytest.param({"color_scheme": scheme, "viewport": size}, id=f"{scheme}-{size['width']}")
+    for scheme in ("light", "dark")
+    for size in ({"width": 1280, "height": 800}, {"width": 360, "height": 740})
+]
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+def test_no_violations(
+    open_page: OpenPage, user: User, agent: Agent, model: FakeModel, window: dict[str, object]
+) -> None:
+    make_agent("summary", description="Sums up long texts.")
+    chat_session = answered(user, "What shall we do?\nAnd when?", ANSWER)
+    say(chat_session, "", role="assistant", tool_calls=[{"tool_name": "weather"}], agent=agent)
+    say(chat_session, "Sunny", role="tool", agent=agent)
+    broken = failed(user).session
+    page = open_page("/accounts/login/", login=False, **window)
+
+    def check(what: str) -> None:
+        results = Axe().run(page)
+        assert results.violations_count == 0, f"{what}\n{results.generate_report()}"
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), what
+
+    check("login")
+    page = open_page(**window)
+    for path in (
+        "/chats/",
+        "/chats/?q=nowhere",
+        f"/chats/{chat_session.pk}/",
+        f"/chats/{broken.pk}/",
+        f"/chats/{chat_session.pk}/delete/",
+    ):
+        page.goto(path)
+        check(path)
+
+    Message.objects.all().delete()
+    page.goto(f"/chats/{chat_session.pk}/")
+    page.get_by_text("Rename").click()
+    check("nothing said, renaming")
+
+    page.goto("/chats/")
+    page.get_by_label("Message").fill("Go on")
+    page.get_by_role("button", name="Send").click()
+    answer = model.asked().say("Half an answer")
+    expect(page.get_by_role("log")).to_contain_text("Half an answer")
+    check("while it is written")
+    answer.end()
+    expect(page.get_by_role("button", name="Send")).to_be_visible()
+    check("when it is there")

@@ -1,0 +1,380 @@
+"""Chatting in a real browser."""
+
+import re
+import uuid
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from playwright.sync_api import Page, expect
+
+from agents_app.models import AgentRun
+from agents_app.services import send_message
+from sessions_app.models import Message, Session
+from tests.agents_app.chats import answered, failed
+from tests.browser.conftest import OpenPage
+from tests.browser.model import FakeModel
+from tests.factories import make_session
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+CHAT = re.compile(r"/chats/[0-9a-f-]{36}/")
+
+
+def write(page: Page, text: str) -> None:
+    page.get_by_label("Message").fill(text)
+
+
+def send(page: Page, text: str) -> None:
+    write(page, text)
+    page.get_by_role("button", name="Send").click()
+
+
+def conversation(page: Page) -> Any:
+    return page.get_by_role("log")
+
+
+# --- Starting and reading ----------------------------------------------------
+
+
+def test_tokens_come_as_they_are_said(page: Page, model: FakeModel) -> None:
+    send(page, "Hello, who are you?")
+    answer = model.asked()
+    expect(page).to_have_url(CHAT)
+    expect(page.get_by_role("button", name="Stop")).to_be_visible()
+    answer.say("I am **a ")
+    expect(conversation(page)).to_contain_text("I am **a")
+    answer.say("model**.\n\n```python\nprint(1)\n```")
+    expect(conversation(page)).to_contain_text("print(1)")
+    answer.end()
+
+    expect(conversation(page).locator("strong")).to_have_text("a model")
+    expect(page.get_by_role("button", name="Copy")).to_be_visible()
+    expect(page.get_by_role("button", name="Stop")).to_be_hidden()
+    expect(page.get_by_role("status")).to_contain_text("I am a model.")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Hello, who are you?")
+    assert Message.objects.filter(role="assistant").count() == 1
+
+
+def test_conversation_goes_on(page: Page, model: FakeModel) -> None:
+    model.will_say("First answer.")
+    send(page, "First question")
+    expect(conversation(page)).to_contain_text("First answer.")
+    send(page, "Second question")
+    expect(page.get_by_label("Message")).to_have_value("")
+    expect(page.get_by_label("Message")).to_be_focused()
+    model.asked()
+    answer = model.asked()
+    said = [message["content"] for message in answer.messages if message["role"] != "system"]
+    assert said == ["First question", "First answer.", "Second question"]
+    answer.say("Second answer.").end()
+    expect(conversation(page)).to_contain_text("Second answer.")
+    assert Session.objects.count() == 1
+
+
+def test_keyboard(page: Page, model: FakeModel) -> None:
+    message = page.get_by_label("Message")
+    message.focus()
+    page.keyboard.type("One")
+    page.keyboard.press("Shift+Enter")
+    page.keyboard.type("Two")
+    assert Session.objects.count() == 0
+    page.keyboard.press("Enter")
+    model.asked().say("Three").end()
+    expect(conversation(page)).to_contain_text("Three")
+    assert Message.objects.get(role="user").text_content == "One\nTwo"
+
+
+def test_enter_that_ends_a_composition_does_not_send(page: Page) -> None:
+    write(page, "日本")
+    page.get_by_label("Message").evaluate(
+        """text => text.dispatchEvent(new KeyboardEvent(
+            "keydown", {key: "Enter", isComposing: true, bubbles: true, cancelable: true}))"""
+    )
+    page.get_by_label("Message").evaluate(
+        """text => text.dispatchEvent(new KeyboardEvent(
+            "keydown", {key: "Enter", keyCode: 229, bubbles: true, cancelable: true}))"""
+    )
+    expect(page.get_by_label("Message")).to_have_value("日本")
+    assert Session.objects.count() == 0
+
+
+@pytest.mark.parametrize("javascript", [True, False])
+def test_double_click_starts_one_chat(
+    open_page: OpenPage, model: FakeModel, javascript: bool
+) -> None:
+    page = open_page(java_script_enabled=javascript)
+    model.will_say("Once.")
+    write(page, "Only once")
+    page.get_by_role("button", name="Send").dblclick()
+    expect(conversation(page)).to_contain_text("Once.")
+    assert (Session.objects.count(), Message.objects.filter(role="user").count()) == (1, 1)
+
+
+def test_second_submit_of_a_form_does_not_disturb_the_answer(page: Page, model: FakeModel) -> None:
+    form = page.locator("form[data-message-form]").evaluate(
+        "form => Object.fromEntries(new FormData(form))"
+    ) | {"text": "Twice"}
+
+    def submit() -> str:
+        response = page.request.post("/chats/", form=form, headers={"Accept": "application/json"})
+        return str(response.json()["url"])
+
+    page.goto(submit())
+    answer = model.asked().say("Once ")
+    expect(conversation(page)).to_contain_text("Once")
+    assert page.url.endswith(submit())
+    answer.say("only.").end()
+    expect(conversation(page)).to_contain_text("Once only.")
+    expect(page.get_by_role("button", name="Send")).to_be_visible()
+    assert [run.status for run in AgentRun.objects.all()] == ["done"]
+
+
+# --- Stop, failure, retry ----------------------------------------------------
+
+
+def test_stop_keeps_what_has_come(page: Page, model: FakeModel) -> None:
+    send(page, "Count to a million")
+    model.asked().say("One, two, ")
+    expect(conversation(page)).to_contain_text("One, two,")
+    page.get_by_role("button", name="Stop").click()
+    expect(page.get_by_text("Stopped", exact=True)).to_be_visible()
+    expect(conversation(page)).to_contain_text("One, two,")
+    expect(page.get_by_role("button", name="Send")).to_be_visible()
+    assert AgentRun.objects.get().status == "stopped"
+    page.reload()
+    expect(conversation(page)).to_contain_text("One, two,")
+
+
+def test_retry_after_a_failure(page: Page, model: FakeModel) -> None:
+    model.failing = True
+    send(page, "Are you there?")
+    retry = page.get_by_role("button", name="Retry")
+    expect(retry).to_be_visible()
+    model.failing = False
+    model.will_say("Now I am.")
+    retry.click()
+    expect(conversation(page)).to_contain_text("Now I am.")
+    expect(retry).to_be_hidden()
+    assert (Session.objects.count(), Message.objects.filter(role="user").count()) == (1, 1)
+
+
+def test_second_message_meanwhile_is_refused_and_kept(page: Page, model: FakeModel) -> None:
+    send(page, "First")
+    model.asked().say("Let me think")
+    expect(conversation(page)).to_contain_text("Let me think")
+    write(page, "Second")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("An answer is still being written")
+    expect(page.get_by_label("Message")).to_have_value("Second")
+    assert Message.objects.filter(role="user").count() == 1
+
+
+# --- Going away and coming back ----------------------------------------------
+
+
+def test_leaving_and_coming_back(page: Page, model: FakeModel) -> None:
+    send(page, "Take your time")
+    answer = model.asked().say("Before. ")
+    expect(conversation(page)).to_contain_text("Before.")
+    page.get_by_role("link", name="Chats", exact=True).click()
+    expect(page.get_by_text("Answering")).to_be_visible()
+    answer.say("Meanwhile. ")
+    page.get_by_role("link", name="Take your time").click()
+    expect(conversation(page)).to_contain_text("Before. Meanwhile.")
+    answer.say("After.").end()
+    expect(conversation(page)).to_contain_text("Before. Meanwhile. After.")
+    expect(page.get_by_role("button", name="Send")).to_be_visible()
+
+
+def test_second_tab_watches_and_stops(page: Page, open_page: OpenPage, model: FakeModel) -> None:
+    send(page, "For two")
+    answer = model.asked().say("Both ")
+    expect(conversation(page)).to_contain_text("Both")
+    second = open_page(page.url, beside=page)
+    answer.say("see this.")
+    for tab in (page, second):
+        expect(conversation(tab)).to_contain_text("Both see this.")
+    second.get_by_role("button", name="Stop").click()
+    for tab in (page, second):
+        expect(tab.get_by_text("Stopped", exact=True)).to_be_visible()
+
+
+def test_back_to_the_list_starts_afresh(page: Page, model: FakeModel) -> None:
+    for number in (1, 2):
+        model.will_say("Yes.")
+        send(page, f"Chat number {number}")
+        expect(conversation(page)).to_contain_text("Yes.")
+        page.go_back()
+        expect(page.get_by_role("heading", name="Your chats")).to_be_visible()
+    assert Session.objects.count() == 2
+
+
+def test_tab_that_was_left_catches_up(page: Page, open_page: OpenPage, user: User) -> None:
+    chat_session = answered(user)
+    left = open_page(f"/chats/{chat_session.pk}/", beside=page)
+    run = send_message(
+        user=user, session_id=chat_session.pk, text="From elsewhere", message_id=uuid.uuid4()
+    )
+    left.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(conversation(left)).to_contain_text("From elsewhere")
+    expect(left.get_by_role("button", name="Stop")).to_be_visible()
+    run.finish(AgentRun.Status.FAILED, error="Nobody worked on it.")
+    expect(conversation(left)).to_contain_text("Nobody worked on it.")
+
+
+def test_broken_connection_is_taken_up_again(page: Page, model: FakeModel) -> None:
+    page.route(
+        "**/events",
+        lambda route: route.fulfill(
+            content_type="text/event-stream", body='event: text\ndata: {"text": "Light. "}\n\n'
+        ),
+        times=1,
+    )
+    send(page, "Through a tunnel")
+    answer = model.asked().say("Light. ")
+    expect(page.get_by_text("The connection broke")).to_be_visible()
+    answer.say("Dark. ")
+    expect(conversation(page)).to_contain_text("Light. Dark.")
+    expect(conversation(page)).not_to_contain_text("Light. Light.")
+    answer.say("Light again.").end()
+    expect(conversation(page)).to_contain_text("Light. Dark. Light again.")
+
+
+# --- Looking after chats -----------------------------------------------------
+
+
+@pytest.mark.parametrize("javascript", [True, False])
+def test_rename_and_delete(open_page: OpenPage, user: User, javascript: bool) -> None:
+    chat_session = answered(user, "A working title")
+    page = open_page(f"/chats/{chat_session.pk}/", java_script_enabled=javascript)
+    page.get_by_text("Rename").click()
+    page.get_by_label("Name of this chat").fill("The title")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("The title")
+
+    page.get_by_role("link", name="Delete").click()
+    expect(page.get_by_text("2 messages will be deleted")).to_be_visible()
+    assert Session.objects.exists()
+    page.get_by_role("button", name="Delete").click()
+    expect(page.get_by_text("Deleted “The title”.")).to_be_visible()
+    expect(page.get_by_text("No chats yet.")).to_be_visible()
+    assert not Message.objects.exists()
+
+
+@pytest.mark.parametrize("javascript", [True, False])
+def test_older_messages(open_page: OpenPage, user: User, javascript: bool) -> None:
+    chat_session = make_session(user=user, name="Long")
+    Message.objects.bulk_create(
+        Message(session=chat_session, position=at, role="user", text_content=f"Number {at}.")
+        for at in range(1, 121)
+    )
+    page = open_page(f"/chats/{chat_session.pk}/", java_script_enabled=javascript)
+    if javascript:
+        expect(page.get_by_text("Number 120.")).to_be_in_viewport()
+        for first in (71, 21, 1):
+            page.get_by_text(f"Number {first}.", exact=True).scroll_into_view_if_needed()
+        expect(page.locator(".message")).to_have_count(120)
+        expect(page.get_by_role("button", name="Jump to latest")).to_be_visible()
+        page.get_by_role("button", name="Jump to latest").click()
+        expect(page.get_by_text("Number 120.")).to_be_in_viewport()
+    else:
+        page.get_by_role("link", name="Show older messages").click()
+        expect(page.get_by_text("Number 21.", exact=True)).to_be_visible()
+        page.get_by_role("link", name="Back to the latest messages").click()
+        expect(page.get_by_text("Number 120.")).to_be_visible()
+
+
+def test_scrolling_up_pauses_following(page: Page, model: FakeModel) -> None:
+    send(page, "At length")
+    answer = model.asked().say("Top.\n" + "line\n" * 100)
+    expect(conversation(page)).to_contain_text("line")
+    expect(page.get_by_role("button", name="Jump to latest")).to_be_hidden()
+    page.get_by_text("At length").last.scroll_into_view_if_needed()
+    expect(page.get_by_role("button", name="Jump to latest")).to_be_visible()
+    before = page.evaluate("scrollY")
+    answer.say("line\n" * 50 + "Bottom.")
+    expect(conversation(page)).to_contain_text("Bottom.")
+    assert page.evaluate("scrollY") == before
+    answer.end()
+
+
+# --- Without JavaScript ------------------------------------------------------
+
+
+def test_without_javascript(
+    open_page: OpenPage, model: FakeModel, user: User, settings: Any
+) -> None:
+    # The tests' own hasher is fast, and unknown to the product.
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.PBKDF2PasswordHasher"]
+    user.set_password("secret-enough-1")
+    user.save()
+    page = open_page("/", login=False, java_script_enabled=False)
+    page.get_by_label("Username").fill("ana")
+    page.get_by_label("Password").fill("secret-enough-1")
+    page.get_by_role("button", name="Log in").click()
+
+    model.will_say("It **works**.")
+    send(page, "No script here")
+    expect(conversation(page).locator("strong")).to_have_text("works")
+    expect(page).to_have_url(re.compile(r"#run-"))
+
+    model.failing = True
+    send(page, "And now?")
+    retry = page.get_by_role("button", name="Retry")
+    expect(retry).to_be_visible()
+    model.failing = False
+    model.will_say("Back again.")
+    retry.click()
+    expect(conversation(page)).to_contain_text("Back again.")
+
+    page.get_by_role("link", name="Chats", exact=True).click()
+    page.get_by_label("Search your chats").fill("again")
+    page.get_by_role("button", name="Search").click()
+    expect(page.get_by_role("link", name="No script here")).to_be_visible()
+    page.get_by_role("button", name="Log out").click()
+    expect(page.get_by_role("heading", name="Log in")).to_be_visible()
+
+
+def test_unfinished_answer_without_javascript(open_page: OpenPage, model: FakeModel) -> None:
+    waiting = open_page(java_script_enabled=False)
+    write(waiting, "Slowly")
+    waiting.get_by_role("button", name="Send").click(no_wait_after=True)
+    model.asked().say("So far ")
+
+    page = open_page(beside=waiting)
+    page.get_by_role("link", name="Slowly").click()
+    expect(page.get_by_role("link", name="Reload")).to_be_visible()
+    page.get_by_role("button", name="Stop").click()
+    for tab in (page, waiting):
+        expect(tab.get_by_text("Stopped", exact=True)).to_be_visible()
+        expect(conversation(tab)).to_contain_text("So far")
+
+
+# --- Hostile text ------------------------------------------------------------
+
+
+XSS = """<script>alert(1)</script> <img src=x onerror=alert(2)> <svg onload=alert(3)>
+
+[click me](javascript:alert(4)) "><iframe srcdoc="<script>alert(5)</script>"></iframe>
+<a href="jav&#x09;ascript:alert(6)" onclick=alert(7)>x</a> `<b onmouseover=alert(8)>`
+<style>body { display: none }</style> ![](x"onerror="alert(9))"""
+
+
+def test_hostile_text_runs_nothing(page: Page, user: User, model: FakeModel) -> None:
+    """A dialog or a violation of the content policy fails the test (see `open_page`)."""
+    send(page, XSS)
+    answer = model.asked().say(XSS)
+    expect(conversation(page)).to_contain_text("onmouseover")
+    answer.end()
+    expect(page.get_by_role("button", name="Send")).to_be_visible()
+    page.get_by_text("Rename").click()
+    page.get_by_label("Name of this chat").fill(XSS.split("\n", maxsplit=1)[0])
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("<script>alert(1)")
+    assert failed(user, "Failed", error=XSS)
+    for path in (page.url, "/chats/", "/chats/?q=%22><img src=x onerror=alert(1)>"):
+        page.goto(path)
+        expect(page.get_by_role("banner")).to_be_visible()
+        assert page.locator("img, svg, iframe, main style, main script").count() == 0
+    page.get_by_role("link", name="Failed").or_(page.get_by_role("link", name="Show all")).click()

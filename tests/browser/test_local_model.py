@@ -1,0 +1,25 @@
+"""The model that comes with the product, as a fresh `make run` has it."""
+
+import pytest
+from django.contrib.auth.models import User
+from playwright.sync_api import Browser, expect
+
+from sessions_app.models import Message
+from tests.agents_app.chats import make_agent
+from tests.browser.conftest import log_in, serve
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_it_answers(browser: Browser, user: User) -> None:
+    make_agent()
+    with serve(AGENT_MODEL="local", AGENT_BASE_URL="") as address:
+        context = browser.new_context(base_url=address)
+        context.add_cookies([{"name": "sessionid", "value": log_in(user), "url": address}])
+        page = context.new_page()
+        page.goto("/chats/")
+        page.get_by_label("Message").fill("Say hello in one short sentence.")
+        page.get_by_role("button", name="Send").click()
+        expect(page.locator("[data-answer][data-status=done]")).to_be_visible(timeout=120_000)
+        context.close()
+    assert Message.objects.get(role="assistant").text_content.strip()
