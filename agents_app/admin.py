@@ -2,18 +2,34 @@
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
 from django.utils import timezone
 
 from agents_app.models import Agent
+from agents_app.providers import check_model_string
 from sessions_app.admin.base import ModelAdmin
+
+
+class AgentForm(forms.ModelForm):  # type: ignore[type-arg]  # Django has no such subscript
+    """Says here, and not at the first chat, that a model does not exist."""
+
+    class Meta:
+        model = Agent
+        fields = "__all__"  # noqa: DJ007 - the admin's fieldsets choose
+
+    def clean_model(self) -> str:
+        model: str = self.cleaned_data["model"].strip()
+        check_model_string(model)
+        return model
 
 
 @admin.register(Agent)
 class AgentAdmin(ModelAdmin):
     """Who can be chatted with, on which model, and with which instructions."""
 
+    form = AgentForm
     list_display = ("name", "model_or_default", "active")
     list_filter = ("active",)
     search_fields = ("name", "model", "description")

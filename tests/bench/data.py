@@ -58,6 +58,12 @@ class Databases:
             connection.execute("VACUUM ANALYZE")
         return name
 
+    def empty(self) -> str:
+        """A database without tables; returns its URL."""
+        self._administrate("DROP DATABASE IF EXISTS {} WITH (FORCE)", "bench_chats")
+        self._administrate("CREATE DATABASE {}", "bench_chats")
+        return self.url("bench_chats")
+
     def copy(self, original: str) -> str:
         """A fresh copy, read once so that each measurement finds it in memory; returns its URL."""
         name = f"{original}_copy"

@@ -1,0 +1,39 @@
+"""Agents in the admin: what is wrong with one is said there."""
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+
+from agents_app.models import Agent
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def admin(client: Client) -> Client:
+    client.force_login(User.objects.create_superuser("admin"))
+    return client
+
+
+def save(admin: Client, model: str) -> Any:
+    agent = Agent.objects.get_or_create(name="helper")[0]
+    url = reverse("admin:agents_app_agent_change", args=[agent.pk])
+    values = {"name": "helper", "type": "simple", "model": model, "config": "{}", "active": "on"}
+    return admin.post(url, values)
+
+
+@pytest.mark.parametrize("model", ["", "local", "openai:gpt-4.1-mini", " local "])
+def test_models_that_exist(admin: Client, model: str) -> None:
+    assert save(admin, model).status_code == 302
+    assert Agent.objects.get(name="helper").model == model.strip()
+
+
+@pytest.mark.parametrize("model", ["gpt-4.1-mini", "opnai:gpt-4.1-mini", "local:", "nonsense"])
+def test_models_that_do_not(admin: Client, model: str) -> None:
+    response = save(admin, model)
+    assert response.status_code == 200
+    assert "model" in response.context["adminform"].form.errors
+    assert Agent.objects.get(name="helper").model == ""

@@ -1,0 +1,147 @@
+"""What the product adds to the time to the first token, beside the same model asked directly.
+
+The model is a server on this machine that answers at once, so that nothing but the way to it
+is measured: for the product from posting a message to the first event of its stream, on
+PostgreSQL, through the web server.
+"""
+
+import asyncio
+import json
+import re
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection, HTTPResponse
+from http.cookies import SimpleCookie
+from statistics import median
+from urllib.parse import urlencode
+
+from tests.agents_app.model_server import model_server
+from tests.bench.data import ROOT, environment
+
+_CHATS = 40
+_WARM_UP = 5
+
+
+def added_milliseconds(database_url: str) -> tuple[float, float]:
+    """The medians, in milliseconds: the product's time, and the model's alone."""
+    with model_server() as model, _served(database_url, model.base_url) as port:
+        person = _Person(port)
+        direct = _Direct(model.base_url)
+        measured = [(person.first_token(), direct.first_token()) for _ in range(_CHATS)]
+    product, alone = zip(*measured[_WARM_UP:], strict=True)
+    return median(product) * 1000, median(alone) * 1000
+
+
+class _Direct:
+    """The same model through pydantic-ai, with nothing around it."""
+
+    def __init__(self, base_url: str) -> None:
+        from pydantic_ai import Agent
+        from pydantic_ai.models.openai import OpenAIChatModel
+        from pydantic_ai.providers.openai import OpenAIProvider
+
+        provider = OpenAIProvider(base_url=base_url, api_key="none")
+        self._agent = Agent(OpenAIChatModel("fake", provider=provider))
+        self._loop = asyncio.new_event_loop()
+
+    def first_token(self) -> float:
+        return self._loop.run_until_complete(self._ask())
+
+    async def _ask(self) -> float:
+        started = time.perf_counter()
+        first = 0.0
+        async with self._agent.run_stream("Hello") as answer:
+            async for _ in answer.stream_text(delta=True, debounce_by=None):
+                first = first or time.perf_counter() - started
+        return first
+
+
+class _Person:
+    """Logs in as one of the demo's users, and starts chats as the page's script does."""
+
+    def __init__(self, port: int) -> None:
+        self._connection = HTTPConnection("127.0.0.1", port)
+        self._cookies: SimpleCookie = SimpleCookie()
+        page = self._request("GET", "/accounts/login/").read().decode()
+        login = {"username": "ana", "password": "demo-ana", "next": "/chats/"}
+        self._request("POST", "/accounts/login/", {**login, **_token(page)}).read()
+        page = self._request("GET", "/chats/").read().decode()
+        agent = re.search(r'name="agent" value="(\d+)"[^>]*checked', page)
+        if agent is None:
+            sys.exit("The page of chats has no agent to choose.")
+        self._form = {"agent": agent[1], "text": "Hello", **_token(page)}
+
+    def first_token(self) -> float:
+        started = time.perf_counter()
+        form = {**self._form, "message_id": str(uuid.uuid4())}
+        chat = json.loads(self._request("POST", "/chats/", form).read())
+        stream = self._request("GET", chat["events"])
+        first, last = 0.0, {"status": "nothing"}
+        for line in stream:
+            # A text, or the end with the whole answer, when that was there before the watcher.
+            if line.startswith(b"data: "):
+                first = first or time.perf_counter() - started
+                last = json.loads(line.removeprefix(b"data: "))
+        if last["status"] != "done":
+            sys.exit(f"The answer ended as {last['status']}.")
+        return first
+
+    def _request(self, method: str, path: str, form: dict[str, str] | None = None) -> HTTPResponse:
+        headers = {
+            "Cookie": "; ".join(f"{name}={item.value}" for name, item in self._cookies.items()),
+            "Content-Type": "application/x-www-form-urlencoded",
+            "Accept": "application/json",
+        }
+        self._connection.request(method, path, urlencode(form or {}), headers)
+        response = self._connection.getresponse()
+        for cookie in response.headers.get_all("Set-Cookie") or []:
+            self._cookies.load(cookie)
+        if response.status >= 400:
+            sys.exit(f"{method} {path} answered {response.status}.")
+        return response
+
+
+def _token(page: str) -> dict[str, str]:
+    found = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page)
+    return {"csrfmiddlewaretoken": found[1]} if found else {}
+
+
+@contextmanager
+def _served(database_url: str, model_url: str) -> Iterator[int]:
+    """The product with the demo, in a process of its own; yields its port."""
+    variables = {
+        **environment(database_url),
+        "DEBUG": "on",
+        "AGENT_MODEL": "openai:fake",
+        "AGENT_BASE_URL": model_url,
+    }
+    for command in (["migrate", "--verbosity", "0"], ["load_demo"]):
+        subprocess.run(
+            [sys.executable, "manage.py", *command],
+            cwd=ROOT,
+            env=variables,
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        server = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "uvicorn", "config.asgi:application"),
+                *("--fd", str(listening.fileno()), "--log-level", "warning"),
+            ],
+            cwd=ROOT,
+            env={**variables, "HTTPS": "off"},
+            pass_fds=[listening.fileno()],
+        )
+        try:
+            yield listening.getsockname()[1]
+        finally:
+            server.terminate()
+            server.wait()
