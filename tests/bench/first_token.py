@@ -137,7 +137,7 @@ def _served(database_url: str, model_url: str) -> Iterator[int]:
                 *("--fd", str(listening.fileno()), "--log-level", "warning"),
             ],
             cwd=ROOT,
-            env={**variables, "HTTPS": "off"},
+            env={**variables, "DEBUG": "off", "HTTPS": "off", "ALLOWED_HOSTS": "127.0.0.1"},
             pass_fds=[listening.fileno()],
         )
         try:
