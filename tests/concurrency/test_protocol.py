@@ -22,7 +22,7 @@ from tests.factories import phantom, say
 pytestmark = pytest.mark.django_db(transaction=True)
 
 needs_row_locks = pytest.mark.skipif(
-    "not __import__('django').db.connection.features.has_select_for_update_skip_locked",
+    "not connection.features.has_select_for_update_skip_locked",
     reason="SQLite has one writer at a time: the situation cannot arise",
 )
 
