@@ -1,10 +1,11 @@
 """The forms of the chat pages."""
 
 import uuid
-from typing import Any, cast
+from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils.functional import cached_property
 
 from agents_app.models import Agent
 from sessions_app.text import UnstorableText, check_storable
@@ -66,33 +67,28 @@ class MessageForm(forms.Form):
 
 
 class NewChatForm(MessageForm):
-    """The first message of a chat, and who is to answer it."""
+    """The first message of a chat, and the key of who is to answer it.
 
-    agent = forms.ModelChoiceField(
-        queryset=Agent.objects.none(),
-        empty_label=None,
-        error_messages={
-            "required": "Choose an agent.",
-            "invalid_choice": "This agent is not available; choose another one.",
-        },
+    Whether that agent is there and active is for `services.start_session` to say.
+    """
+
+    agent = forms.IntegerField(
+        error_messages={"required": "Choose an agent.", "invalid": "Choose an agent."}
     )
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        field = cast("forms.ModelChoiceField[Agent]", self.fields["agent"])
-        field.queryset = Agent.objects.active().order_by("name")
-        # Read once: what is shown, the default, and whether there is any.
-        self.agents = list(field.queryset)
-        names = [agent.name for agent in self.agents]
-        if self.agents:
-            default = names.index(DEFAULT_AGENT) if DEFAULT_AGENT in names else 0
-            field.initial = self.agents[default].pk
+    @cached_property
+    def agents(self) -> list[Agent]:
+        """Whom one can choose; read when the form is shown."""
+        return list(Agent.objects.active().order_by("name"))
 
     @property
     def chosen_agent(self) -> str:
         """The key of the agent that is to be preselected, as text."""
-        value = self["agent"].value()
-        return "" if value is None else str(value)
+        if self.is_bound:
+            return str(self["agent"].value() or "")
+        by_name = {agent.name: agent for agent in self.agents}
+        default = by_name.get(DEFAULT_AGENT) or next(iter(self.agents), None)
+        return str(default.pk) if default else ""
 
 
 class RenameForm(forms.Form):

@@ -89,10 +89,10 @@ class _Watcher:
 _runs: dict[UUID, LiveRun] = {}
 
 
-def open_run(run_id: UUID) -> LiveRun | None:
-    """Called before the work starts; None when this process works on that run already."""
-    running = LiveRun()
-    return running if _runs.setdefault(run_id, running) is running else None
+def open_run(run_id: UUID) -> LiveRun:
+    """Called by the one who has taken the run on, before the work starts."""
+    _runs[run_id] = LiveRun()
+    return _runs[run_id]
 
 
 def get_run(run_id: UUID) -> LiveRun | None:

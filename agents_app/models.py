@@ -48,7 +48,7 @@ class AgentRun(models.Model):
     """
 
     class Status(models.TextChoices):
-        PENDING = "pending"
+        PENDING = "pending"  # committed; nothing has been heard of its worker yet
         RUNNING = "running"
         DONE = "done"
         FAILED = "failed"
@@ -100,24 +100,19 @@ class AgentRun(models.Model):
     def can_be_retried(self) -> bool:
         return self.status in {self.Status.FAILED, self.Status.INTERRUPTED}
 
-    def begin(self) -> bool:
-        """Take it on. False when somebody else has, or when it was stopped before."""
-        return self._change(from_status=[self.Status.PENDING], status=self.Status.RUNNING)
-
     def keep_alive(self, text: str) -> bool:
-        """Save what has come so far. False when it is no longer running: it was stopped."""
-        return self._change(from_status=[self.Status.RUNNING], text=text)
+        """Save what has come so far. False when it has ended: it was stopped."""
+        return self._change(status=self.Status.RUNNING, text=text)
 
     def finish(self, status: Status, *, text: str | None = None, error: str = "") -> bool:
         """Record how it ended. False when it has ended before, and nothing was changed."""
         return self._change(
-            from_status=[self.Status.PENDING, self.Status.RUNNING],
             status=status,
             error=error,
             finished_at=timezone.now(),
             **({} if text is None else {"text": text}),
         )
 
-    def _change(self, *, from_status: list[Status], **values: Any) -> bool:
-        runs = AgentRun.objects.filter(pk=self.pk, status__in=from_status)
-        return bool(runs.update(heartbeat_at=timezone.now(), **values))
+    def _change(self, **values: Any) -> bool:
+        active = AgentRun.objects.active().filter(pk=self.pk)
+        return bool(active.update(heartbeat_at=timezone.now(), **values))

@@ -8,7 +8,6 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import UUID
 
 from django.contrib.auth.models import AnonymousUser, User
 from django.db.models import Exists, OuterRef, Q, Subquery
@@ -155,14 +154,16 @@ def transcript_of(chat_session: Session, *, before: int | None = None) -> Transc
     return transcript
 
 
-def turn_of(run_id: UUID) -> Turn | None:
-    """The turn of one run; None when it is gone. Two queries."""
-    run = AgentRun.objects.select_related("agent", "message").filter(pk=run_id).first()
-    if run is None:
-        return None
+def turn_of(run: AgentRun) -> Turn:
+    """The turn of one run: its message, and what came of it.
+
+    One query; none while the run is active, since there is no answer yet.
+    """
+    turn = Turn(run.message, run=run, is_last=True)
+    if run.is_active:
+        return turn
     later = _shown().filter(session=run.session_id, position__gt=run.message.position)
     following = list(later.order_by("position")[:MESSAGES_PER_PAGE])
-    turn = Turn(run.message, run=run, is_last=True)
     for message in following:
         if message.role == Message.Role.USER:
             turn.is_last = False

@@ -1,4 +1,4 @@
-"""Answers as HTML: a model's markdown, sanitised, and a finished turn for the stream.
+"""A model's markdown as HTML.
 
 A model may write anything, and so may whoever feeds it. What it wrote becomes HTML here and
 nowhere else: raw HTML in markdown is shown as text, and whatever the parser makes passes a
@@ -9,9 +9,7 @@ import re
 from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
-from django.template.loader import render_to_string
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 
@@ -56,18 +54,6 @@ def markdown(text: str) -> SafeString:
         url_schemes={"http", "https", "mailto"},
     )
     return mark_safe(clean)  # noqa: S308 - the one place, right behind the sanitiser
-
-
-def render_turn(run_id: UUID) -> str:
-    """A run's finished answer, for the page that has watched it; empty when it is gone.
-
-    Made outside a request, so that its forms have no CSRF token: the script that puts it
-    into the page sends the page's own.
-    """
-    from agents_app.pages import turn_of
-
-    turn = turn_of(run_id)
-    return render_to_string("agents_app/answer.html", {"turn": turn}) if turn else ""
 
 
 @cache

@@ -21,7 +21,7 @@ from django.db import Error, transaction
 
 from agents_app import live
 from agents_app.database import in_database
-from agents_app.models import Agent, AgentRun
+from agents_app.models import AgentRun
 from sessions_app.models import Message, Session
 from sessions_app.writing import SessionGone, append_messages
 
@@ -35,15 +35,10 @@ SAVE_SECONDS = 0.25
 _QUIT_SECONDS = 5
 
 
-def submit(run_id: UUID) -> None:
-    """Start to work on a run that has been committed; returns at once.
-
-    A second submit of the same run, by a form that was sent twice, does nothing.
-    """
-    running = live.open_run(run_id)
-    if running is not None:
-        # A context of its own: work that outlives the request must not use what is its own.
-        contextvars.Context().run(_start, run_id, running)
+def submit(run: AgentRun) -> None:
+    """Start to work on a run that this process has made and committed; returns at once."""
+    # A context of its own: work that outlives the request must not use what is its own.
+    contextvars.Context().run(_start, _Turn(run, live.open_run(run.pk)))
 
 
 def stopped(run_id: UUID) -> None:
@@ -89,62 +84,64 @@ def _running_loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
-def _start(run_id: UUID, running: live.LiveRun) -> "Future[None]":
-    return asyncio.run_coroutine_threadsafe(_run(run_id, running), _loop())
+def _start(turn: "_Turn") -> "Future[None]":
+    return asyncio.run_coroutine_threadsafe(_work_on(turn), _loop())
 
 
-async def _run(run_id: UUID, running: live.LiveRun) -> None:
-    turn = _Turn(run_id, running)
+async def _work_on(turn: "_Turn") -> None:
+    run_id = turn.run.pk
     _tasks[run_id] = asyncio.create_task(turn.work())
     try:
         await _tasks[run_id]
     except Exception:
         logger.exception("Run %s failed in a way nobody thought of", run_id)
         with contextlib.suppress(Exception):
-            await in_database(
-                _finish, run_id, AgentRun.Status.FAILED, running.text, "Something went wrong here."
-            )
+            await turn.finish(AgentRun.Status.FAILED, "Something went wrong here.")
     finally:
         _tasks.pop(run_id, None)
         live.close_run(run_id)
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Turn:
-    """One run, from taking it on to recording how it ended."""
+    """The work on one run, until it is recorded how it ended."""
 
-    run_id: UUID
+    run: AgentRun
     running: live.LiveRun
 
     async def work(self) -> None:
         from agents_app.agents import AgentFailed
 
-        asked = await in_database(_take_on, self.run_id)
-        if asked is None:
-            return
-        answering = asyncio.create_task(self._answer(asked))
+        answering = asyncio.create_task(self._answer())
         saving = asyncio.create_task(self._save_until_stopped(answering))
         try:
             messages = await answering
         except AgentFailed as error:
-            await self._finish(AgentRun.Status.FAILED, str(error))
+            await self.finish(AgentRun.Status.FAILED, str(error))
         except asyncio.CancelledError as cancelled:
             answering.cancel()
             if _QUITTING in cancelled.args:
-                await self._finish(AgentRun.Status.INTERRUPTED, "The server was stopped.")
+                await self.finish(AgentRun.Status.INTERRUPTED, "The server was stopped.")
             else:
-                await in_database(_keep_stopped, self.run_id, self.running.text)
+                await in_database(_keep_stopped, self.run.pk, self.running.text)
         else:
-            await in_database(_store_answer, self.run_id, messages, self.running.text)
+            await in_database(_store_answer, self.run.pk, messages, self.running.text)
         finally:
             saving.cancel()
 
-    async def _answer(self, asked: "_Asked") -> "list[ModelMessage]":
+    async def finish(self, status: AgentRun.Status, error: str) -> None:
+        await in_database(self.run.finish, status, text=self.running.text, error=error)
+
+    async def _answer(self) -> "list[ModelMessage]":
         from agents_app.agents import Finished, SimpleAgent
 
         messages: list[ModelMessage] = []
-        agent = SimpleAgent.for_row(asked.agent)
-        async for piece in agent.stream(asked.prompt, message_history=asked.history):
+        row, message = self.run.agent, self.run.message
+        assert row is not None  # noqa: S101 - whoever makes a run knows its agent
+        agent = SimpleAgent.for_row(row)
+        # The first message of a chat has nothing before it.
+        history = await in_database(_read_history, message) if message.position > 1 else []
+        async for piece in agent.stream(message.text_content, message_history=history):
             if isinstance(piece, Finished):
                 messages = piece.new_messages
             else:
@@ -155,47 +152,21 @@ class _Turn:
         while True:
             await asyncio.sleep(SAVE_SECONDS)
             try:
-                alive = await in_database(_keep_alive, self.run_id, self.running.text)
+                alive = await in_database(self.run.keep_alive, self.running.text)
             except Error:
-                logger.warning("Run %s could not be saved; trying again", self.run_id)
+                logger.warning("Run %s could not be saved; trying again", self.run.pk)
                 continue
             if not alive:
                 answering.cancel()
                 return
 
-    async def _finish(self, status: AgentRun.Status, error: str) -> None:
-        await in_database(_finish, self.run_id, status, self.running.text, error)
 
-
-@dataclass(frozen=True)
-class _Asked:
-    """What a run needs to know before it starts."""
-
-    agent: Agent
-    prompt: str
-    history: "list[ModelMessage]"
-
-
-def _take_on(run_id: UUID) -> _Asked | None:
-    """Claim the run and load what it needs; None when it is somebody else's, or stopped."""
+def _read_history(message: Message) -> "list[ModelMessage]":
+    """What was said before the message that is to be answered."""
     from agents_app.history import MessageHistory
 
-    run = AgentRun.objects.select_related("agent", "message").filter(pk=run_id).first()
-    if run is None or not run.begin():
-        return None
-    if run.agent is None:
-        run.finish(AgentRun.Status.FAILED, error="The agent has been deleted.")
-        return None
-    history = MessageHistory(run.session_id, user_id=run.user_id, no_auto_create=True)
-    return _Asked(run.agent, run.message.text_content, history.before(run.message))
-
-
-def _keep_alive(run_id: UUID, text: str) -> bool:
-    return AgentRun(pk=run_id).keep_alive(text)
-
-
-def _finish(run_id: UUID, status: AgentRun.Status, text: str, error: str) -> None:
-    AgentRun(pk=run_id).finish(status, text=text, error=error)
+    history = MessageHistory(message.session_id, user_id=message.user_id, no_auto_create=True)
+    return history.before(message)
 
 
 def _store_answer(run_id: UUID, messages: "list[ModelMessage]", text: str) -> None:

@@ -40,39 +40,48 @@ class ChatGone(ChatError):
     """The session does not exist (any more), or it is somebody else's."""
 
 
-def start_session(*, user: User, agent_id: int | None, text: str, message_id: UUID) -> AgentRun:
+def start_session(
+    *, user: User, agent_id: int, text: str, message_id: UUID
+) -> tuple[AgentRun, bool]:
     """Make a session with its first message, and the run that is to answer it.
 
-    All three are committed together, or none. `message_id` is made by the client: a second
-    submit of the same form returns the first one's run.
+    All three are committed together, or none. Returns the run and whether it is new, and so
+    for the caller to submit: `message_id` is made by the client, and a second submit of the
+    same form gets the first one's run.
 
     Raises AgentUnavailable, UnstorableText, or ChatGone when the message id is taken.
     """
-    agent = _active_agent(agent_id)
+    agent = _available(Agent.objects.filter(pk=agent_id).first())
     check_storable(text)
     try:
         with transaction.atomic():
             chat_session = Session.objects.create(
                 user=user, agent=agent, name=name_from(text), platform=PLATFORM
             )
-            return _ask(chat_session.pk, user=user, agent=agent, text=text, message_id=message_id)
+            return _answer_to(_say(message_id, text, user, chat_session)), True
     except IntegrityError:
-        return _run_of_first_submit(user=user, message_id=message_id)
+        return _run_of_first_submit(user=user, message_id=message_id), False
 
 
-def send_message(*, user: User, session_id: UUID, text: str, message_id: UUID) -> AgentRun:
+def send_message(
+    *, user: User, session_id: UUID, text: str, message_id: UUID
+) -> tuple[AgentRun, bool]:
     """Store a further message of the person, and the run that is to answer it.
+
+    Returns the run and whether it is new, as `start_session` does.
 
     Raises ChatGone, AgentUnavailable, UnstorableText, or AlreadyAnswering.
     """
     chat_session = get_session(user=user, session_id=session_id)
-    agent = _active_agent(chat_session.agent_id)
+    _available(chat_session.agent)
     check_storable(text)
     try:
         with transaction.atomic():
-            return _ask(chat_session.pk, user=user, agent=agent, text=text, message_id=message_id)
+            message = _say(message_id, text, user, chat_session)
+            _refuse_while_answering(session_id)
+            return _answer_to(message), True
     except IntegrityError:
-        return _run_of_first_submit(user=user, message_id=message_id)
+        return _run_of_first_submit(user=user, message_id=message_id), False
     except SessionGone:
         raise ChatGone("This chat has been deleted.") from None
 
@@ -83,7 +92,7 @@ def retry_run(*, user: User, run_id: UUID) -> AgentRun:
     Raises ChatGone, AgentUnavailable, CannotRetry, or AlreadyAnswering.
     """
     failed = get_run(user=user, run_id=run_id)
-    agent = _active_agent(failed.session.agent_id)
+    agent = _available(failed.session.agent)
     with transaction.atomic():
         # The session's lock, so that no message arrives meanwhile.
         if not Session.objects.select_for_update().filter(pk=failed.session_id).exists():
@@ -139,7 +148,7 @@ def get_run(*, user: User, run_id: UUID) -> AgentRun:
     AgentRun.objects.mark_silent_as_interrupted()
     run = (
         AgentRun.objects.filter(pk=run_id, session__in=Session.objects.for_user(user))
-        .select_related("session")
+        .select_related("session__agent")
         .first()
     )
     if run is None:
@@ -159,26 +168,29 @@ def name_from(text: str) -> str:
     return f"{(cut.rpartition(' ')[0] or cut).rstrip('.,;:')}…"
 
 
-def _active_agent(agent_id: int | None) -> Agent:
-    agent = Agent.objects.active().filter(pk=agent_id).first() if agent_id is not None else None
-    if agent is None:
-        raise AgentUnavailable("This agent is not available; start a new chat with another one.")
+def _available(agent: Agent | None) -> Agent:
+    if agent is None or not agent.active:
+        raise AgentUnavailable("This agent is not available; start a chat with another one.")
     return agent
 
 
-def _ask(session_id: UUID, *, user: User, agent: Agent, text: str, message_id: UUID) -> AgentRun:
-    message = append_message(
-        Message(
-            id=message_id,
-            session_id=session_id,
-            user=user,
-            agent=agent,
-            role=Message.Role.USER,
-            text_content=text,
-        )
+def _say(message_id: UUID, text: str, user: User, chat_session: Session) -> Message:
+    """Store what the person said; the session is locked until the transaction ends."""
+    message = Message(
+        id=message_id,
+        session=chat_session,
+        user=user,
+        agent=chat_session.agent,
+        role=Message.Role.USER,
+        text_content=text,
     )
-    _refuse_while_answering(session_id)
-    return AgentRun.objects.create(session_id=session_id, message=message, agent=agent, user=user)
+    return append_message(message)
+
+
+def _answer_to(message: Message) -> AgentRun:
+    return AgentRun.objects.create(
+        session=message.session, message=message, agent=message.agent, user=message.user
+    )
 
 
 def _refuse_while_answering(session_id: UUID) -> None:

@@ -2,6 +2,9 @@
 
 Server-sent events, read with `fetch`: `text` events, then one `end`. Whoever connects (again)
 is sent everything so far first. A watcher has no part in the run: it may come and go.
+
+HTML is made here outside of requests, so that its forms have no CSRF token: the script that
+puts it into the page sends the page's own.
 """
 
 import asyncio
@@ -10,20 +13,36 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from uuid import UUID
 
+from django.template.loader import render_to_string
+
 from agents_app import live
 from agents_app.database import in_database
 from agents_app.models import AgentRun
-from agents_app.rendering import render_turn
+from agents_app.pages import turn_of
 
 KEEP_ALIVE_SECONDS = 15
 _POLL_SECONDS = 0.3
 _KEEP_ALIVE = b": still here\n\n"
 
 
-async def run_events(run_id: UUID) -> AsyncGenerator[bytes]:
-    """The events of a run that exists, whichever process works on it."""
+def turn_event(run: AgentRun) -> bytes:
+    """The turn as it begins, for a page that shows what it has just sent."""
+    html = render_to_string("agents_app/turn.html", {"turn": turn_of(run)})
+    return _event("turn", {"html": html})
+
+
+def run_events(run_id: UUID, *, first: bytes = b"") -> AsyncGenerator[bytes]:
+    """The events of a run that exists, whichever process works on it, after a `first` one."""
+    # Now, and not when the first of them is asked for: by then a quick run may be over.
+    return _run_events(run_id, live.get_run(run_id), first)
+
+
+async def _run_events(
+    run_id: UUID, running: live.LiveRun | None, first: bytes
+) -> AsyncGenerator[bytes]:
     try:
-        running = live.get_run(run_id)
+        if first:
+            yield first
         if running is not None:
             async with aclosing(running.follow(quiet_seconds=KEEP_ALIVE_SECONDS)) as pieces:
                 async for piece in pieces:
@@ -67,10 +86,11 @@ async def _end(run_id: UUID) -> bytes:
 
 
 def _end_event(run_id: UUID) -> bytes:
-    run = AgentRun.objects.filter(pk=run_id).first()
+    run = AgentRun.objects.select_related("agent", "message").filter(pk=run_id).first()
     if run is None:
         return _event("end", {"status": "deleted", "html": ""})
-    return _event("end", {"status": run.status, "html": render_turn(run_id)})
+    html = render_to_string("agents_app/answer.html", {"turn": turn_of(run)})
+    return _event("end", {"status": run.status, "html": html})
 
 
 def _text(piece: str) -> bytes:

@@ -1,7 +1,7 @@
 """The chat pages. What they do is done by agents_app.services, what they show by .pages.
 
 Every form works without JavaScript: post, wait, redirect to the answer. A script asks for
-JSON instead, is told at once where the answer will come, and watches it.
+JSON instead, which says where the answer will come, or for the answer itself as it comes.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,6 @@ from django.db import connections
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
-from django.template.loader import render_to_string
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -26,12 +25,14 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from agents_app import runner, services
 from agents_app.forms import MessageForm, NewChatForm, OlderForm, RenameForm, SearchForm
 from agents_app.models import AgentRun
-from agents_app.pages import chats_of, transcript_of, turn_of
-from agents_app.streaming import run_events
+from agents_app.pages import chats_of, transcript_of
+from agents_app.streaming import run_events, turn_event
 from sessions_app.text import UnstorableText
 
 # How long a form without JavaScript waits for the answer before it shows it unfinished.
 WAIT_SECONDS = 25
+
+_HTML, _JSON, _EVENTS = "text/html", "application/json", "text/event-stream"
 
 _STATUS: dict[type[Exception], HTTPStatus] = {
     services.ChatGone: HTTPStatus.NOT_FOUND,
@@ -64,7 +65,7 @@ def refusals_on(page: Page) -> Callable[[View], View]:
                 return view(request, **ids)
             except (services.ChatError, UnstorableText, InvalidForm) as error:
                 status = _STATUS.get(type(error), HTTPStatus.BAD_REQUEST)
-                if _wants_json(request):
+                if _is_script(request):
                     return JsonResponse({"error": str(error)}, status=status)
                 if status == HTTPStatus.NOT_FOUND:
                     raise Http404(str(error)) from None
@@ -127,20 +128,20 @@ def chat_page(
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 @refusals_on(list_page)
-def chats(request: HttpRequest) -> HttpResponse:
+def chats(request: HttpRequest) -> HttpResponseBase:
     """The list; posting to it starts a chat."""
     if request.method != "POST":
         return list_page(request)
     form = NewChatForm(request.POST)
     if not form.is_valid():
         raise InvalidForm(form)
-    run = services.start_session(
+    run, is_new = services.start_session(
         user=_user(request),
-        agent_id=form.cleaned_data["agent"].pk,
+        agent_id=form.cleaned_data["agent"],
         text=form.cleaned_data["text"],
         message_id=form.cleaned_data["message_id"],
     )
-    return _answering(request, run)
+    return _answering(request, run, is_new=is_new)
 
 
 @login_required
@@ -155,29 +156,29 @@ def chat(request: HttpRequest, session_id: UUID) -> HttpResponse:
 @never_cache
 @require_POST
 @refusals_on(chat_page)
-def send(request: HttpRequest, session_id: UUID) -> HttpResponse:
+def send(request: HttpRequest, session_id: UUID) -> HttpResponseBase:
     user = _user(request)
-    services.get_session(user=user, session_id=session_id)  # a stranger learns nothing else
     form = MessageForm(request.POST)
     if not form.is_valid():
+        services.get_session(user=user, session_id=session_id)  # a stranger learns nothing else
         raise InvalidForm(form)
-    run = services.send_message(
+    run, is_new = services.send_message(
         user=user,
         session_id=session_id,
         text=form.cleaned_data["text"],
         message_id=form.cleaned_data["message_id"],
     )
-    return _answering(request, run)
+    return _answering(request, run, is_new=is_new)
 
 
 @login_required
 @never_cache
 @require_POST
 @refusals_on(chat_page)
-def retry(request: HttpRequest, session_id: UUID, run_id: UUID) -> HttpResponse:
+def retry(request: HttpRequest, session_id: UUID, run_id: UUID) -> HttpResponseBase:
     user = _user(request)
     _own_run(user, session_id, run_id)
-    return _answering(request, services.retry_run(user=user, run_id=run_id))
+    return _answering(request, services.retry_run(user=user, run_id=run_id), is_new=True)
 
 
 @login_required
@@ -189,7 +190,7 @@ def stop(request: HttpRequest, session_id: UUID, run_id: UUID) -> HttpResponse:
     _own_run(user, session_id, run_id)
     was_running = services.stop_run(user=user, run_id=run_id)
     runner.stopped(run_id)
-    if _wants_json(request):
+    if _is_script(request):
         return JsonResponse({"stopped": was_running})
     _wait(run_id)  # until what has come is stored
     return _see(_url_of(session_id, run_id))
@@ -201,17 +202,7 @@ def stop(request: HttpRequest, session_id: UUID, run_id: UUID) -> HttpResponse:
 def events(request: HttpRequest, session_id: UUID, run_id: UUID) -> StreamingHttpResponse:
     """The answer as it comes, as server-sent events; they may be read any number of times."""
     _own_run(_user(request), session_id, run_id)
-    connections.close_all()  # none is held while tokens flow
-    return StreamingHttpResponse(
-        run_events(run_id),
-        content_type="text/event-stream",
-        headers={
-            "Cache-Control": "no-cache",
-            # No proxy may hold tokens back, and no middleware may compress them.
-            "X-Accel-Buffering": "no",
-            "Content-Encoding": "identity",
-        },
-    )
+    return _stream(run_id)
 
 
 @login_required
@@ -226,7 +217,7 @@ def rename(request: HttpRequest, session_id: UUID) -> HttpResponse:
         raise InvalidForm(form)
     name = form.cleaned_data["name"]
     services.rename_session(user=user, session_id=session_id, name=name)
-    if _wants_json(request):
+    if _is_script(request):
         return JsonResponse({"name": name})
     return _see(_url_of(session_id))
 
@@ -247,21 +238,32 @@ def delete(request: HttpRequest, session_id: UUID) -> HttpResponse:
     return _see(reverse("chats"))
 
 
-def _answering(request: HttpRequest, run: AgentRun) -> HttpResponse:
-    """Set to work on a committed run, and say where its answer will be."""
-    runner.submit(run.pk)
+def _answering(request: HttpRequest, run: AgentRun, *, is_new: bool) -> HttpResponseBase:
+    """Work on a run that is new; the response is the answer, or says where it will be."""
+    if is_new:
+        runner.submit(run)
+    if _accepted(request) == _EVENTS:
+        return _stream(run.pk, first=turn_event(run))
     url = _url_of(run.session_id, run.pk)
-    if not _wants_json(request):
+    if _accepted(request) == _HTML:
         _wait(run.pk)
         return _see(url)
     ids = {"session_id": run.session_id, "run_id": run.pk}
-    return JsonResponse(
-        {
-            "url": url,
-            "run": str(run.pk),
-            "events": reverse("chat-events", kwargs=ids),
-            "html": render_to_string("agents_app/turn.html", {"turn": turn_of(run.pk)}, request),
-        }
+    events_url = reverse("chat-events", kwargs=ids)
+    return JsonResponse({"url": url, "run": str(run.pk), "events": events_url})
+
+
+def _stream(run_id: UUID, *, first: bytes = b"") -> StreamingHttpResponse:
+    connections.close_all()  # none is held while tokens flow
+    return StreamingHttpResponse(
+        run_events(run_id, first=first),
+        content_type=_EVENTS,
+        headers={
+            "Cache-Control": "no-cache",
+            # No proxy may hold tokens back, and no middleware may compress them.
+            "X-Accel-Buffering": "no",
+            "Content-Encoding": "identity",
+        },
     )
 
 
@@ -280,8 +282,12 @@ def _user(request: HttpRequest) -> User:
     return cast("User", request.user)  # every view requires a login
 
 
-def _wants_json(request: HttpRequest) -> bool:
-    return request.get_preferred_type(["text/html", "application/json"]) == "application/json"
+def _accepted(request: HttpRequest) -> str | None:
+    return request.get_preferred_type([_HTML, _JSON, _EVENTS])
+
+
+def _is_script(request: HttpRequest) -> bool:
+    return _accepted(request) in {_JSON, _EVENTS}
 
 
 def _url_of(session_id: UUID, run_id: UUID | None = None) -> str:

@@ -8,11 +8,31 @@ os.environ.setdefault("DATABASE_POOL", "on")
 
 from typing import Any
 
-from django.core.asgi import get_asgi_application
+import django
+from asgiref.sync import sync_to_async
 from django.core.exceptions import ImproperlyConfigured
+from django.core.handlers.asgi import ASGIHandler
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+
+class OneThreadHandler(ASGIHandler):
+    """Runs a request's middleware and its view in one thread: all of them are synchronous.
+
+    Django would change threads around each of them. While tokens flow, the interpreter is
+    busy, and every change is a wait.
+    """
+
+    def load_middleware(self, is_async: bool = False) -> None:
+        super().load_middleware(is_async=False)
+
+    async def get_response_async(self, request: HttpRequest) -> HttpResponseBase:
+        return await sync_to_async(self.get_response)(request)
+
 
 try:
-    django_application = get_asgi_application()
+    django.setup(set_prefix=False)
+    django_application = OneThreadHandler()
 except ImproperlyConfigured as error:
     sys.exit(f"Settings: {error}")
 

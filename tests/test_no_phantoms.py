@@ -28,7 +28,8 @@ def ana() -> User:
 @pytest.fixture
 def run(ana: User) -> AgentRun:
     agent = Agent.objects.get_or_create(name="simple")[0]
-    return start_session(user=ana, agent_id=agent.pk, text="Hello", message_id=uuid.uuid4())
+    run, _ = start_session(user=ana, agent_id=agent.pk, text="Hello", message_id=uuid.uuid4())
+    return run
 
 
 @pytest.fixture(autouse=True)

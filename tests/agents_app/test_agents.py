@@ -27,8 +27,8 @@ from agents_app.agents import AgentFailed, Finished, SimpleAgent
 from agents_app.models import Agent
 from sessions_app.models import Message, Session
 from sessions_app.writing import SessionGone
-from tests.agents_app.model_server import ModelServer, model_server
 from tests.factories import make_session
+from tests.model_server import ModelServer, served_model
 
 Stream = Callable[[list[ModelMessage], AgentInfo], AsyncIterator[Any]]
 
@@ -48,7 +48,7 @@ def no_requests() -> Iterator[None]:
 
 @pytest.fixture
 def server(settings: Settings) -> Iterator[ModelServer]:
-    with model_server() as running, override_allow_model_requests(True):
+    with served_model(ModelServer()) as running, override_allow_model_requests(True):
         settings.AGENT_MODEL, settings.AGENT_BASE_URL = "openai:served", running.base_url
         settings.AGENT_API_KEY = "key-1"
         yield running
@@ -367,13 +367,13 @@ def test_a_history_that_was_underestimated_is_shortened(server: ModelServer) -> 
 def test_connections_are_kept_alive_for_the_next_run(server: ModelServer) -> None:
     from agents_app import providers
 
-    async def twice() -> bool:
+    async def twice() -> asyncio.AbstractEventLoop:
         first = await providers.open_model("")
         together = await asyncio.gather(providers.open_model(""), providers.open_model(""))
-        return all(model is first for model in together)
+        assert all(model is first for model in together)
+        return asyncio.get_running_loop()
 
-    assert asyncio.run(twice())
-    assert not providers._opened, "closed with the event loop"
+    assert asyncio.run(twice()) not in providers._opened, "closed with the event loop"
 
 
 # --- Other failures ------------------------------------------------------------

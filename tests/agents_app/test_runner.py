@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import OperationalError
 from django.utils import timezone
 from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart, UserPromptPart
 from pydantic_ai.usage import RunUsage
@@ -99,7 +100,7 @@ def run(ana: User) -> AgentRun:
     agent = Agent.objects.get_or_create(name="simple")[0]
     return services.start_session(
         user=ana, agent_id=agent.pk, text="Hello", message_id=uuid.uuid4()
-    )
+    )[0]
 
 
 def wait_for(run: AgentRun) -> AgentRun:
@@ -120,7 +121,7 @@ def transcript(run: AgentRun) -> list[tuple[str, str]]:
 def test_answer_is_stored_with_the_end_of_its_run(run: AgentRun, script: Script, ana: User) -> None:
     script.say("Good ", "day")
     script.end()
-    runner.submit(run.pk)
+    runner.submit(run)
     assert wait_for(run).status == AgentRun.Status.DONE
     assert transcript(run) == [("user", "Hello"), ("assistant", "Good day")]
     answer = Message.objects.get(role="assistant")
@@ -128,28 +129,18 @@ def test_answer_is_stored_with_the_end_of_its_run(run: AgentRun, script: Script,
     assert (run.text, run.error) == ("", "")
 
 
-def test_a_second_submit_does_nothing(run: AgentRun, script: Script) -> None:
-    runner.submit(run.pk)
-    script.started.wait(30)
-    runner.submit(run.pk)
-    script.say("Once")
-    script.end()
-    assert wait_for(run).status == AgentRun.Status.DONE
-    assert transcript(run)[1:] == [("assistant", "Once")]
-
-
 def test_history_is_what_was_said_before(run: AgentRun, script: Script, ana: User) -> None:
     script.say("Good day")
     script.end()
-    runner.submit(run.pk)
+    runner.submit(run)
     wait_for(run)
-    second = services.send_message(
+    second, _ = services.send_message(
         user=ana, session_id=run.session_id, text="And now?", message_id=uuid.uuid4()
     )
     script.forget()
     script.say("Now")
     script.end()
-    runner.submit(second.pk)
+    runner.submit(second)
     wait_for(second)
     said = [
         part.content
@@ -162,7 +153,7 @@ def test_history_is_what_was_said_before(run: AgentRun, script: Script, ana: Use
 
 def test_watchers_come_and_go(run: AgentRun, script: Script) -> None:
     async def watch() -> None:
-        runner.submit(run.pk)
+        await in_database(runner.submit, run)
         first = streaming.run_events(run.pk)
         script.say("Good ")
         assert "Good " in (await anext(first)).decode()
@@ -184,7 +175,7 @@ def test_failure_keeps_what_came_but_not_as_the_assistants_words(
     run: AgentRun, script: Script, ana: User
 ) -> None:
     script.say("Good ", AgentFailed("The model is busy."))
-    runner.submit(run.pk)
+    runner.submit(run)
     assert wait_for(run).status == AgentRun.Status.FAILED
     assert (run.text, run.error) == ("Good ", "The model is busy.")
     assert transcript(run) == [("user", "Hello")]
@@ -193,7 +184,7 @@ def test_failure_keeps_what_came_but_not_as_the_assistants_words(
     script.forget()
     script.say("Better")
     script.end()
-    runner.submit(again.pk)
+    runner.submit(again)
     assert wait_for(again).status == AgentRun.Status.DONE
     assert transcript(run) == [("user", "Hello"), ("assistant", "Better")]
     assert Session.objects.count() == 1
@@ -203,7 +194,7 @@ def test_bug_in_an_agent_ends_its_run(
     run: AgentRun, script: Script, caplog: pytest.LogCaptureFixture
 ) -> None:
     script.say(RuntimeError("a bug"))
-    runner.submit(run.pk)
+    runner.submit(run)
     assert wait_for(run).status == AgentRun.Status.FAILED
     assert "a bug" not in run.error
     assert "a bug" in caplog.text
@@ -216,7 +207,7 @@ def test_stop_keeps_what_came(run: AgentRun, script: Script, ana: User, here: bo
             return
 
     script.say("Good ")
-    runner.submit(run.pk)
+    runner.submit(run)
     asyncio.run(until_text())
     assert services.stop_run(user=ana, run_id=run.pk)
     if here:
@@ -229,16 +220,59 @@ def test_stop_keeps_what_came(run: AgentRun, script: Script, ana: User, here: bo
     )
 
 
+def test_silence_is_filled(run: AgentRun, script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Proxies end connections on which nothing comes."""
+    monkeypatch.setattr(streaming, "KEEP_ALIVE_SECONDS", 0.01)
+
+    async def watch() -> list[str]:
+        await in_database(runner.submit, run)
+        seen: list[str] = []
+        async for frame in streaming.run_events(run.pk):
+            if not seen:
+                script.say("At last")
+                script.end()
+            seen.append(frame.decode())
+        return seen
+
+    seen = asyncio.run(watch())
+    assert seen[0] == ": still here\n\n"
+    assert any("At last" in frame for frame in seen[1:])
+    assert wait_for(run).status == AgentRun.Status.DONE
+
+
+@pytest.mark.parametrize("here", [True, False], ids=["in this process", "from another"])
+def test_watcher_hears_of_a_database_that_is_gone(
+    run: AgentRun, script: Script, monkeypatch: pytest.MonkeyPatch, here: bool
+) -> None:
+    """The response has begun, with status 200; it must not just break off."""
+
+    async def gone(*_: object) -> None:
+        raise OperationalError("gone")
+
+    async def watch() -> None:
+        if here:
+            await in_database(runner.submit, run)
+        watcher = streaming.run_events(run.pk)
+        script.end()
+        monkeypatch.setattr(streaming, "in_database", gone)
+        assert await anext(watcher) == b'event: end\ndata: {"status": "failed", "html": ""}\n\n'
+        with pytest.raises(OperationalError):
+            await anext(watcher)
+
+    asyncio.run(watch())
+    asyncio.run(runner.wait(run.pk, 30))
+
+
 def test_stop_before_anything_came(run: AgentRun, script: Script, ana: User) -> None:
     services.stop_run(user=ana, run_id=run.pk)
-    runner.submit(run.pk)
+    runner.submit(run)
     assert wait_for(run).status == AgentRun.Status.STOPPED
-    assert not script.started.is_set()
+    assert not script.started.is_set() or script.closed.wait(30), "the model is told to stop"
     assert transcript(run) == [("user", "Hello")]
 
 
 def test_chat_deleted_meanwhile_stays_deleted(run: AgentRun, script: Script, ana: User) -> None:
-    runner.submit(run.pk)
+    runner.submit(run)
     assert script.started.wait(30)
     services.delete_session(user=ana, session_id=run.session_id)
     script.say("Too late")
@@ -259,7 +293,7 @@ def test_server_that_stops_interrupts_its_runs(run: AgentRun, script: Script) ->
 
     async def stop_server() -> None:
         script.say("Good ")
-        runner.submit(run.pk)
+        await in_database(runner.submit, run)
         async with text_has_come():
             await runner.quit_all()
 
@@ -276,7 +310,6 @@ def test_watching_a_run_of_another_process(run: AgentRun) -> None:
     async def watch() -> list[str]:
         watcher = asyncio.create_task(frames(run))
         elsewhere = AgentRun(pk=run.pk)
-        await in_database(elsewhere.begin)
         await in_database(elsewhere.keep_alive, "Good day")
         await in_database(elsewhere.finish, AgentRun.Status.FAILED, error="The model is busy.")
         return await watcher
@@ -287,7 +320,6 @@ def test_watching_a_run_of_another_process(run: AgentRun) -> None:
 
 
 def test_run_of_a_dead_process_is_interrupted_for_its_watchers(run: AgentRun) -> None:
-    AgentRun(pk=run.pk).begin()
     AgentRun(pk=run.pk).keep_alive("Good ")
     silent = timezone.now() - AgentRun.objects.all().SILENCE * 2
     AgentRun.objects.filter(pk=run.pk).update(heartbeat_at=silent)

@@ -1,14 +1,13 @@
 """What the product adds to the time to the first token, beside the same model asked directly.
 
 The model is a server on this machine that answers at once, so that nothing but the way to it
-is measured: for the product from posting a message to the first event of its stream, on
+is measured: for the product from posting a message to the first text of its answer, on
 PostgreSQL, through the web server.
 """
 
 import asyncio
 import json
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -18,10 +17,10 @@ from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPResponse
 from http.cookies import SimpleCookie
 from statistics import median
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
-from tests.agents_app.model_server import model_server
 from tests.bench.data import ROOT, environment
+from tests.serving import serve
 
 _CHATS = 40
 _WARM_UP = 5
@@ -29,9 +28,9 @@ _WARM_UP = 5
 
 def added_milliseconds(database_url: str) -> tuple[float, float]:
     """The medians, in milliseconds: the product's time, and the model's alone."""
-    with model_server() as model, _served(database_url, model.base_url) as port:
-        person = _Person(port)
-        direct = _Direct(model.base_url)
+    with _model() as model_url, _product(database_url, model_url) as address:
+        person = _Person(address)
+        direct = _Direct(model_url)
         measured = [(person.first_token(), direct.first_token()) for _ in range(_CHATS)]
     product, alone = zip(*measured[_WARM_UP:], strict=True)
     return median(product) * 1000, median(alone) * 1000
@@ -64,8 +63,8 @@ class _Direct:
 class _Person:
     """Logs in as one of the demo's users, and starts chats as the page's script does."""
 
-    def __init__(self, port: int) -> None:
-        self._connection = HTTPConnection("127.0.0.1", port)
+    def __init__(self, address: str) -> None:
+        self._connection = HTTPConnection(urlsplit(address).netloc)
         self._cookies: SimpleCookie = SimpleCookie()
         page = self._request("GET", "/accounts/login/").read().decode()
         login = {"username": "ana", "password": "demo-ana", "next": "/chats/"}
@@ -79,23 +78,24 @@ class _Person:
     def first_token(self) -> float:
         started = time.perf_counter()
         form = {**self._form, "message_id": str(uuid.uuid4())}
-        chat = json.loads(self._request("POST", "/chats/", form).read())
-        stream = self._request("GET", chat["events"])
-        first, last = 0.0, {"status": "nothing"}
+        stream = self._request("POST", "/chats/", form)
+        first, event, end = 0.0, b"", ""
         for line in stream:
-            # A text, or the end with the whole answer, when that was there before the watcher.
-            if line.startswith(b"data: "):
+            if line.startswith(b"event: "):
+                event = line.removeprefix(b"event: ").strip()
+            elif line.startswith(b"data: ") and event == b"text":
                 first = first or time.perf_counter() - started
-                last = json.loads(line.removeprefix(b"data: "))
-        if last["status"] != "done":
-            sys.exit(f"The answer ended as {last['status']}.")
+            elif line.startswith(b"data: ") and event == b"end":
+                end = json.loads(line.removeprefix(b"data: "))["status"]
+        if not first or end != "done":
+            sys.exit(f"The answer ended as {end or 'nothing'}.")
         return first
 
     def _request(self, method: str, path: str, form: dict[str, str] | None = None) -> HTTPResponse:
         headers = {
             "Cookie": "; ".join(f"{name}={item.value}" for name, item in self._cookies.items()),
             "Content-Type": "application/x-www-form-urlencoded",
-            "Accept": "application/json",
+            "Accept": "text/event-stream",
         }
         self._connection.request(method, path, urlencode(form or {}), headers)
         response = self._connection.getresponse()
@@ -112,11 +112,26 @@ def _token(page: str) -> dict[str, str]:
 
 
 @contextmanager
-def _served(database_url: str, model_url: str) -> Iterator[int]:
-    """The product with the demo, in a process of its own; yields its port."""
+def _model() -> Iterator[str]:
+    """A model in a process of its own, as models are; yields its address."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.model_server"], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout
+        yield process.stdout.readline().strip()
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@contextmanager
+def _product(database_url: str, model_url: str) -> Iterator[str]:
+    """The product with the demo's users and agents; yields its address."""
     variables = {
         **environment(database_url),
-        "DEBUG": "on",
+        "HTTPS": "off",
+        "ALLOWED_HOSTS": "127.0.0.1",
         "AGENT_MODEL": "openai:fake",
         "AGENT_BASE_URL": model_url,
     }
@@ -124,24 +139,9 @@ def _served(database_url: str, model_url: str) -> Iterator[int]:
         subprocess.run(
             [sys.executable, "manage.py", *command],
             cwd=ROOT,
-            env=variables,
+            env={**variables, "DEBUG": "on"},  # the demo's passwords are for development
             check=True,
             stdout=subprocess.DEVNULL,
         )
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        listening.listen()
-        server = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "uvicorn", "config.asgi:application"),
-                *("--fd", str(listening.fileno()), "--log-level", "warning"),
-            ],
-            cwd=ROOT,
-            env={**variables, "DEBUG": "off", "HTTPS": "off", "ALLOWED_HOSTS": "127.0.0.1"},
-            pass_fds=[listening.fileno()],
-        )
-        try:
-            yield listening.getsockname()[1]
-        finally:
-            server.terminate()
-            server.wait()
+    with serve(database_url, **variables) as address:
+        yield address

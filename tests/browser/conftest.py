@@ -4,14 +4,9 @@ The system's Chromium, driven by Playwright, talks to a uvicorn process over the
 database. Skipped, with the reason, when there is no Chromium.
 """
 
-import os
 import shutil
-import socket
-import subprocess
-import sys
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -30,8 +25,9 @@ from playwright.sync_api import (
 
 from agents_app.models import Agent, AgentRun
 from tests.agents_app.chats import make_agent, make_user
-from tests.browser.model import FakeModel
-from tests.conftest import ROOT, database_url
+from tests.conftest import database_url
+from tests.model_server import ToldModel, served_model
+from tests.serving import serve
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None
@@ -69,47 +65,20 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def model_server() -> Iterator[FakeModel]:
-    fake = FakeModel()
-    yield fake
-    fake.close()
+def model_server() -> Iterator[ToldModel]:
+    with served_model(ToldModel()) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
-def served(django_db_setup: None, model_server: FakeModel) -> Iterator[str]:
+def served(django_db_setup: None, model_server: ToldModel) -> Iterator[str]:
     """The product's address; it runs in a process of its own, as `make run` starts it."""
-    with serve(AGENT_MODEL="fake", AGENT_BASE_URL=model_server.base_url) as address:
+    with serve(database_url(), AGENT_MODEL="fake", AGENT_BASE_URL=model_server.base_url) as address:
         yield address
 
 
-@contextmanager
-def serve(**environment: str) -> Iterator[str]:
-    # Bound here, so that whoever connects early waits in the queue.
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        process = subprocess.Popen(
-            [
-                *[sys.executable, "-m", "uvicorn", "config.asgi:application"],
-                *["--fd", str(listening.fileno()), "--log-level", "error"],
-                *["--timeout-graceful-shutdown", "2"],
-            ],
-            cwd=ROOT,
-            env={
-                **os.environ,
-                "DJANGO_SETTINGS_MODULE": "config.settings",
-                "DATABASE_URL": database_url(),
-                "DEBUG": "on",  # serves static files as they are
-                **environment,
-            },
-            pass_fds=[listening.fileno()],
-            stdin=subprocess.DEVNULL,
-        )
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        process.terminate()
-        process.wait(timeout=30)
-
-
 @pytest.fixture
-def model(model_server: FakeModel, served: str, transactional_db: None) -> Iterator[FakeModel]:
+def model(model_server: ToldModel, served: str, transactional_db: None) -> Iterator[ToldModel]:
     yield model_server
     model_server.release()
     wait_for_runs(served)
@@ -133,7 +102,7 @@ def log_in(user: User) -> str:
 
 
 @pytest.fixture
-def agent(model: FakeModel) -> Agent:
+def agent(model: ToldModel) -> Agent:
     return make_agent(description="A helpful assistant for everyday questions.")
 
 

@@ -9,8 +9,8 @@ from agents_app.models import Agent
 from sessions_app.models import Message
 from tests.agents_app.chats import answered, failed, make_agent
 from tests.browser.conftest import OpenPage
-from tests.browser.model import FakeModel
 from tests.factories import say
+from tests.model_server import ToldModel
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -43,7 +43,7 @@ WINDOWS = [
 
 @pytest.mark.parametrize("window", WINDOWS)
 def test_no_violations(
-    open_page: OpenPage, user: User, agent: Agent, model: FakeModel, window: dict[str, object]
+    open_page: OpenPage, user: User, agent: Agent, model: ToldModel, window: dict[str, object]
 ) -> None:
     make_agent("summary", description="Sums up long texts.")
     chat_session = answered(user, "What shall we do?\nAnd when?", ANSWER)

@@ -1,20 +1,24 @@
 """Chatting in a real browser."""
 
 import re
+import urllib.request
 import uuid
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from django.contrib.auth.models import User
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from agents_app.models import AgentRun
 from agents_app.services import send_message
 from sessions_app.models import Message, Session
 from tests.agents_app.chats import answered, failed
 from tests.browser.conftest import OpenPage
-from tests.browser.model import FakeModel
+from tests.conftest import database_url
 from tests.factories import make_session
+from tests.model_server import ToldModel
+from tests.serving import serve
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -37,7 +41,7 @@ def conversation(page: Page) -> Any:
 # --- Starting and reading ----------------------------------------------------
 
 
-def test_tokens_come_as_they_are_said(page: Page, model: FakeModel) -> None:
+def test_tokens_come_as_they_are_said(page: Page, model: ToldModel) -> None:
     send(page, "Hello, who are you?")
     answer = model.asked()
     expect(page).to_have_url(CHAT)
@@ -56,7 +60,7 @@ def test_tokens_come_as_they_are_said(page: Page, model: FakeModel) -> None:
     assert Message.objects.filter(role="assistant").count() == 1
 
 
-def test_conversation_goes_on(page: Page, model: FakeModel) -> None:
+def test_conversation_goes_on(page: Page, model: ToldModel) -> None:
     model.will_say("First answer.")
     send(page, "First question")
     expect(conversation(page)).to_contain_text("First answer.")
@@ -72,7 +76,7 @@ def test_conversation_goes_on(page: Page, model: FakeModel) -> None:
     assert Session.objects.count() == 1
 
 
-def test_keyboard(page: Page, model: FakeModel) -> None:
+def test_keyboard(page: Page, model: ToldModel) -> None:
     message = page.get_by_label("Message")
     message.focus()
     page.keyboard.type("One")
@@ -101,7 +105,7 @@ def test_enter_that_ends_a_composition_does_not_send(page: Page) -> None:
 
 @pytest.mark.parametrize("javascript", [True, False])
 def test_double_click_starts_one_chat(
-    open_page: OpenPage, model: FakeModel, javascript: bool
+    open_page: OpenPage, model: ToldModel, javascript: bool
 ) -> None:
     page = open_page(java_script_enabled=javascript)
     model.will_say("Once.")
@@ -111,7 +115,7 @@ def test_double_click_starts_one_chat(
     assert (Session.objects.count(), Message.objects.filter(role="user").count()) == (1, 1)
 
 
-def test_second_submit_of_a_form_does_not_disturb_the_answer(page: Page, model: FakeModel) -> None:
+def test_second_submit_of_a_form_does_not_disturb_the_answer(page: Page, model: ToldModel) -> None:
     form = page.locator("form[data-message-form]").evaluate(
         "form => Object.fromEntries(new FormData(form))"
     ) | {"text": "Twice"}
@@ -133,7 +137,7 @@ def test_second_submit_of_a_form_does_not_disturb_the_answer(page: Page, model: 
 # --- Stop, failure, retry ----------------------------------------------------
 
 
-def test_stop_keeps_what_has_come(page: Page, model: FakeModel) -> None:
+def test_stop_keeps_what_has_come(page: Page, model: ToldModel) -> None:
     send(page, "Count to a million")
     model.asked().say("One, two, ")
     expect(conversation(page)).to_contain_text("One, two,")
@@ -146,12 +150,12 @@ def test_stop_keeps_what_has_come(page: Page, model: FakeModel) -> None:
     expect(conversation(page)).to_contain_text("One, two,")
 
 
-def test_retry_after_a_failure(page: Page, model: FakeModel) -> None:
-    model.failing = True
+def test_retry_after_a_failure(page: Page, model: ToldModel) -> None:
+    model.fail()
     send(page, "Are you there?")
     retry = page.get_by_role("button", name="Retry")
     expect(retry).to_be_visible()
-    model.failing = False
+    model.recover()
     model.will_say("Now I am.")
     retry.click()
     expect(conversation(page)).to_contain_text("Now I am.")
@@ -159,7 +163,7 @@ def test_retry_after_a_failure(page: Page, model: FakeModel) -> None:
     assert (Session.objects.count(), Message.objects.filter(role="user").count()) == (1, 1)
 
 
-def test_second_message_meanwhile_is_refused_and_kept(page: Page, model: FakeModel) -> None:
+def test_second_message_meanwhile_is_refused_and_kept(page: Page, model: ToldModel) -> None:
     send(page, "First")
     model.asked().say("Let me think")
     expect(conversation(page)).to_contain_text("Let me think")
@@ -173,7 +177,7 @@ def test_second_message_meanwhile_is_refused_and_kept(page: Page, model: FakeMod
 # --- Going away and coming back ----------------------------------------------
 
 
-def test_leaving_and_coming_back(page: Page, model: FakeModel) -> None:
+def test_leaving_and_coming_back(page: Page, model: ToldModel) -> None:
     send(page, "Take your time")
     answer = model.asked().say("Before. ")
     expect(conversation(page)).to_contain_text("Before.")
@@ -187,7 +191,7 @@ def test_leaving_and_coming_back(page: Page, model: FakeModel) -> None:
     expect(page.get_by_role("button", name="Send")).to_be_visible()
 
 
-def test_second_tab_watches_and_stops(page: Page, open_page: OpenPage, model: FakeModel) -> None:
+def test_second_tab_watches_and_stops(page: Page, open_page: OpenPage, model: ToldModel) -> None:
     send(page, "For two")
     answer = model.asked().say("Both ")
     expect(conversation(page)).to_contain_text("Both")
@@ -200,7 +204,25 @@ def test_second_tab_watches_and_stops(page: Page, open_page: OpenPage, model: Fa
         expect(tab.get_by_text("Stopped", exact=True)).to_be_visible()
 
 
-def test_back_to_the_list_starts_afresh(page: Page, model: FakeModel) -> None:
+def test_another_process_watches_and_stops(
+    page: Page, open_page: OpenPage, model: ToldModel
+) -> None:
+    send(page, "For two servers")
+    answer = model.asked().say("Both ")
+    expect(conversation(page)).to_contain_text("Both")
+    with serve(database_url(), AGENT_MODEL="fake", AGENT_BASE_URL=model.base_url) as elsewhere:
+        second = open_page(elsewhere + urlsplit(page.url).path, beside=page)
+        answer.say("see this.")
+        expect(conversation(second)).to_contain_text("Both see this.")
+        second.get_by_role("button", name="Stop").click()
+        for tab in (page, second):
+            expect(tab.get_by_text("Stopped", exact=True)).to_be_visible()
+            expect(conversation(tab)).to_contain_text("Both see this.")
+        second.close()
+    assert AgentRun.objects.get().status == "stopped"
+
+
+def test_back_to_the_list_starts_afresh(page: Page, model: ToldModel) -> None:
     for number in (1, 2):
         model.will_say("Yes.")
         send(page, f"Chat number {number}")
@@ -213,7 +235,7 @@ def test_back_to_the_list_starts_afresh(page: Page, model: FakeModel) -> None:
 def test_tab_that_was_left_catches_up(page: Page, open_page: OpenPage, user: User) -> None:
     chat_session = answered(user)
     left = open_page(f"/chats/{chat_session.pk}/", beside=page)
-    run = send_message(
+    run, _ = send_message(
         user=user, session_id=chat_session.pk, text="From elsewhere", message_id=uuid.uuid4()
     )
     left.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
@@ -223,7 +245,7 @@ def test_tab_that_was_left_catches_up(page: Page, open_page: OpenPage, user: Use
     expect(conversation(left)).to_contain_text("Nobody worked on it.")
 
 
-def test_broken_connection_is_taken_up_again(page: Page, model: FakeModel) -> None:
+def test_broken_connection_is_taken_up_again(page: Page, model: ToldModel) -> None:
     page.route(
         "**/events",
         lambda route: route.fulfill(
@@ -239,6 +261,31 @@ def test_broken_connection_is_taken_up_again(page: Page, model: FakeModel) -> No
     expect(conversation(page)).not_to_contain_text("Light. Light.")
     answer.say("Light again.").end()
     expect(conversation(page)).to_contain_text("Light. Dark. Light again.")
+
+
+def test_answer_that_breaks_off_is_taken_up_again(page: Page, model: ToldModel) -> None:
+    def tunnel(route: Route) -> None:
+        """Let the message through, and of its answer only the beginning."""
+        sent = route.request
+        request = urllib.request.Request(sent.url, sent.post_data_buffer, sent.all_headers())
+        with urllib.request.urlopen(request, timeout=30) as stream:
+            turn = stream.readline() + stream.readline() + stream.readline()
+        text = b'event: text\ndata: {"text": "Light. "}\n\n'
+        route.fulfill(content_type="text/event-stream", body=turn + text)
+
+    model.will_say("Here we go.")
+    send(page, "Ready?")
+    expect(conversation(page)).to_contain_text("Here we go.")
+    model.asked()
+    page.route("**/messages/", tunnel, times=1)
+    send(page, "Through a tunnel")
+    answer = model.asked().say("Light. ")
+    expect(page.get_by_text("The connection broke")).to_be_visible()
+    answer.say("Dark.").end()
+    expect(conversation(page)).to_contain_text("Light. Dark.")
+    expect(conversation(page)).not_to_contain_text("Light. Light.")
+    expect(page.get_by_role("button", name="Send")).to_be_visible()
+    assert Message.objects.filter(role="user").count() == 2
 
 
 # --- Looking after chats -----------------------------------------------------
@@ -285,7 +332,7 @@ def test_older_messages(open_page: OpenPage, user: User, javascript: bool) -> No
         expect(page.get_by_text("Number 120.")).to_be_visible()
 
 
-def test_scrolling_up_pauses_following(page: Page, model: FakeModel) -> None:
+def test_scrolling_up_pauses_following(page: Page, model: ToldModel) -> None:
     send(page, "At length")
     answer = model.asked().say("Top.\n" + "line\n" * 100)
     expect(conversation(page)).to_contain_text("line")
@@ -303,7 +350,7 @@ def test_scrolling_up_pauses_following(page: Page, model: FakeModel) -> None:
 
 
 def test_without_javascript(
-    open_page: OpenPage, model: FakeModel, user: User, settings: Any
+    open_page: OpenPage, model: ToldModel, user: User, settings: Any
 ) -> None:
     # The tests' own hasher is fast, and unknown to the product.
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.PBKDF2PasswordHasher"]
@@ -319,11 +366,11 @@ def test_without_javascript(
     expect(conversation(page).locator("strong")).to_have_text("works")
     expect(page).to_have_url(re.compile(r"#run-"))
 
-    model.failing = True
+    model.fail()
     send(page, "And now?")
     retry = page.get_by_role("button", name="Retry")
     expect(retry).to_be_visible()
-    model.failing = False
+    model.recover()
     model.will_say("Back again.")
     retry.click()
     expect(conversation(page)).to_contain_text("Back again.")
@@ -336,7 +383,7 @@ def test_without_javascript(
     expect(page.get_by_role("heading", name="Log in")).to_be_visible()
 
 
-def test_unfinished_answer_without_javascript(open_page: OpenPage, model: FakeModel) -> None:
+def test_unfinished_answer_without_javascript(open_page: OpenPage, model: ToldModel) -> None:
     waiting = open_page(java_script_enabled=False)
     write(waiting, "Slowly")
     waiting.get_by_role("button", name="Send").click(no_wait_after=True)
@@ -361,7 +408,7 @@ XSS = """<script>alert(1)</script> <img src=x onerror=alert(2)> <svg onload=aler
 <style>body { display: none }</style> ![](x"onerror="alert(9))"""
 
 
-def test_hostile_text_runs_nothing(page: Page, user: User, model: FakeModel) -> None:
+def test_hostile_text_runs_nothing(page: Page, user: User, model: ToldModel) -> None:
     """A dialog or a violation of the content policy fails the test (see `open_page`)."""
     send(page, XSS)
     answer = model.asked().say(XSS)

@@ -6,14 +6,16 @@ from playwright.sync_api import Browser, expect
 
 from sessions_app.models import Message
 from tests.agents_app.chats import make_agent
-from tests.browser.conftest import log_in, serve
+from tests.browser.conftest import log_in
+from tests.conftest import database_url
+from tests.serving import serve
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def test_it_answers(browser: Browser, user: User) -> None:
     make_agent()
-    with serve(AGENT_MODEL="local", AGENT_BASE_URL="") as address:
+    with serve(database_url(), AGENT_MODEL="local", AGENT_BASE_URL="") as address:
         context = browser.new_context(base_url=address)
         context.add_cookies([{"name": "sessionid", "value": log_in(user), "url": address}])
         page = context.new_page()

@@ -29,7 +29,7 @@ def agent() -> Agent:
 @pytest.fixture
 def answered(ana: User, agent: Agent) -> AgentRun:
     """The first turn of a chat, which has ended."""
-    run = start_session(user=ana, agent_id=agent.pk, text="Hello", message_id=uuid.uuid4())
+    run, _ = start_session(user=ana, agent_id=agent.pk, text="Hello", message_id=uuid.uuid4())
     run.finish(AgentRun.Status.DONE)
     return run
 
@@ -38,12 +38,13 @@ def test_a_form_sent_twice_at_once_makes_one_session(ana: User, agent: Agent) ->
     message_id = uuid.uuid4()
     start = threading.Barrier(4)
 
-    def submit() -> AgentRun:
+    def submit() -> tuple[AgentRun, bool]:
         start.wait(timeout=60)
         return start_session(user=ana, agent_id=agent.pk, text="Hello", message_id=message_id)
 
-    submits = [Other(submit) for _ in range(4)]
-    assert len({submit.result().pk for submit in submits}) == 1
+    submits = [submit.result() for submit in [Other(submit) for _ in range(4)]]
+    assert len({run.pk for run, _ in submits}) == 1
+    assert [is_new for _, is_new in submits].count(True) == 1
     assert Session.objects.count() == Message.objects.count() == AgentRun.objects.count() == 1
 
 

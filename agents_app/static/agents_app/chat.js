@@ -4,6 +4,9 @@
 const RETRY_FIRST = 500; // milliseconds before a broken connection is tried again
 const RETRY_LONGEST = 10_000;
 const NEAR_BOTTOM = 60; // pixels
+const JSON_TYPE = "application/json";
+const EVENTS_TYPE = "text/event-stream";
+const UNREACHABLE = "The server cannot be reached. Try again.";
 
 const page = document.scrollingElement;
 const transcript = document.querySelector("[data-transcript]");
@@ -18,22 +21,58 @@ class Refusal extends Error {}
 
 // --- Talking to the server ---------------------------------------------------
 
-async function post(form) {
+/** Send a form; returns a response of the type that was asked for. */
+async function post(form, type) {
     const fields = new URLSearchParams(new FormData(form)); // keeps line breaks as they are
     const token = document.querySelector("[name=csrfmiddlewaretoken]").value;
     const response = await fetch(form.action, {
         method: "POST",
         body: fields,
-        headers: { Accept: "application/json", "X-CSRFToken": token },
-    }).catch(() => { throw new Refusal("The server cannot be reached. Try again."); });
-    if (!hasType(response, "application/json")) {
-        throw new Refusal(refusalOf(response));
+        headers: { Accept: type, "X-CSRFToken": token },
+    }).catch(() => { throw new Refusal(UNREACHABLE); });
+    if (response.ok && hasType(response, type)) {
+        return response;
     }
-    const result = await response.json();
-    if (!response.ok) {
-        throw new Refusal(result.error);
+    if (hasType(response, JSON_TYPE)) {
+        throw new Refusal((await response.json()).error);
     }
-    return result;
+    throw new Refusal(refusalOf(response));
+}
+
+/** Send a form that is to be answered; shows its turn, and the answer as it comes. */
+async function ask(form) {
+    const events = eventsOf(await post(form, EVENTS_TYPE));
+    const { value: event } = await events.next().catch(() => ({}));
+    if (event?.name !== "turn") {
+        throw new Refusal(UNREACHABLE);
+    }
+    form.closest("[data-turn]")?.remove(); // it is answered once more
+    addTurn(event.data.html, events);
+}
+
+/** The events of a stream; it ends early when the connection breaks. */
+async function* eventsOf(response) {
+    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+    let rest = "";
+    try {
+        for (;;) {
+            const { done, value } = await reader.read();
+            if (done) {
+                return;
+            }
+            const frames = (rest + value).split("\n\n");
+            rest = frames.pop();
+            yield* frames.map(parse).filter(Boolean);
+        }
+    } finally {
+        reader.cancel().catch(() => {});
+    }
+}
+
+/** An event of the stream, or null for a line that only keeps the connection alive. */
+function parse(frame) {
+    const [, name, data] = /^event: (.*)\ndata: (.*)$/.exec(frame) ?? [];
+    return name ? { name, data: JSON.parse(data) } : null;
 }
 
 function hasType(response, type) {
@@ -97,16 +136,15 @@ function setUpMessageForm(form) {
         setSending(true);
         showError("");
         try {
-            const result = await post(form);
             if ("goesToAnswer" in form.dataset) {
-                location.assign(result.url);
+                location.assign((await (await post(form, JSON_TYPE)).json()).url);
                 return; // stays locked until the page is left
             }
+            await ask(form);
             text.value = "";
             tried = null;
             fit(text);
             renewId(form);
-            addTurn(result.html);
         } catch (error) {
             showError(error.message);
         }
@@ -144,16 +182,19 @@ function fragmentOf(html) {
     return template.content;
 }
 
-function addTurn(html) {
+function addTurn(html, events) {
     transcript.querySelector(".empty")?.remove();
     const turn = fragmentOf(html).querySelector("[data-turn]");
     transcript.append(turn);
-    show(turn);
+    show(turn, events);
     toLatest();
 }
 
-/** Finish what the server rendered: times in the person's zone, copy buttons, streams. */
-function show(root) {
+/**
+ * Finish what the server rendered: times in the person's zone, copy buttons, answers that
+ * are being written (`events`, when they come already).
+ */
+function show(root, events) {
     for (const time of root.querySelectorAll("time")) {
         time.textContent = new Date(time.dateTime).toLocaleString(undefined, {
             dateStyle: "medium",
@@ -168,7 +209,9 @@ function show(root) {
     }
     const answer = root.querySelector("[data-events]");
     if (answer && isLatest) {
-        watch(answer);
+        watch(answer, events);
+    } else {
+        events?.return();
     }
 }
 
@@ -195,30 +238,29 @@ function addCopyButton(block) {
 
 let watched = null; // the answer that is being written
 
-async function watch(answer) {
-    const watching = { abort: new AbortController() };
-    watched?.abort.abort();
-    watched = watching;
+async function watch(answer, events) {
+    watched = answer;
     stopForm.action = answer.dataset.stop;
     setStoppable(true);
     let delay = RETRY_FIRST;
     let end = null;
-    while (end === null && watched === watching) {
+    while (end === null && watched === answer) {
         try {
-            end = await follow(answer, watching.abort.signal, () => { delay = RETRY_FIRST; });
+            end = await follow(answer, events ?? await reconnect(answer), () => { delay = RETRY_FIRST; });
         } catch (error) {
             if (error instanceof Refusal) {
                 end = { status: "refused", html: "" };
                 showError(error.message);
             }
         }
-        if (end === null && watched === watching) {
+        events = null;
+        if (end === null && watched === answer) {
             sayWaiting(answer, "The connection broke; trying again.");
             await new Promise((resolve) => { setTimeout(resolve, delay); });
             delay = Math.min(delay * 2, RETRY_LONGEST);
         }
     }
-    if (watched !== watching) {
+    if (watched !== answer) {
         return; // another one has taken over
     }
     watched = null;
@@ -226,53 +268,44 @@ async function watch(answer) {
     finish(answer, end);
 }
 
-/** Show the text as it comes; returns the end, or null when the connection broke. */
-async function follow(answer, signal, onText) {
+/** Ask for the events once more; whoever asks is sent everything so far first. */
+async function reconnect(answer) {
     const response = await fetch(answer.dataset.events, {
-        headers: { Accept: "text/event-stream" },
+        headers: { Accept: EVENTS_TYPE },
         cache: "no-store",
-        signal,
     });
-    if (!response.ok || !hasType(response, "text/event-stream")) {
-        if (response.status >= 500) {
-            return null;
-        }
-        throw new Refusal(refusalOf(response));
+    if (response.ok && hasType(response, EVENTS_TYPE)) {
+        return eventsOf(response);
     }
-    sayWaiting(answer, "The answer is being written.");
-    const stream = answer.querySelector("[data-stream]");
-    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-    let rest = "";
-    let first = true;
-    for (;;) {
-        const { done, value } = await reader.read();
-        if (done) {
-            return null;
-        }
-        const frames = (rest + value).split("\n\n");
-        rest = frames.pop();
-        for (const frame of frames) {
-            const event = parse(frame);
-            if (event?.name === "text") {
-                onText();
-                if (first) {
-                    stream.textContent = ""; // the first one brings everything so far
-                    first = false;
-                }
-                stream.append(event.data.text);
-                keepAtLatest();
-            } else if (event?.name === "end") {
-                const goesOn = ["pending", "running"].includes(event.data.status);
-                return goesOn ? null : event.data;
-            }
-        }
+    if (response.status >= 500) {
+        throw new Error("The server has a problem.");
     }
+    throw new Refusal(refusalOf(response));
 }
 
-/** An event of the stream, or null for a line that only keeps the connection alive. */
-function parse(frame) {
-    const [, name, data] = /^event: (.*)\ndata: (.*)$/.exec(frame) ?? [];
-    return name ? { name, data: JSON.parse(data) } : null;
+/** Show the text as it comes; returns the end, or null when the connection broke. */
+async function follow(answer, events, onText) {
+    sayWaiting(answer, "The answer is being written.");
+    const stream = answer.querySelector("[data-stream]");
+    let first = true;
+    for await (const event of events) {
+        if (watched !== answer) {
+            return null;
+        }
+        if (event.name === "text") {
+            onText();
+            if (first) {
+                stream.textContent = ""; // the first one brings everything so far
+                first = false;
+            }
+            stream.append(event.data.text);
+            keepAtLatest();
+        } else if (event.name === "end") {
+            const goesOn = ["pending", "running"].includes(event.data.status);
+            return goesOn ? null : event.data;
+        }
+    }
+    return null;
 }
 
 function finish(answer, { status, html }) {
@@ -428,7 +461,7 @@ if (transcript && isLatest) {
         event.preventDefault();
         event.submitter.disabled = true;
         try {
-            await post(stopForm); // the stream tells when it has ended
+            await post(stopForm, JSON_TYPE); // the stream tells when it has ended
         } catch (error) {
             event.submitter.disabled = false;
             showError(error.message);
@@ -445,9 +478,7 @@ if (transcript && isLatest) {
         sending = true;
         showError("");
         try {
-            const result = await post(event.target);
-            event.target.closest("[data-turn]").remove();
-            addTurn(result.html);
+            await ask(event.target);
             focusMessage();
         } catch (error) {
             showError(error.message);

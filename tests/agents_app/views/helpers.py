@@ -12,6 +12,7 @@ from agents_app.models import Agent, AgentRun
 from sessions_app.models import Message, Session
 
 JSON = {"Accept": "application/json"}
+EVENTS = {"Accept": "text/event-stream"}
 
 
 def new_chat(agent: Agent, text: str = "Hello there") -> dict[str, Any]:

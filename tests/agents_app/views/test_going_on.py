@@ -1,5 +1,6 @@
 """A chat that exists: messages, stop, retry, rename, delete, and the stream."""
 
+import json
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -14,7 +15,7 @@ from agents_app import runner
 from agents_app.models import Agent, AgentRun
 from sessions_app.models import Session
 from tests.agents_app.chats import answered, ask, failed
-from tests.agents_app.views.helpers import JSON, chat_url, html, message, rows, run_url
+from tests.agents_app.views.helpers import EVENTS, JSON, chat_url, html, message, rows, run_url
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -28,13 +29,51 @@ def test_further_message(page: Client, user: User, submitted: list[UUID]) -> Non
     assert submitted == [run.pk]
 
 
-def test_script_gets_the_turn_to_show(page: Client, user: User) -> None:
+def read(
+    user: User, method: str, url: str, form: dict[str, str] | None = None
+) -> tuple[Any, list[str]]:
+    """A response, and its events; of a posted form's only the first, as nobody works on it."""
+
+    async def ask() -> tuple[Any, list[str]]:
+        client = AsyncClient()
+        await client.aforce_login(user)
+        response: Any = await getattr(client, method)(url, form, headers=EVENTS)
+        if not response.streaming:
+            return response, []
+        parts = aiter(response.streaming_content)
+        if form is not None:
+            return response, [(await anext(parts)).decode()]
+        return response, [part.decode() async for part in parts]
+
+    return async_to_sync(ask)()
+
+
+def test_script_gets_the_turn_and_then_the_answer(user: User, submitted: list[UUID]) -> None:
     chat_session = answered(user)
-    form = message("<b>bold</b>")
-    result = page.post(chat_url(chat_session, "chat-send"), form, headers=JSON).json()
+    url = chat_url(chat_session, "chat-send")
+    response, events = read(user, "post", url, message("<b>bold</b>"))
     run = AgentRun.objects.active().get()
-    assert "&lt;b&gt;bold&lt;/b&gt;" in result["html"]
-    assert f'data-events="{run_url(run, "chat-events")}"' in result["html"]
+    assert submitted == [run.pk]
+    assert response["Content-Type"] == "text/event-stream"
+    assert "no-store" in response["Cache-Control"]
+    assert response["X-Accel-Buffering"] == "no"
+    name, _, data = events[0].partition("\ndata: ")
+    shown = json.loads(data)["html"]
+    assert name == "event: turn"
+    assert "&lt;b&gt;bold&lt;/b&gt;" in shown
+    assert f'data-events="{run_url(run, "chat-events")}"' in shown
+    refused, _ = read(user, "post", url, message("Too soon"))
+    assert (refused.status_code, refused["Content-Type"]) == (409, "application/json")
+
+
+def test_second_submit_is_not_worked_on_again(
+    page: Client, user: User, submitted: list[UUID]
+) -> None:
+    url = chat_url(answered(user), "chat-send")
+    form = message()
+    first, second = page.post(url, form), page.post(url, form)
+    assert first["Location"] == second["Location"]
+    assert len(submitted) == 1
 
 
 def test_second_message_while_an_answer_is_written(page: Client, user: User) -> None:
@@ -64,7 +103,6 @@ def test_stop(page: Client, user: User, monkeypatch: pytest.MonkeyPatch) -> None
     told: list[UUID] = []
     monkeypatch.setattr(runner, "stopped", told.append)
     run = ask(user)
-    run.begin()
     run.keep_alive("As far as **this**")
     url = run_url(run, "chat-stop")
     assert page.post(url).status_code == 303
@@ -116,7 +154,6 @@ def test_run_whose_process_died_is_shown_as_interrupted(page: Client, user: User
 
 def test_unfinished_answer_can_be_reloaded_and_stopped(page: Client, user: User) -> None:
     run = ask(user)
-    run.begin()
     run.keep_alive("It <b>begins")
     shown = html(page.get(chat_url(run.session)))
     assert "It &lt;b&gt;begins" in shown
@@ -149,18 +186,10 @@ def test_delete_asks_first_and_says_how_much_goes(page: Client, user: User) -> N
 
 def test_events_of_a_finished_run(user: User) -> None:
     run = failed(user)
-    url = run_url(run, "chat-events")
-    client = AsyncClient()
-    client.force_login(user)
-
-    async def read() -> tuple[Any, bytes]:
-        response: Any = await client.get(url)
-        return response, b"".join([part async for part in response.streaming_content])
-
-    response, body = async_to_sync(read)()
+    response, events = read(user, "get", run_url(run, "chat-events"))
     assert response["Content-Type"] == "text/event-stream"
     assert response["Cache-Control"] == "no-cache"
     assert response["X-Accel-Buffering"] == "no"
     assert response["Content-Encoding"] == "identity"
-    assert b'event: end\ndata: {"status": "failed"' in body
-    assert b"data-retry" in body
+    assert events[-1].startswith('event: end\ndata: {"status": "failed"')
+    assert "data-retry" in events[-1]

@@ -1,12 +1,18 @@
 """A server that speaks just enough of OpenAI's protocol, and fails on demand."""
 
 import json
+import queue
+import signal
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, TypeVar
+
+PATIENCE = 30  # seconds
+_END = object()
 
 
 @dataclass
@@ -26,11 +32,84 @@ class ModelServer:
     keys: list[str | None] = field(default_factory=list)
     client_left: threading.Event = field(default_factory=threading.Event)
 
+    def answer(self, request: dict[str, Any]) -> Iterable[str]:
+        """The pieces of the answer to a request."""
+        return self.pieces
+
+
+class Answer:
+    """One answer that a test says piece by piece, and ends."""
+
+    def __init__(self) -> None:
+        self.messages: list[dict[str, Any]] = []
+        self._pieces: queue.Queue[Any] = queue.Queue()
+
+    def say(self, *pieces: str) -> "Answer":
+        for piece in pieces:
+            self._pieces.put(piece)
+        return self
+
+    def end(self) -> None:
+        self._pieces.put(_END)
+
+    def __iter__(self) -> Iterator[str]:
+        while (piece := self._pieces.get(timeout=PATIENCE)) is not _END:
+            yield piece
+
+
+class ToldModel(ModelServer):
+    """Says what a test tells it to, when it tells it to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._prepared: queue.Queue[Answer] = queue.Queue()
+        self._asked: queue.Queue[Answer] = queue.Queue()
+        self._all: list[Answer] = []
+
+    def asked(self) -> Answer:
+        """Wait until somebody asks; returns the answer to be given."""
+        return self._asked.get(timeout=PATIENCE)
+
+    def will_say(self, *pieces: str) -> None:
+        """Give the next answer without being told again."""
+        answer = Answer().say(*pieces)
+        answer.end()
+        self._prepared.put(answer)
+
+    def fail(self) -> None:
+        """Answer with an error, until `recover`."""
+        self.error = (500, {"message": "out of order", "type": "server_error"})
+
+    def recover(self) -> None:
+        self.error = None
+
+    def release(self) -> None:
+        """End whatever is still being said, and forget what a test has left behind."""
+        self.recover()
+        for answer in self._all:
+            answer.end()
+        self._all.clear()
+        for left_over in (self._prepared, self._asked):
+            while not left_over.empty():
+                left_over.get_nowait()
+
+    def answer(self, request: dict[str, Any]) -> Iterable[str]:
+        try:
+            answer = self._prepared.get_nowait()
+        except queue.Empty:
+            answer = Answer()
+        answer.messages = request["messages"]
+        self._all.append(answer)
+        self._asked.put(answer)
+        return answer
+
+
+State = TypeVar("State", bound=ModelServer)
+
 
 @contextmanager
-def model_server() -> Iterator[ModelServer]:
+def served_model(state: State) -> Iterator[State]:
     """Runs while the block does."""
-    state = ModelServer()
 
     class Handler(_Handler):
         server_state = state
@@ -63,7 +142,7 @@ class _Handler(BaseHTTPRequestHandler):
         if error:
             self._send_json(error[0], {"error": error[1]})
         else:
-            self._stream()
+            self._stream(state.answer(request))
 
     def _send_json(self, status: int, body: Any) -> None:
         data = json.dumps(body).encode()
@@ -74,23 +153,26 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
-    def _stream(self) -> None:
+    def _stream(self, pieces: Iterable[str]) -> None:
         state = self.server_state
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Connection", "close")
         self.end_headers()
         self.close_connection = True
-        for piece in state.pieces:
-            self._send_event(_chunk({"role": "assistant", "content": piece}))
-            if state.hangs:
-                # Nothing more is read from a client, except that it has gone.
-                self.connection.recv(1)
-                state.client_left.set()
-                return
-        self._send_event(_chunk({}, finish_reason=state.finish_reason))
-        self._send_event(_chunk(None, usage={"prompt_tokens": 5, "completion_tokens": 2}))
-        self.wfile.write(b"data: [DONE]\n\n")
+        try:
+            for piece in pieces:
+                self._send_event(_chunk({"role": "assistant", "content": piece}))
+                if state.hangs:
+                    # Nothing more is read from a client, except that it has gone.
+                    self.connection.recv(1)
+                    state.client_left.set()
+                    return
+            self._send_event(_chunk({}, finish_reason=state.finish_reason))
+            self._send_event(_chunk(None, usage={"prompt_tokens": 5, "completion_tokens": 2}))
+            self.wfile.write(b"data: [DONE]\n\n")
+        except OSError:
+            state.client_left.set()
 
     def _send_event(self, data: dict[str, Any]) -> None:
         self.wfile.write(f"data: {json.dumps(data)}\n\n".encode())
@@ -115,3 +197,10 @@ def _chunk(
         "choices": [] if delta is None else [choice],
         "usage": usage and {**usage, "total_tokens": sum(usage.values())},
     }
+
+
+if __name__ == "__main__":
+    with served_model(ModelServer()) as running:
+        sys.stdout.write(f"{running.base_url}\n")
+        sys.stdout.flush()
+        signal.pause()

@@ -1,0 +1,42 @@
+"""The product on a port of this machine, in a process of its own, as it is started for people."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@contextmanager
+def serve(database_url: str, **environment: str) -> Iterator[str]:
+    """Serves while the block runs; yields the address."""
+    # Bound here, so that whoever connects early waits in the queue.
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        # A server sets this for ports that it opens itself, not for what it is given open.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        process = subprocess.Popen(
+            [
+                *[sys.executable, "-m", "uvicorn", "config.asgi:application"],
+                *["--fd", str(listening.fileno()), "--log-level", "error"],
+                *["--timeout-graceful-shutdown", "2"],
+            ],
+            cwd=ROOT,
+            env={
+                **os.environ,
+                "DJANGO_SETTINGS_MODULE": "config.settings",
+                "DATABASE_URL": database_url,
+                "DEBUG": "on",  # serves static files as they are
+                **environment,
+            },
+            pass_fds=[listening.fileno()],
+            stdin=subprocess.DEVNULL,
+        )
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
