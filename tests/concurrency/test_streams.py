@@ -1,0 +1,90 @@
+"""Many answers that stream at once, from the server as people have it."""
+
+import time
+import urllib.request
+import uuid
+from http.client import HTTPResponse
+from urllib.parse import urlencode
+
+import pytest
+from django.db import connection
+from django.test import Client
+
+from agents_app.models import AgentRun
+from tests.agents_app.chats import make_agent, make_user
+from tests.conftest import database_url
+from tests.model_server import ToldModel, served_model
+from tests.serving import serve
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+STREAMS = 6
+PATIENCE = 30
+
+
+def ask(address: str, cookies: str, agent_id: int) -> HTTPResponse:
+    """Start a chat, and watch its answer."""
+    form = {"agent": agent_id, "text": "Hello", "message_id": str(uuid.uuid4())}
+    token = "t" * 32
+    request = urllib.request.Request(
+        f"{address}/chats/",
+        urlencode(form).encode(),
+        {
+            "Accept": "text/event-stream",
+            "Accept-Encoding": "gzip",
+            "Cookie": f"{cookies}; csrftoken={token}",
+            "X-CSRFToken": token,
+        },
+    )
+    response: HTTPResponse = urllib.request.urlopen(request, timeout=PATIENCE)
+    return response
+
+
+def read_until(stream: HTTPResponse, text: str) -> None:
+    while text.encode() not in (line := stream.readline()):
+        assert line, f"the stream ended before {text!r}"
+
+
+def other_connections() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        return int(cursor.fetchone()[0])
+
+
+def test_streams_hold_no_connection_while_tokens_flow() -> None:
+    agent = make_agent()
+    client = Client()
+    client.force_login(make_user())
+    cookies = f"sessionid={client.cookies['sessionid'].value}"
+    with (
+        served_model(ToldModel()) as model,
+        # Without the pool, which keeps connections open that nobody holds.
+        serve(
+            database_url(),
+            AGENT_MODEL="fake",
+            AGENT_BASE_URL=model.base_url,
+            DATABASE_POOL="off",
+        ) as address,
+    ):
+        streams = [ask(address, cookies, agent.pk) for _ in range(STREAMS)]
+        answers = [model.asked() for _ in streams]
+        for answer in answers:
+            answer.say("Good ")
+        for stream in streams:
+            assert stream.headers["Content-Encoding"] == "identity"
+            read_until(stream, '"Good "')
+        if connection.vendor == "postgresql":
+            # Runs save what has come, each on a connection of its own for a moment.
+            deadline = time.monotonic() + PATIENCE
+            while other_connections():
+                assert time.monotonic() < deadline, "connections are held"
+        for answer in answers:
+            answer.say("day")
+            answer.end()
+        for stream in streams:
+            read_until(stream, "event: end")
+            stream.close()
+    assert set(AgentRun.objects.values_list("status", flat=True)) == {"done"}
