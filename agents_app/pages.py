@@ -15,7 +15,7 @@ from django.db.models.functions import Left
 from django.utils import timezone
 
 from agents_app.models import AgentRun
-from agents_app.rendering import markdown
+from agents_app.rendering import markdown, words
 from sessions_app.models import Message, Session
 from sessions_app.querysets import SessionQuerySet
 
@@ -137,11 +137,13 @@ def chats_of(user: User | AnonymousUser, *, search: str = "", page: int = 1) -> 
     if search:
         chats = _matching(chats, search)
     start = (page - 1) * CHATS_PER_PAGE
-    rows = list(
+    rows: list[Any] = list(
         chats.select_related("agent")
         .annotate(preview=_last_words(), answering=_has_active_run())
         .order_by("-updated_at", "pk")[start : start + CHATS_PER_PAGE + 1]
     )
+    for row in rows:
+        row.preview = words(row.preview or "")
     return ChatList(rows[:CHATS_PER_PAGE], page, has_next=len(rows) > CHATS_PER_PAGE)
 
 

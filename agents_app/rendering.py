@@ -56,6 +56,16 @@ def markdown(text: str) -> SafeString:
     return mark_safe(clean)  # noqa: S308 - the one place, right behind the sanitiser
 
 
+def words(text: str) -> str:
+    """The words of a markdown text in one line, without its marks."""
+    said = []
+    for token in _parser().parse(text):
+        # A paragraph's parts are in its children, a block of code has its own text.
+        parts = [part.content or " " for part in token.children or ()] or [token.content]
+        said.append("".join(parts))
+    return " ".join(" ".join(said).split())
+
+
 @cache
 def _parser() -> "MarkdownIt":
     from markdown_it import MarkdownIt

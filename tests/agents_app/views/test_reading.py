@@ -53,6 +53,14 @@ def test_search_looks_at_names_and_words(page: Client, user: User) -> None:
     assert "mentions “nowhere”" in html(page.get("/chats/", {"q": "nowhere"}))
 
 
+def test_list_shows_the_last_words_without_marks(page: Client, user: User) -> None:
+    answered(
+        user, "Hello", "# Title\n\nSome **bold** `code` <b>x</b> [link](https://x)\n\n- one\n- two"
+    )
+    shown = re.findall(r'class="preview">([^<]+)', html(page.get("/chats/")))
+    assert shown == ["Title Some bold code &lt;b&gt;x&lt;/b&gt; link one two"]
+
+
 def test_list_is_paged(page: Client, user: User) -> None:
     start = timezone.now()
     for number in range(31):
