@@ -57,7 +57,7 @@ check: .venv/installed-dev ## Lint, types, migrations, deployment settings
 		ALLOWED_HOSTS=chat.example.org \
 		$(BIN)/python manage.py check --deploy --fail-level INFO
 
-bench: .venv/installed-dev ## Measure the cleanup against a raw DELETE
+bench: .venv/installed-dev ## Measure the cleanup against a raw DELETE, and the first token
 	$(BIN)/python -m tests.bench
 
 lock: .venv/installed-dev ## Renew the requirements files

@@ -131,8 +131,10 @@ def _parameters(params: Any, api_key: str) -> Any:
     params.slot_prompt_similarity = 0.005
     params.cache_ram_mib = _CACHE_MEBIBYTES
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = _THREADS
-    # So small a model goes astray when it may choose among unlikely words.
+    # So small a model goes astray when it may choose among unlikely words, and in circles
+    # when it may repeat itself.
     params.sampling.temp = 0.2
+    params.sampling.penalty_repeat = 1.1
     params.hostnames = [_LOOPBACK]
     params.port = 0  # any that is free
     params.api_keys = [api_key]

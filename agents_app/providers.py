@@ -76,6 +76,11 @@ def resolve_model(text: str) -> "Model":
     return _hosted_model(text)
 
 
+def import_library() -> None:
+    """Import what most models need: the embedded one, OpenAI's and those of one's own server."""
+    import pydantic_ai.models.openai  # noqa: F401 - imported for those who import it later
+
+
 async def open_model(text: str) -> "Model":
     """As `resolve_model`, but made once per event loop, so that connections are kept alive.
 

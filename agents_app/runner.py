@@ -19,7 +19,7 @@ from uuid import UUID
 
 from django.db import Error, transaction
 
-from agents_app import live
+from agents_app import live, providers
 from agents_app.database import in_database
 from agents_app.models import AgentRun
 from sessions_app.models import Message, Session
@@ -33,6 +33,13 @@ logger = logging.getLogger(__name__)
 # How often what has come is saved, and a Stop pressed in another process is noticed.
 SAVE_SECONDS = 0.25
 _QUIT_SECONDS = 5
+
+
+def warm_up() -> None:
+    """Import what runs need; it takes seconds, for which nobody should have to wait."""
+    import agents_app.agents  # noqa: F401 - imported for those who import it later
+
+    providers.import_library()
 
 
 def submit(run: AgentRun) -> None:

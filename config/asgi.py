@@ -1,5 +1,6 @@
 """The ASGI entry point: `uvicorn config.asgi:application`."""
 
+import asyncio
 import os
 import sys
 
@@ -38,13 +39,14 @@ except ImproperlyConfigured as error:
 
 
 async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """Django, and the one thing of the lifespan protocol that it lacks: a good end for runs."""
+    """Django, and what it lacks of the lifespan protocol: a quick first run, a good last one."""
     if scope["type"] != "lifespan":
         await django_application(scope, receive, send)
         return
     from agents_app import runner
 
     while (await receive())["type"] == "lifespan.startup":
+        asyncio.get_running_loop().run_in_executor(None, runner.warm_up)
         await send({"type": "lifespan.startup.complete"})
     await runner.quit_all()
     await send({"type": "lifespan.shutdown.complete"})
