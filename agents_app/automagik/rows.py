@@ -1,7 +1,6 @@
 """One row of an Automagik table, and what is said when it cannot be imported."""
 
 import json
-import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,6 +9,8 @@ from typing import Any
 from uuid import UUID
 
 from django.utils.dateparse import parse_datetime
+
+from sessions_app.text import UnstorableText, storable_json
 
 # What is read of each table. Versions of Automagik differ in the others: agents lost
 # system_prompt, sessions gained run_finished_at and messages gained channel_payload.
@@ -32,7 +33,6 @@ NEEDED_COLUMNS = {
 # Rows that are stored at a time; their ids fit into one query on every SQLite.
 BATCH_SIZE = 500
 
-_MAX_JSON_DEPTH = 200
 _FLAGS = {"t": True, "true": True, "f": False, "false": False}
 
 
@@ -115,9 +115,10 @@ class Row:
             raise self.wrong(column, f"{shorten(text)} is not JSON.") from None
         except RecursionError:
             raise self.wrong(column, f"{shorten(text)} is nested too deeply.") from None
-        if flaw := _json_flaw(value):
-            raise self.wrong(column, f"{shorten(text)} {flaw}.")
-        return value
+        try:
+            return storable_json(value)
+        except UnstorableText as error:
+            raise self.wrong(column, f"{shorten(text)}. {error}") from None
 
 
 def shorten(value: str) -> str:
@@ -138,29 +139,3 @@ def batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
     remaining = iter(rows)
     while batch := list(islice(remaining, BATCH_SIZE)):
         yield batch
-
-
-def _json_flaw(value: Any, depth: int = 0) -> str:
-    """Why not every database can store a JSON value; empty when all of them can."""
-    if depth > _MAX_JSON_DEPTH:
-        return "is nested too deeply"
-    if isinstance(value, float) and not math.isfinite(value):
-        return "holds a number that is not finite"
-    if isinstance(value, str):
-        return _text_flaw(value)
-    parts: list[Any] = []
-    if isinstance(value, dict):
-        parts = [*value, *value.values()]
-    elif isinstance(value, list):
-        parts = value
-    return next(filter(None, (_json_flaw(part, depth + 1) for part in parts)), "")
-
-
-def _text_flaw(text: str) -> str:
-    if "\0" in text:
-        return "holds a NUL character"
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return "holds half a character (a lone surrogate)"
-    return ""
