@@ -87,6 +87,16 @@ class _Watcher:
 
 
 _runs: dict[UUID, LiveRun] = {}
+_closed = threading.Event()
+
+
+def close() -> None:
+    """The process is about to end: nobody shall watch any longer."""
+    _closed.set()
+
+
+def is_closed() -> bool:
+    return _closed.is_set()
 
 
 def open_run(run_id: UUID) -> LiveRun:

@@ -114,6 +114,11 @@ class Turn:
     def partial_html(self) -> str:
         return markdown(self.partial_text)
 
+    @property
+    def html_so_far(self) -> str:
+        """What has come of an answer that is being written."""
+        return markdown(self.run.text) if self.run else ""
+
 
 @dataclass(frozen=True)
 class Transcript:

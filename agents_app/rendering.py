@@ -25,14 +25,18 @@ _TAGS |= {"table", "thead", "tbody", "tr", "th", "td"}
 # A page allows no style attributes, and what is wider than the page must be reachable by
 # keyboard to be scrolled.
 _ATTRIBUTES = {
+    **{tag: {"dir"} for tag in ("p", "blockquote", "ul", "h3", "h4", "h5", "h6")},
     "a": {"href", "title"},
     "code": {"class"},
     "div": {"class", "role", "tabindex", "aria-label"},
-    "ol": {"start"},
-    "td": {"class"},
-    "th": {"class"},
+    "ol": {"dir", "start"},
+    "td": {"class", "dir"},
+    "th": {"class", "dir"},
 }
 _CLASSES = re.compile(r"language-[\w+#.-]{1,40}|table|left|center|right")
+# Each finds its own direction, whatever language its words are in.
+_BLOCKS = {"paragraph_open", "heading_open", "blockquote_open", "th_open", "td_open"}
+_BLOCKS |= {"bullet_list_open", "ordered_list_open"}
 _TABLE = '<div class="table" role="region" tabindex="0" aria-label="Table">\n<table>\n'
 _FIRST_HEADING = 3  # a message is a section with a heading of level 2
 
@@ -70,7 +74,8 @@ def words(text: str) -> str:
 def _parser() -> "MarkdownIt":
     from markdown_it import MarkdownIt
 
-    parser = MarkdownIt("commonmark", {"html": False, "linkify": False})
+    # A line break is meant, as in a poem: models do not write two blanks before it.
+    parser = MarkdownIt("commonmark", {"html": False, "linkify": False, "breaks": True})
     parser.enable(["table", "strikethrough"])
     parser.add_render_rule("image", _link_to_image)
     parser.add_render_rule("table_open", lambda *_: _TABLE)
@@ -98,6 +103,8 @@ def _fit_into_page(tokens: "Sequence[Token]") -> None:
     for token in headings:
         token.tag = f"h{min(_FIRST_HEADING + levels.index(token.tag), 6)}"
     for token in tokens:
+        if token.type in _BLOCKS:
+            token.attrSet("dir", "auto")
         style = str(token.attrs.pop("style", ""))
         if style.startswith("text-align:"):
             token.attrSet("class", style.removeprefix("text-align:"))

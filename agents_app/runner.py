@@ -22,6 +22,7 @@ from django.db import Error, transaction
 from agents_app import live, providers
 from agents_app.database import in_database
 from agents_app.models import AgentRun
+from agents_app.rendering import markdown
 from sessions_app.models import Message, Session
 from sessions_app.writing import SessionGone, append_messages
 
@@ -40,19 +41,21 @@ def warm_up() -> None:
     import agents_app.agents  # noqa: F401 - imported for those who import it later
 
     providers.import_library()
+    markdown("")
 
 
 def submit(run: AgentRun) -> None:
     """Start to work on a run that this process has made and committed; returns at once."""
+    _turns[run.pk] = turn = _Turn(run, live.open_run(run.pk))
     # A context of its own: work that outlives the request must not use what is its own.
-    contextvars.Context().run(_start, _Turn(run, live.open_run(run.pk)))
+    contextvars.Context().run(_start, turn)
 
 
 def stopped(run_id: UUID) -> None:
     """Tell a worker in this process at once that its run was stopped."""
-    task = _tasks.get(run_id)
-    if task is not None:
-        _loop().call_soon_threadsafe(task.cancel)
+    turn = _turns.get(run_id)
+    if turn is not None:
+        _loop().call_soon_threadsafe(turn.cut_off)
 
 
 async def wait(run_id: UUID, seconds: float) -> None:
@@ -68,14 +71,14 @@ async def wait(run_id: UUID, seconds: float) -> None:
 
 async def quit_all() -> None:
     """The server stops: mark its runs as interrupted; they keep what has come."""
-    for task in list(_tasks.values()):
-        _loop().call_soon_threadsafe(task.cancel, _QUITTING)
-    for run_id in list(_tasks):
+    live.close()
+    for turn in list(_turns.values()):
+        _loop().call_soon_threadsafe(turn.cut_off, AgentRun.Status.INTERRUPTED)
+    for run_id in list(_turns):
         await wait(run_id, _QUIT_SECONDS)
 
 
-_tasks: dict[UUID, "asyncio.Task[None]"] = {}
-_QUITTING = "quitting"
+_turns: dict[UUID, "_Turn"] = {}
 _loop_lock = threading.Lock()
 
 
@@ -97,47 +100,60 @@ def _start(turn: "_Turn") -> "Future[None]":
 
 async def _work_on(turn: "_Turn") -> None:
     run_id = turn.run.pk
-    _tasks[run_id] = asyncio.create_task(turn.work())
     try:
-        await _tasks[run_id]
+        await turn.work()
     except Exception:
         logger.exception("Run %s failed in a way nobody thought of", run_id)
         with contextlib.suppress(Exception):
             await turn.finish(AgentRun.Status.FAILED, "Something went wrong here.")
     finally:
-        _tasks.pop(run_id, None)
+        _turns.pop(run_id, None)
         live.close_run(run_id)
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Turn:
-    """The work on one run, until it is recorded how it ended."""
+    """The work on one run, until it is recorded how it ended.
+
+    Only the answering is ever cut off: what has come is stored undisturbed.
+    """
 
     run: AgentRun
     running: live.LiveRun
+    _answering: "asyncio.Task[list[ModelMessage]] | None" = None
+    _cut_off_as: AgentRun.Status | None = None
 
     async def work(self) -> None:
         from agents_app.agents import AgentFailed
 
-        answering = asyncio.create_task(self._answer())
-        saving = asyncio.create_task(self._save_until_stopped(answering))
+        self._answering = asyncio.create_task(self._answer())
+        if self._cut_off_as:
+            self._answering.cancel()
+        saving = asyncio.create_task(self._save_until_ended())
         try:
-            messages = await answering
+            messages = await self._answering
         except AgentFailed as error:
-            await self.finish(AgentRun.Status.FAILED, str(error))
-        except asyncio.CancelledError as cancelled:
-            answering.cancel()
-            if _QUITTING in cancelled.args:
-                await self.finish(AgentRun.Status.INTERRUPTED, "The server was stopped.")
-            else:
-                await in_database(_keep_stopped, self.run.pk, self.running.text)
+            recorded = await self.finish(AgentRun.Status.FAILED, str(error))
+        except asyncio.CancelledError:
+            is_quitting = self._cut_off_as == AgentRun.Status.INTERRUPTED
+            recorded = is_quitting and await self.finish(
+                AgentRun.Status.INTERRUPTED, "The server was stopped."
+            )
         else:
-            await in_database(_store_answer, self.run.pk, messages, self.running.text)
+            recorded = await in_database(_store_answer, self.run.pk, messages)
         finally:
             saving.cancel()
+        if not recorded:
+            await in_database(_keep_cut_off, self.run.pk, self.running.text)
 
-    async def finish(self, status: AgentRun.Status, error: str) -> None:
-        await in_database(self.run.finish, status, text=self.running.text, error=error)
+    def cut_off(self, status: AgentRun.Status = AgentRun.Status.STOPPED) -> None:
+        """End the answering, because the run has ended as `status`, or is to end so."""
+        self._cut_off_as = self._cut_off_as or status
+        if self._answering is not None:
+            self._answering.cancel()
+
+    async def finish(self, status: AgentRun.Status, error: str) -> bool:
+        return await in_database(self.run.finish, status, text=self.running.text, error=error)
 
     async def _answer(self) -> "list[ModelMessage]":
         from agents_app.agents import Finished, SimpleAgent
@@ -155,7 +171,7 @@ class _Turn:
                 self.running.append(piece)
         return messages
 
-    async def _save_until_stopped(self, answering: "asyncio.Task[list[ModelMessage]]") -> None:
+    async def _save_until_ended(self) -> None:
         while True:
             await asyncio.sleep(SAVE_SECONDS)
             try:
@@ -164,7 +180,7 @@ class _Turn:
                 logger.warning("Run %s could not be saved; trying again", self.run.pk)
                 continue
             if not alive:
-                answering.cancel()
+                self.cut_off()
                 return
 
 
@@ -176,13 +192,13 @@ def _read_history(message: Message) -> "list[ModelMessage]":
     return history.before(message)
 
 
-def _store_answer(run_id: UUID, messages: "list[ModelMessage]", text: str) -> None:
-    """Store the run's messages and its end together; neither when it was stopped or deleted."""
+def _store_answer(run_id: UUID, messages: "list[ModelMessage]") -> bool:
+    """Store the run's messages and its end together; neither when it has ended or is gone."""
     from agents_app.transcripts import rows_from
 
     run = AgentRun.objects.filter(pk=run_id).first()
     if run is None:
-        return
+        return False
     try:
         with transaction.atomic():
             # The first of them is the person's message, which is there already.
@@ -190,24 +206,31 @@ def _store_answer(run_id: UUID, messages: "list[ModelMessage]", text: str) -> No
             if not run.finish(AgentRun.Status.DONE, text=""):
                 raise _Overtaken
     except _Overtaken:
-        _keep_stopped(run_id, text)
+        return False
     except SessionGone:
         logger.info("Run %s finished after its chat was deleted", run_id)
+        return False
+    return True
 
 
 class _Overtaken(Exception):
-    """The run was stopped just before it could be recorded as done."""
+    """The run was ended just before it could be recorded as done."""
 
 
-def _keep_stopped(run_id: UUID, text: str) -> None:
-    """Keep what had come when the run was stopped: as a message, unless the chat has gone on."""
+def _keep_cut_off(run_id: UUID, text: str) -> None:
+    """Keep what had come when the run was ended by somebody else.
+
+    What a person stopped becomes a message, unless the chat has gone on. A run that was held
+    for dead keeps it as its text.
+    """
     with transaction.atomic():
-        run = AgentRun.objects.filter(pk=run_id, status=AgentRun.Status.STOPPED).first()
+        run = AgentRun.objects.filter(pk=run_id).first()
         if run is None or not Session.objects.select_for_update().filter(pk=run.session_id):
             return
         last = Message.objects.filter(session=run.session_id).order_by("-position").first()
-        answer = Message(role=Message.Role.ASSISTANT, text_content=text)
-        if text.strip() and last is not None and last.pk == run.message_id:
+        is_last = last is not None and last.pk == run.message_id
+        if run.status == AgentRun.Status.STOPPED and is_last and text.strip():
+            answer = Message(role=Message.Role.ASSISTANT, text_content=text)
             append_messages(_for_run(run, [answer]))
             text = ""
         AgentRun.objects.filter(pk=run_id).update(text=text)

@@ -1,7 +1,8 @@
 """What a watcher of a run is sent: its text as it comes, and how it ended.
 
-Server-sent events, read with `fetch`: `text` events, then one `end`. Whoever connects (again)
-is sent everything so far first. A watcher has no part in the run: it may come and go.
+Server-sent events, read with `fetch`: `text` events, then one `end`. A text event has what is
+new as `text`, and everything so far as `html`. Whoever connects (again) is sent everything so
+far first. A watcher has no part in the run: it may come and go.
 
 HTML is made here outside of requests, so that its forms have no CSRF token: the script that
 puts it into the page sends the page's own.
@@ -9,7 +10,8 @@ puts it into the page sends the page's own.
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator
+import time
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from uuid import UUID
 
@@ -19,9 +21,14 @@ from agents_app import live
 from agents_app.database import in_database
 from agents_app.models import AgentRun
 from agents_app.pages import turn_of
+from agents_app.rendering import markdown
 
 KEEP_ALIVE_SECONDS = 15
 _POLL_SECONDS = 0.3
+# Between two texts, which are rendered from the beginning each time: a page need not change
+# more often, and a long answer must not keep the server busy.
+_PAUSE_SECONDS = 0.1
+_PAUSE_FACTOR = 10
 _KEEP_ALIVE = b": still here\n\n"
 
 
@@ -43,32 +50,43 @@ async def _run_events(
     try:
         if first:
             yield first
-        if running is not None:
-            async with aclosing(running.follow(quiet_seconds=KEEP_ALIVE_SECONDS)) as pieces:
-                async for piece in pieces:
-                    yield _text(piece) if piece else _KEEP_ALIVE
-        else:
-            async for frame in _from_row(run_id):
-                yield frame
-        yield await _end(run_id)
+        follow = _from_memory(running) if running else _from_row(run_id)
+        so_far = ""
+        async with aclosing(follow) as pieces:
+            async for piece in pieces:
+                if piece:
+                    so_far += piece
+                    started = time.perf_counter()
+                    event = _event("text", {"text": piece, "html": markdown(so_far)})
+                    pause = _PAUSE_FACTOR * (time.perf_counter() - started)
+                    yield event
+                    await asyncio.sleep(max(_PAUSE_SECONDS, pause))
+                else:
+                    yield _KEEP_ALIVE
+        yield await in_database(_end_event, run_id)
     except Exception:
         # The answer has begun with status 200; the page must still hear that it is over.
         yield _event("end", {"status": "failed", "html": ""})
         raise
 
 
-async def _from_row(run_id: UUID) -> AsyncIterator[bytes]:
+def _from_memory(running: live.LiveRun) -> AsyncGenerator[str]:
+    """The pieces of a run of this process; an empty one when nothing has come for a while."""
+    return running.follow(quiet_seconds=KEEP_ALIVE_SECONDS)
+
+
+async def _from_row(run_id: UUID) -> AsyncGenerator[str]:
     """The same for a run of another process, from what that saves a few times a second."""
     sent, quiet = 0, 0.0
-    while True:
+    while not live.is_closed():
         run = await in_database(_read, run_id)
         if run is None:
             return
         if len(run.text) > sent:
-            yield _text(run.text[sent:])
+            yield run.text[sent:]
             sent, quiet = len(run.text), 0.0
         elif quiet >= KEEP_ALIVE_SECONDS:
-            yield _KEEP_ALIVE
+            yield ""
             quiet = 0.0
         if not run.is_active:
             return
@@ -81,20 +99,12 @@ def _read(run_id: UUID) -> AgentRun | None:
     return AgentRun.objects.filter(pk=run_id).first()
 
 
-async def _end(run_id: UUID) -> bytes:
-    return await in_database(_end_event, run_id)
-
-
 def _end_event(run_id: UUID) -> bytes:
     run = AgentRun.objects.select_related("agent", "message").filter(pk=run_id).first()
     if run is None:
         return _event("end", {"status": "deleted", "html": ""})
     html = render_to_string("agents_app/answer.html", {"turn": turn_of(run)})
     return _event("end", {"status": run.status, "html": html})
-
-
-def _text(piece: str) -> bytes:
-    return _event("text", {"text": piece})
 
 
 def _event(name: str, data: dict[str, str]) -> bytes:

@@ -21,6 +21,7 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.defaults import page_not_found
 
 from agents_app import runner, services
 from agents_app.forms import MessageForm, NewChatForm, OlderForm, RenameForm, SearchForm
@@ -68,7 +69,7 @@ def refusals_on(page: Page) -> Callable[[View], View]:
                 if _is_script(request):
                     return JsonResponse({"error": str(error)}, status=status)
                 if status == HTTPStatus.NOT_FOUND:
-                    raise Http404(str(error)) from None
+                    return page_not_found(request, error)
                 # A form shows what is wrong with its own fields.
                 refusal = "" if isinstance(error, InvalidForm) else str(error)
                 return page(request, **ids, refusal=refusal, status=status)
@@ -189,7 +190,8 @@ def stop(request: HttpRequest, session_id: UUID, run_id: UUID) -> HttpResponse:
     user = _user(request)
     _own_run(user, session_id, run_id)
     was_running = services.stop_run(user=user, run_id=run_id)
-    runner.stopped(run_id)
+    if was_running:
+        runner.stopped(run_id)
     if _is_script(request):
         return JsonResponse({"stopped": was_running})
     _wait(run_id)  # until what has come is stored

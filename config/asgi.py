@@ -1,6 +1,5 @@
 """The ASGI entry point: `uvicorn config.asgi:application`."""
 
-import asyncio
 import os
 import sys
 
@@ -15,6 +14,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.handlers.asgi import ASGIHandler
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+
+from config.lifespan import lifespan
 
 
 class OneThreadHandler(ASGIHandler):
@@ -39,14 +40,8 @@ except ImproperlyConfigured as error:
 
 
 async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """Django, and what it lacks of the lifespan protocol: a quick first run, a good last one."""
-    if scope["type"] != "lifespan":
+    """Django, and the lifespan protocol, which it leaves out."""
+    if scope["type"] == "lifespan":
+        await lifespan(receive, send)
+    else:
         await django_application(scope, receive, send)
-        return
-    from agents_app import runner
-
-    while (await receive())["type"] == "lifespan.startup":
-        asyncio.get_running_loop().run_in_executor(None, runner.warm_up)
-        await send({"type": "lifespan.startup.complete"})
-    await runner.quit_all()
-    await send({"type": "lifespan.shutdown.complete"})

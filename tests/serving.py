@@ -6,14 +6,25 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
+@dataclass(frozen=True)
+class Server:
+    """Where it listens, and its process."""
+
+    address: str
+    process: subprocess.Popen[str]
+
+
 @contextmanager
-def serve(database_url: str, **environment: str) -> Iterator[str]:
-    """Serves while the block runs; yields the address."""
+def serve(
+    database_url: str, stderr: int | None = None, /, **environment: str
+) -> Iterator["Server"]:
+    """Serves while the block runs."""
     # Bound here, so that whoever connects early waits in the queue.
     with socket.create_server(("127.0.0.1", 0)) as listening:
         # A server sets this for ports that it opens itself, not for what it is given open.
@@ -34,9 +45,11 @@ def serve(database_url: str, **environment: str) -> Iterator[str]:
             },
             pass_fds=[listening.fileno()],
             stdin=subprocess.DEVNULL,
+            stderr=stderr,
+            text=True,
         )
         try:
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+            yield Server(f"http://127.0.0.1:{listening.getsockname()[1]}", process)
         finally:
             process.terminate()
             process.wait(timeout=30)

@@ -14,7 +14,7 @@ from django.utils import timezone
 from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart, UserPromptPart
 from pydantic_ai.usage import RunUsage
 
-from agents_app import runner, services, streaming
+from agents_app import live, runner, services, streaming
 from agents_app.agents import AgentFailed, Finished, SimpleAgent
 from agents_app.database import in_database
 from agents_app.models import Agent, AgentRun
@@ -113,6 +113,12 @@ async def frames(run: AgentRun) -> list[str]:
     return [frame.decode() async for frame in streaming.run_events(run.pk)]
 
 
+async def first_frame(run: AgentRun) -> str:
+    async for frame in streaming.run_events(run.pk):
+        return frame.decode()
+    raise AssertionError("there is always an end")
+
+
 def transcript(run: AgentRun) -> list[tuple[str, str]]:
     rows = Message.objects.filter(session=run.session_id).transcript()
     return [(row.role, row.text_content) for row in rows]
@@ -202,13 +208,9 @@ def test_bug_in_an_agent_ends_its_run(
 
 @pytest.mark.parametrize("here", [True, False], ids=["in this process", "from another"])
 def test_stop_keeps_what_came(run: AgentRun, script: Script, ana: User, here: bool) -> None:
-    async def until_text() -> None:
-        async for _ in streaming.run_events(run.pk):
-            return
-
     script.say("Good ")
     runner.submit(run)
-    asyncio.run(until_text())
+    asyncio.run(first_frame(run))
     assert services.stop_run(user=ana, run_id=run.pk)
     if here:
         runner.stopped(run.pk)
@@ -263,6 +265,49 @@ def test_watcher_hears_of_a_database_that_is_gone(
     asyncio.run(runner.wait(run.pk, 30))
 
 
+@pytest.mark.parametrize("ending", [[], [AgentFailed("busy")]], ids=["an answer", "a failure"])
+def test_stop_while_the_end_is_recorded(
+    run: AgentRun,
+    script: Script,
+    ana: User,
+    monkeypatch: pytest.MonkeyPatch,
+    ending: list[Exception],
+) -> None:
+    """Whoever presses Stop, twice even, may cut off the model, and not what is stored."""
+    recording, go_on = threading.Event(), threading.Event()
+
+    async def slow(work: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        if script.closed.is_set():
+            recording.set()
+            await asyncio.to_thread(go_on.wait, 30)
+        return await in_database(work, *args, **options)
+
+    monkeypatch.setattr(runner, "in_database", slow)
+    script.say("Everything that was seen", *ending)
+    script.end()
+    runner.submit(run)
+    assert recording.wait(30)
+    for _ in ("here", "in another tab"):
+        services.stop_run(user=ana, run_id=run.pk)
+        runner.stopped(run.pk)
+    go_on.set()
+    assert wait_for(run).status == AgentRun.Status.STOPPED
+    assert transcript(run) == [("user", "Hello"), ("assistant", "Everything that was seen")]
+
+
+def test_run_that_was_held_for_dead_keeps_what_it_has(run: AgentRun, script: Script) -> None:
+    """As when a laptop sleeps: the worker is alive, and silent for too long."""
+    script.say("Still ")
+    runner.submit(run)
+    asyncio.run(first_frame(run))
+    silent = timezone.now() - AgentRun.objects.all().SILENCE * 2
+    AgentRun.objects.filter(pk=run.pk).update(heartbeat_at=silent)
+    AgentRun.objects.mark_silent_as_interrupted()
+    assert wait_for(run).status == AgentRun.Status.INTERRUPTED
+    assert run.text == "Still "
+    assert transcript(run) == [("user", "Hello")]
+
+
 def test_stop_before_anything_came(run: AgentRun, script: Script, ana: User) -> None:
     services.stop_run(user=ana, run_id=run.pk)
     runner.submit(run)
@@ -283,7 +328,11 @@ def test_chat_deleted_meanwhile_stays_deleted(run: AgentRun, script: Script, ana
     assert not AgentRun.objects.exists()
 
 
-def test_server_that_stops_interrupts_its_runs(run: AgentRun, script: Script) -> None:
+def test_server_that_stops_interrupts_its_runs(
+    run: AgentRun, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "_closed", threading.Event())
+
     @asynccontextmanager
     async def text_has_come() -> Any:
         watcher = streaming.run_events(run.pk)

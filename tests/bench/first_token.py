@@ -143,5 +143,5 @@ def _product(database_url: str, model_url: str) -> Iterator[str]:
             check=True,
             stdout=subprocess.DEVNULL,
         )
-    with serve(database_url, **variables) as address:
-        yield address
+    with serve(database_url, **variables) as server:
+        yield server.address

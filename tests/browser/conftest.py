@@ -73,8 +73,8 @@ def model_server() -> Iterator[ToldModel]:
 @pytest.fixture(scope="module")
 def served(django_db_setup: None, model_server: ToldModel) -> Iterator[str]:
     """The product's address; it runs in a process of its own, as `make run` starts it."""
-    with serve(database_url(), AGENT_MODEL="fake", AGENT_BASE_URL=model_server.base_url) as address:
-        yield address
+    with serve(database_url(), AGENT_MODEL="fake", AGENT_BASE_URL=model_server.base_url) as server:
+        yield server.address
 
 
 @pytest.fixture

@@ -211,7 +211,7 @@ def test_another_process_watches_and_stops(
     answer = model.asked().say("Both ")
     expect(conversation(page)).to_contain_text("Both")
     with serve(database_url(), AGENT_MODEL="fake", AGENT_BASE_URL=model.base_url) as elsewhere:
-        second = open_page(elsewhere + urlsplit(page.url).path, beside=page)
+        second = open_page(elsewhere.address + urlsplit(page.url).path, beside=page)
         answer.say("see this.")
         expect(conversation(second)).to_contain_text("Both see this.")
         second.get_by_role("button", name="Stop").click()

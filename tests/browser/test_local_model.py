@@ -15,7 +15,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def test_it_answers(browser: Browser, user: User) -> None:
     make_agent()
-    with serve(database_url(), AGENT_MODEL="local", AGENT_BASE_URL="") as address:
+    with serve(database_url(), AGENT_MODEL="local", AGENT_BASE_URL="") as server:
+        address = server.address
         context = browser.new_context(base_url=address)
         context.add_cookies([{"name": "sessionid", "value": log_in(user), "url": address}])
         page = context.new_page()

@@ -1,5 +1,7 @@
 """Many answers that stream at once, from the server as people have it."""
 
+import signal
+import subprocess
 import time
 import urllib.request
 import uuid
@@ -10,7 +12,7 @@ import pytest
 from django.db import connection
 from django.test import Client
 
-from agents_app.models import AgentRun
+from agents_app.models import Agent, AgentRun
 from tests.agents_app.chats import make_agent, make_user
 from tests.conftest import database_url
 from tests.model_server import ToldModel, served_model
@@ -54,11 +56,19 @@ def other_connections() -> int:
         return int(cursor.fetchone()[0])
 
 
-def test_streams_hold_no_connection_while_tokens_flow() -> None:
-    agent = make_agent()
+@pytest.fixture
+def agent() -> Agent:
+    return make_agent()
+
+
+@pytest.fixture
+def cookies() -> str:
     client = Client()
     client.force_login(make_user())
-    cookies = f"sessionid={client.cookies['sessionid'].value}"
+    return f"sessionid={client.cookies['sessionid'].value}"
+
+
+def test_streams_hold_no_connection_while_tokens_flow(agent: Agent, cookies: str) -> None:
     with (
         served_model(ToldModel()) as model,
         # Without the pool, which keeps connections open that nobody holds.
@@ -67,9 +77,9 @@ def test_streams_hold_no_connection_while_tokens_flow() -> None:
             AGENT_MODEL="fake",
             AGENT_BASE_URL=model.base_url,
             DATABASE_POOL="off",
-        ) as address,
+        ) as server,
     ):
-        streams = [ask(address, cookies, agent.pk) for _ in range(STREAMS)]
+        streams = [ask(server.address, cookies, agent.pk) for _ in range(STREAMS)]
         answers = [model.asked() for _ in streams]
         for answer in answers:
             answer.say("Good ")
@@ -88,3 +98,29 @@ def test_streams_hold_no_connection_while_tokens_flow() -> None:
             read_until(stream, "event: end")
             stream.close()
     assert set(AgentRun.objects.values_list("status", flat=True)) == {"done"}
+
+
+@pytest.mark.parametrize("told", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "terminated"])
+def test_server_that_stops_ends_its_streams(agent: Agent, cookies: str, told: int) -> None:
+    """Those who watch can come back; nothing is waited for, and nothing looks like an error."""
+    with (
+        served_model(ToldModel()) as model,
+        serve(
+            database_url(),
+            subprocess.PIPE,
+            AGENT_MODEL="fake",
+            AGENT_BASE_URL=model.base_url,
+        ) as server,
+    ):
+        stream = ask(server.address, cookies, agent.pk)
+        answer = model.asked().say("As far as this")
+        read_until(stream, "As far as this")
+        server.process.send_signal(told)
+        read_until(stream, "event: end")
+        assert b'"status": "interrupted"' in stream.readline()
+        stream.close()
+        _, said = server.process.communicate(timeout=PATIENCE)
+        answer.end()
+    assert said == ""
+    run = AgentRun.objects.get()
+    assert (run.status, run.text) == ("interrupted", "As far as this")

@@ -4,6 +4,7 @@
 const RETRY_FIRST = 500; // milliseconds before a broken connection is tried again
 const RETRY_LONGEST = 10_000;
 const NEAR_BOTTOM = 60; // pixels
+const DRAFT = `draft ${location.pathname}`;
 const JSON_TYPE = "application/json";
 const EVENTS_TYPE = "text/event-stream";
 const UNREACHABLE = "The server cannot be reached. Try again.";
@@ -13,6 +14,7 @@ const transcript = document.querySelector("[data-transcript]");
 const messageForm = document.querySelector("[data-message-form]");
 const stopForm = document.querySelector("[data-stop-form]");
 const announcer = document.querySelector("[data-announcer]");
+const rename = document.querySelector("details.rename");
 const jump = document.querySelector("[data-jump]");
 const isLatest = Boolean(jump); // not a page of older messages
 
@@ -115,13 +117,23 @@ function setUpMessageForm(form) {
         const composing = event.isComposing || event.keyCode === 229;
         if (event.key === "Enter" && !event.shiftKey && enterSends && !composing) {
             event.preventDefault();
-            form.requestSubmit();
+            if (text.value.trim()) {
+                form.requestSubmit();
+            }
         }
     });
-    text.addEventListener("input", () => fit(text));
+    text.addEventListener("input", () => {
+        fit(text);
+        keepDraft(text.value);
+    });
+    text.value ||= draft();
+    fit(text);
+    if (enterSends && document.activeElement === document.body) {
+        text.focus({ preventScroll: true });
+    }
     form.addEventListener("submit", async (event) => {
         event.preventDefault();
-        if (sending) {
+        if (sending || !text.value.trim()) {
             return;
         }
         if (watched) {
@@ -137,10 +149,13 @@ function setUpMessageForm(form) {
         showError("");
         try {
             if ("goesToAnswer" in form.dataset) {
-                location.assign((await (await post(form, JSON_TYPE)).json()).url);
+                const { url } = await (await post(form, JSON_TYPE)).json();
+                keepDraft("");
+                location.assign(url);
                 return; // stays locked until the page is left
             }
             await ask(form);
+            keepDraft("");
             text.value = "";
             tried = null;
             fit(text);
@@ -150,7 +165,21 @@ function setUpMessageForm(form) {
         }
         setSending(false);
         text.focus();
+        refresh(); // somebody may have been quicker
     });
+}
+
+/** What is being written outlives a reload, and a login in between. */
+function draft() {
+    return sessionStorage.getItem(DRAFT) ?? "";
+}
+
+function keepDraft(value) {
+    if (value) {
+        sessionStorage.setItem(DRAFT, value);
+    } else {
+        sessionStorage.removeItem(DRAFT);
+    }
 }
 
 function renewId(form) {
@@ -172,6 +201,22 @@ function setSending(value) {
 
 function showError(message) {
     document.querySelector("[data-error]").textContent = message;
+}
+
+// --- Renaming ----------------------------------------------------------------
+
+function setUpRename(details) {
+    details.addEventListener("toggle", () => {
+        if (details.open) {
+            details.querySelector("[name=name]").select();
+        }
+    });
+    details.addEventListener("keydown", (event) => {
+        if (event.key === "Escape") {
+            details.open = false;
+            details.querySelector("summary").focus();
+        }
+    });
 }
 
 // --- The transcript ----------------------------------------------------------
@@ -286,26 +331,29 @@ async function reconnect(answer) {
 /** Show the text as it comes; returns the end, or null when the connection broke. */
 async function follow(answer, events, onText) {
     sayWaiting(answer, "The answer is being written.");
-    const stream = answer.querySelector("[data-stream]");
-    let first = true;
     for await (const event of events) {
         if (watched !== answer) {
             return null;
         }
         if (event.name === "text") {
             onText();
-            if (first) {
-                stream.textContent = ""; // the first one brings everything so far
-                first = false;
-            }
-            stream.append(event.data.text);
-            keepAtLatest();
+            update(answer.querySelector("[data-stream]"), fragmentOf(event.data.html));
         } else if (event.name === "end") {
             const goesOn = ["pending", "running"].includes(event.data.status);
             return goesOn ? null : event.data;
         }
     }
     return null;
+}
+
+/** Replace what has changed, so that what a person has selected above stays selected. */
+function update(shown, fresh) {
+    let same = 0;
+    while (fresh.childNodes[same]?.isEqualNode(shown.childNodes[same] ?? null)) {
+        same += 1;
+    }
+    Array.from(shown.childNodes).slice(same).forEach((node) => node.remove());
+    shown.append(...Array.from(fresh.childNodes).slice(same));
 }
 
 function finish(answer, { status, html }) {
@@ -324,7 +372,6 @@ function finish(answer, { status, html }) {
             showError("The answer could not be shown. Reload the page.");
         }
     }
-    keepAtLatest();
 }
 
 /** What a screen reader is told, once, when the answer is there. */
@@ -340,7 +387,7 @@ function sayWaiting(answer, text) {
 /** Offer Stop instead of Send, or the other way round. */
 function setStoppable(value) {
     const stop = document.querySelector("button[form=stop-form]");
-    const hadFocus = document.activeElement === stop;
+    const hadFocus = document.activeElement === stop || stop?.disabled; // it was pressed here
     stop?.toggleAttribute("hidden", !value);
     stop?.removeAttribute("disabled");
     messageForm?.querySelector("[data-send]").toggleAttribute("hidden", value);
@@ -386,6 +433,8 @@ function setUpScrolling() {
         focusMessage();
     });
     toLatest();
+    // Whatever changes its height: an answer that grows, or a window that is turned.
+    new ResizeObserver(keepAtLatest).observe(transcript);
 }
 
 /** Load older messages when the link to them comes into view. */
@@ -421,7 +470,7 @@ function watchOlder() {
 
 /** Another tab may have gone on with the chat meanwhile. */
 async function refresh() {
-    if (watched || sending) {
+    if (!isLatest || watched || sending) {
         return;
     }
     const response = await fetch(location.href, { cache: "no-store" }).catch(() => null);
@@ -434,7 +483,6 @@ async function refresh() {
         transcript.replaceChildren(...newer.childNodes);
         show(transcript);
         watchOlder();
-        keepAtLatest();
     }
 }
 
@@ -448,6 +496,9 @@ function stateOf(log) {
 if (messageForm) {
     setUpMessageForm(messageForm);
 }
+if (rename) {
+    setUpRename(rename);
+}
 show(document);
 if (transcript && isLatest) {
     setUpScrolling();
@@ -457,6 +508,7 @@ if (transcript && isLatest) {
             refresh();
         }
     });
+    addEventListener("focus", refresh);
     stopForm.addEventListener("submit", async (event) => {
         event.preventDefault();
         event.submitter.disabled = true;
@@ -494,10 +546,9 @@ addEventListener("pageshow", (event) => {
     }
     // Back from another page: this one was frozen in the middle of what it was doing.
     if (messageForm && sending) {
+        messageForm.reset();
         renewId(messageForm);
         setSending(false);
     }
-    if (transcript && isLatest) {
-        refresh();
-    }
+    refresh();
 });

@@ -95,7 +95,7 @@ def test_message_to_an_agent_that_was_switched_off(page: Client, user: User) -> 
     response = page.post(chat_url(chat_session, "chat-send"), message())
     assert response.status_code == 400
     assert "is not available" in html(response)
-    assert "switched off, so it can only be read" in html(response)
+    assert "switched off, so this chat can only be read" in html(response)
     assert rows() == before
 
 
@@ -107,7 +107,7 @@ def test_stop(page: Client, user: User, monkeypatch: pytest.MonkeyPatch) -> None
     url = run_url(run, "chat-stop")
     assert page.post(url).status_code == 303
     assert page.post(url, headers=JSON).json() == {"stopped": False}
-    assert told == [run.pk] * 2
+    assert told == [run.pk], "the second time there is nothing to stop"
     shown = html(page.get(chat_url(run.session)))
     assert "As far as <strong>this</strong>" in shown
     assert '<p class="stopped">' in shown

@@ -147,8 +147,8 @@ def test_markdown(page: Client, user: User) -> None:
     )
     shown = html(page.get(chat_url(answered(user, "**mine**\n<br>", answer))))
     assert "**mine**\n&lt;br&gt;" in shown
-    assert "<h3>Big</h3>" in shown
-    assert "<h4>Small</h4>" in shown
+    assert '<h3 dir="auto">Big</h3>' in shown
+    assert '<h4 dir="auto">Small</h4>' in shown
     assert '<code class="language-python">x = "&lt;y&gt;"' in shown
     link = '<a href="{}" target="_blank" rel="noopener noreferrer nofollow">{}</a>'
     assert link.format("https://example.org", "a") in shown
