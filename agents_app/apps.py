@@ -1,8 +1,14 @@
 """Django's registration of the app."""
 
 from django.apps import AppConfig
+from django.core.checks import register
 
 
 class AgentsAppConfig(AppConfig):
     name = "agents_app"
     verbose_name = "Agents"
+
+    def ready(self) -> None:
+        from agents_app.checks import check_agent_model
+
+        register(check_agent_model, deploy=True)

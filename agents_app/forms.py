@@ -13,6 +13,7 @@ from sessions_app.text import UnstorableText, check_storable
 TEXT_LENGTH = 1_000_000
 NAME_LENGTH = 200
 DEFAULT_AGENT = "simple"
+_REPLACEMENT = "\ufffd"
 
 
 class StorableField(forms.CharField):
@@ -20,6 +21,13 @@ class StorableField(forms.CharField):
 
     def validate(self, value: str) -> None:
         super().validate(value)
+        if _REPLACEMENT in value:
+            # Django has put it where bytes were no text: what was meant cannot be stored.
+            raise ValidationError(
+                f"The text holds {_REPLACEMENT}, which stands for a character that was lost "
+                "on its way here. Write it anew.",
+                code="replaced",
+            )
         try:
             check_storable(value)
         except UnstorableText as error:
@@ -52,18 +60,20 @@ class MessageForm(forms.Form):
     """A message to an agent.
 
     `message_id` is new with every form that is shown, so that the second submit of one and
-    the same form is recognised.
+    the same form is recognised. A form that is shown again was refused, and is a new one.
     """
 
     text = TextField(label="Message")
     message_id = forms.UUIDField(
-        widget=forms.HiddenInput(attrs={"autocomplete": "off"}),
-        initial=uuid.uuid4,
         error_messages={
             "required": "This form is incomplete; reload the page.",
             "invalid": "This form is damaged; reload the page.",
         },
     )
+
+    @property
+    def new_message_id(self) -> uuid.UUID:
+        return uuid.uuid4()
 
 
 class NewChatForm(MessageForm):

@@ -175,9 +175,12 @@ class MessageHistory:
         """
         if page < 1 or page_size < 1:
             raise ValueError("Pages are counted from 1, and hold at least one message.")
-        rows = self._rows.stretch((page - 1) * page_size, page * page_size, from_end=sort_desc)
+        count = self._rows.count()
+        # Databases count no further than their integers go.
+        first, last = (min(number * page_size, count) for number in (page - 1, page))
+        rows = self._rows.stretch(first, last, from_end=sort_desc)
         messages = transcripts.to_messages(rows)
-        return messages[::-1] if sort_desc else messages, self._rows.count()
+        return messages[::-1] if sort_desc else messages, count
 
     def get_formatted_pydantic_messages(self, limit: int = 20) -> list[ModelMessage]:
         """What a model can be told: the newest whole turns, of at most `limit` messages.
@@ -242,9 +245,11 @@ class MessageHistory:
 
     def _require(self, model: type[Model], pk: int | None) -> None:
         """Raise UnknownReference when there is no such row."""
-        if pk is None or (model, pk) in self._exist:
+        if pk is None:
             return
         try:
+            if (model, pk) in self._exist:
+                return
             exists = model._default_manager.filter(pk=pk).exists()
         except (TypeError, ValueError):
             exists = False
@@ -278,6 +283,6 @@ def _uuid_or_none(session_id: UUID | str | None) -> UUID | None:
     if isinstance(session_id, UUID):
         return session_id
     try:
-        return UUID(session_id)
-    except (AttributeError, TypeError, ValueError):
+        return UUID(session_id) if isinstance(session_id, str) else None
+    except ValueError:
         return None

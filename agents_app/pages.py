@@ -194,7 +194,7 @@ def _last_words() -> Subquery:
 
 
 def _has_active_run() -> Exists:
-    return Exists(AgentRun.objects.active().filter(session=OuterRef("pk")))
+    return Exists(AgentRun.objects.alive().filter(session=OuterRef("pk")))
 
 
 def _read(chat_session: Session, before: int | None) -> Transcript:

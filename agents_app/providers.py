@@ -30,7 +30,7 @@ _OPENAI = {"openai", "openai-chat"}
 # Providers of pydantic-ai that cannot chat.
 _NO_CHAT = {
     *("elevenlabs", "sentence-transformers", "voyageai"),
-    *("openai-decisions", "google-decisions"),
+    *("openai-decisions", "google-decisions", "openai-codex", "openai-chatgpt"),
 }
 _HOW_TO = (
     "Set AGENT_MODEL to local (the embedded model) or to a model string such as "
@@ -53,7 +53,9 @@ def check_model_string(text: str) -> None:
     try:
         if text == LOCAL:
             _check_local()
-        elif not _is_on_own_server(text):
+        elif _is_on_own_server(text):
+            _check_name(text)
+        else:
             _check_hosted(text)
     except ModelNotConfigured as error:
         raise ValidationError(str(error), code="model") from error
@@ -72,6 +74,7 @@ def resolve_model(text: str) -> "Model":
     if text == LOCAL:
         return _local_model()
     if _is_on_own_server(text):
+        _check_name(text)
         return _own_server_model(_without_prefix(text))
     return _hosted_model(text)
 
@@ -93,8 +96,8 @@ async def open_model(text: str) -> "Model":
     try:
         # A run that is cancelled meanwhile must not take the model from the others.
         return (await asyncio.shield(opened[key])).model
-    except ModelNotConfigured:
-        opened.pop(key, None)
+    except Exception:
+        opened.pop(key, None)  # so that the next one tries again
         raise
 
 
@@ -180,6 +183,11 @@ def _check_local() -> None:
         raise ModelNotConfigured(str(error)) from error
 
 
+def _check_name(text: str) -> None:
+    if not _without_prefix(text).strip(": "):
+        raise ModelNotConfigured(f"“{text}” does not name a model of the server at AGENT_BASE_URL.")
+
+
 def _check_hosted(text: str) -> None:
     from pydantic_ai.providers import infer_provider_class
 
@@ -239,6 +247,8 @@ def _local_model() -> "Model":
 
 def _own_server_model(name: str) -> "Model":
     from pydantic_ai.models.openai import OpenAIChatModel
+    from pydantic_ai.profiles import merge_profile
+    from pydantic_ai.profiles.openai import OpenAIModelProfile
     from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 
     provider = OpenAICompatibleProvider(
@@ -246,7 +256,12 @@ def _own_server_model(name: str) -> "Model":
         base_url=settings.AGENT_BASE_URL,
         api_key=settings.AGENT_API_KEY or None,
     )
-    return OpenAIChatModel(name, provider=provider)
+    profile = merge_profile(
+        provider.model_profile(name),
+        # Ollama and others take no notice of the newer field for the token limit.
+        OpenAIModelProfile(openai_chat_supports_max_completion_tokens=False),
+    )
+    return OpenAIChatModel(name, provider=provider, profile=profile)
 
 
 def _hosted_model(text: str) -> "Model":
@@ -261,6 +276,7 @@ def _hosted_model(text: str) -> "Model":
         variables = re.findall(r"`([A-Z][A-Z0-9_]+)`", error.message)
         if not variables:
             raise ModelNotConfigured(f"The model {text} cannot be used. {_HOW_TO}") from error
+        needed = "an API key" if any("KEY" in name for name in variables) else "settings"
         raise ModelNotConfigured(
-            f"The model {text} needs an API key: set {' or '.join(dict.fromkeys(variables))}."
+            f"The model {text} needs {needed}: set {' or '.join(dict.fromkeys(variables))}."
         ) from error

@@ -32,14 +32,18 @@ class AgentRunQuerySet(models.QuerySet["AgentRun"]):
         """Those that are being worked on, or wait for it."""
         return self.filter(status__in=["pending", "running"])
 
+    def alive(self) -> Self:
+        """The active ones whose process gives signs of life."""
+        return self.active().filter(heartbeat_at__gte=timezone.now() - self.SILENCE)
+
+    def silent(self) -> Self:
+        """The active ones whose process has died, which nobody has noticed yet."""
+        return self.active().filter(heartbeat_at__lt=timezone.now() - self.SILENCE)
+
     def mark_silent_as_interrupted(self) -> int:
         """Mark active runs whose process has died; returns how many there were."""
-        return (
-            self.active()
-            .filter(heartbeat_at__lt=timezone.now() - self.SILENCE)
-            .update(
-                status="interrupted",
-                finished_at=F("heartbeat_at"),
-                error="The server stopped while it was answering.",
-            )
+        return self.silent().update(
+            status="interrupted",
+            finished_at=F("heartbeat_at"),
+            error="The server stopped while it was answering.",
         )

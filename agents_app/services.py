@@ -18,6 +18,10 @@ from sessions_app.writing import SessionGone, append_message
 PLATFORM = "web"
 NAME_LENGTH = 60
 UNNAMED = "New chat"
+_UNAVAILABLE = "This agent is not available; start a chat with another one."
+# Letters and symbols that show nothing.
+_BLANK = "\u115f\u1160\u2800\u3164\uffa0"
+_JOINERS = "\u200c\u200d"  # parts of words and of emoji
 
 
 class ChatError(Exception):
@@ -30,6 +34,10 @@ class AgentUnavailable(ChatError):
 
 class AlreadyAnswering(ChatError):
     """The session has an active run."""
+
+
+class AlreadyUsed(ChatError):
+    """The message id belongs to another message than the one that was sent with it."""
 
 
 class CannotRetry(ChatError):
@@ -49,7 +57,7 @@ def start_session(
     for the caller to submit: `message_id` is made by the client, and a second submit of the
     same form gets the first one's run.
 
-    Raises AgentUnavailable, UnstorableText, or ChatGone when the message id is taken.
+    Raises AgentUnavailable, UnstorableText, or AlreadyUsed.
     """
     agent = _available(Agent.objects.filter(pk=agent_id).first())
     check_storable(text)
@@ -60,7 +68,7 @@ def start_session(
             )
             return _answer_to(_say(message_id, text, user, chat_session)), True
     except IntegrityError:
-        return _run_of_first_submit(user=user, message_id=message_id), False
+        return _run_of_first_submit(message_id, text, user), False
 
 
 def send_message(
@@ -70,7 +78,7 @@ def send_message(
 
     Returns the run and whether it is new, as `start_session` does.
 
-    Raises ChatGone, AgentUnavailable, UnstorableText, or AlreadyAnswering.
+    Raises ChatGone, AgentUnavailable, UnstorableText, AlreadyUsed, or AlreadyAnswering.
     """
     chat_session = get_session(user=user, session_id=session_id)
     _available(chat_session.agent)
@@ -81,7 +89,7 @@ def send_message(
             _refuse_while_answering(session_id)
             return _answer_to(message), True
     except IntegrityError:
-        return _run_of_first_submit(user=user, message_id=message_id), False
+        return _run_of_first_submit(message_id, text, user, session_id=session_id), False
     except SessionGone:
         raise ChatGone("This chat has been deleted.") from None
 
@@ -92,6 +100,8 @@ def retry_run(*, user: User, run_id: UUID) -> AgentRun:
     Raises ChatGone, AgentUnavailable, CannotRetry, or AlreadyAnswering.
     """
     failed = get_run(user=user, run_id=run_id)
+    if not failed.can_be_retried:
+        raise CannotRetry("Only an answer that failed can be retried.")
     agent = _available(failed.session.agent)
     with transaction.atomic():
         # The session's lock, so that no message arrives meanwhile.
@@ -158,19 +168,26 @@ def get_run(*, user: User, run_id: UUID) -> AgentRun:
 
 def name_from(text: str) -> str:
     """A session's name from the opening words of its first message; never blank."""
-    visible = "".join(
-        " " if unicodedata.category(char)[0] in "CZ" else char for char in text[: NAME_LENGTH * 10]
-    )
-    words = " ".join(visible.split())
+    words = " ".join("".join(map(_shown, text.lstrip()[: NAME_LENGTH * 10])).split())
+    if not any(unicodedata.category(char)[0] in "LNPS" and char not in _BLANK for char in words):
+        return UNNAMED
     if len(words) <= NAME_LENGTH:
-        return words or UNNAMED
+        return words
     cut = words[:NAME_LENGTH]
     return f"{(cut.rpartition(' ')[0] or cut).rstrip('.,;:')}…"
 
 
+def _shown(char: str) -> str:
+    """What is left of a character in a name: one line, and no invisible marks."""
+    category = unicodedata.category(char)
+    if category == "Cf":
+        return char if char in _JOINERS else ""
+    return " " if category[0] in "CZ" else char
+
+
 def _available(agent: Agent | None) -> Agent:
     if agent is None or not agent.active:
-        raise AgentUnavailable("This agent is not available; start a chat with another one.")
+        raise AgentUnavailable(_UNAVAILABLE)
     return agent
 
 
@@ -200,12 +217,19 @@ def _refuse_while_answering(session_id: UUID) -> None:
         raise AlreadyAnswering("An answer is still being written; wait for it or stop it.")
 
 
-def _run_of_first_submit(*, user: User, message_id: UUID) -> AgentRun:
-    run = (
-        AgentRun.objects.filter(message=message_id, user=user, session__user=user)
-        .order_by("created_at")
-        .first()
+def _run_of_first_submit(
+    message_id: UUID, text: str, user: User, *, session_id: UUID | None = None
+) -> AgentRun:
+    """The run of the submit that came first, if it was of this same form."""
+    message = Message.objects.filter(pk=message_id).first()
+    if message is None:
+        # Something else was missing: the agent's row, which was deleted just now.
+        raise AgentUnavailable(_UNAVAILABLE)
+    is_same = message.text_content == text and message.session_id == (
+        session_id or message.session_id
     )
-    if run is None:
-        raise ChatGone("This form has been used already; reload the page.")
-    return run
+    run = AgentRun.objects.filter(message=message, user=user, session__user=user)
+    first = run.order_by("created_at").first()
+    if first is None or not is_same:
+        raise AlreadyUsed("Another message was sent with this form. Send it once more.")
+    return first

@@ -7,7 +7,7 @@ from their columns.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -159,7 +159,11 @@ def _text(message: ModelMessage) -> str:
     """What a person reads of the message; what tools returned has a column of its own."""
     if isinstance(message, ModelResponse):
         return message.text or ""
-    return "\n\n".join(text for part in message.parts for text in _texts(part))
+    said: Sequence[ModelRequestPart] = message.parts
+    if _role(message) == Message.Role.USER:
+        # Instructions that came along are not the person's words.
+        said = [part for part in said if not isinstance(part, SystemPromptPart)]
+    return "\n\n".join(text for part in said for text in _texts(part))
 
 
 def _texts(part: ModelRequestPart) -> Iterator[str]:

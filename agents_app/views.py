@@ -39,6 +39,7 @@ _STATUS: dict[type[Exception], HTTPStatus] = {
     services.ChatGone: HTTPStatus.NOT_FOUND,
     services.AgentUnavailable: HTTPStatus.BAD_REQUEST,
     services.AlreadyAnswering: HTTPStatus.CONFLICT,
+    services.AlreadyUsed: HTTPStatus.CONFLICT,
     services.CannotRetry: HTTPStatus.CONFLICT,
 }
 

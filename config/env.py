@@ -51,11 +51,19 @@ class StrictEnv(Env):
         url: str = self.str(name, default=default).strip()
         if url:
             parts = self._parsed(name, lambda: urlsplit(url))
+            self._parsed(name, lambda: parts.port)
             if parts.scheme not in {"http", "https"} or not parts.hostname:
                 raise ImproperlyConfigured(f"{name} is not a URL such as http://localhost:8080/v1.")
             if "@" in parts.netloc:
                 raise ImproperlyConfigured(f"{name} must not hold a user name or a password.")
         return url
+
+    def token(self, name: str) -> str:
+        """A secret that is sent in a header of HTTP; empty when there is none."""
+        value: str = self.str(name, default="").strip()
+        if not value.isascii() or not value.isprintable():
+            raise ImproperlyConfigured(f"{name} holds characters that no key has.")
+        return value
 
     @staticmethod
     def _parsed(name: str, parse: Callable[[], T]) -> T:

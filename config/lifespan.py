@@ -9,10 +9,14 @@ from typing import Any
 
 
 async def lifespan(receive: Any, send: Any) -> None:
-    """A quick first run, and a good end for the last ones."""
+    """No start with a wrong AGENT_MODEL, a quick first run, and a good end for the last ones."""
     from agents_app import runner
+    from agents_app.checks import check_agent_model
 
     while (await receive())["type"] == "lifespan.startup":
+        if errors := await asyncio.to_thread(check_agent_model):
+            await send({"type": "lifespan.startup.failed", "message": errors[0].msg})
+            return
         asyncio.get_running_loop().run_in_executor(None, runner.warm_up)
         _when_told_to_stop(runner.quit_all)
         await send({"type": "lifespan.startup.complete"})

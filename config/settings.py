@@ -156,11 +156,16 @@ CONTENT_SECURITY_POLICY = {
 AGENT_MODEL = env.str("AGENT_MODEL", default="").strip()
 # A server that speaks OpenAI's protocol (Ollama, vLLM, llama.cpp), for every openai: model.
 AGENT_BASE_URL = env.http_url("AGENT_BASE_URL", default="")
-AGENT_API_KEY = env.str("AGENT_API_KEY", default="").strip()
+AGENT_API_KEY = env.token("AGENT_API_KEY")
 AGENT_TIME_LIMIT = env.number("AGENT_TIME_LIMIT", default=120, minimum=1)  # seconds per run
 AGENT_TOKEN_LIMIT = env.number("AGENT_TOKEN_LIMIT", default=1024, minimum=1)  # output, per run
 # What a model is told and answers must fit into this many tokens.
 AGENT_CONTEXT_TOKENS = env.number("AGENT_CONTEXT_TOKENS", default=8192, minimum=512)
+if AGENT_TOKEN_LIMIT >= AGENT_CONTEXT_TOKENS:
+    raise ImproperlyConfigured(
+        f"AGENT_TOKEN_LIMIT={AGENT_TOKEN_LIMIT} leaves no room for messages: "
+        f"AGENT_CONTEXT_TOKENS is {AGENT_CONTEXT_TOKENS}."
+    )
 
 # --- Logging -------------------------------------------------------------------
 

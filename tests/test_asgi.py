@@ -27,6 +27,20 @@ print("pydantic_ai" in sys.modules, "xllamacpp" in sys.modules)
 """
 
 
+def test_server_does_not_start_with_a_model_that_does_not_exist() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "uvicorn", "config.asgi:application", "--port", "0"],
+        cwd=ROOT,
+        env={**os.environ, "DEBUG": "on", "AGENT_MODEL": "foo:bar"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode != 0
+    assert "AGENT_MODEL: “foo:bar” does not start with a provider" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_server_loads_what_the_first_answer_needs_and_no_model() -> None:
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", FROM_START_TO_END],

@@ -38,6 +38,13 @@ def test_deployment_checks_have_nothing_to_say() -> None:
     assert "no issues" in done.stdout
 
 
+@pytest.mark.parametrize("model", ["gpt-4", "foo:bar"])
+def test_deployment_checks_find_a_model_that_does_not_exist(model: str) -> None:
+    done = run("manage.py", "check", "--deploy", AGENT_MODEL=model)
+    assert done.returncode == 1
+    assert "(agents_app.E001) AGENT_MODEL:" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("environment", "complaint"),
     [
@@ -49,6 +56,10 @@ def test_deployment_checks_have_nothing_to_say() -> None:
         ({"DATABASE_URL": "nonsense"}, "DATABASE_URL starts with 'nonsense'"),
         ({"CLEANUP_ARCHIVE_DAYS": "-1"}, "CLEANUP_ARCHIVE_DAYS='-1' is not a whole number"),
         ({"CLEANUP_ARCHIVE_DAYS": "a month"}, "CLEANUP_ARCHIVE_DAYS='a month'"),
+        ({"AGENT_BASE_URL": "http://localhost:99x/v1"}, "AGENT_BASE_URL cannot be read"),
+        ({"AGENT_BASE_URL": "http://localhost:999999/v1"}, "AGENT_BASE_URL cannot be read"),
+        ({"AGENT_API_KEY": "schlüssel"}, "AGENT_API_KEY holds characters"),
+        ({"AGENT_TOKEN_LIMIT": "8192"}, "AGENT_TOKEN_LIMIT=8192 leaves no room"),
     ],
 )
 @pytest.mark.parametrize(

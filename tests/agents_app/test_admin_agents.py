@@ -18,10 +18,10 @@ def admin(client: Client) -> Client:
     return client
 
 
-def save(admin: Client, model: str) -> Any:
+def save(admin: Client, model: str = "", *, config: str = "{}") -> Any:
     agent = Agent.objects.get_or_create(name="helper")[0]
     url = reverse("admin:agents_app_agent_change", args=[agent.pk])
-    values = {"name": "helper", "type": "simple", "model": model, "config": "{}", "active": "on"}
+    values = {"name": "helper", "type": "simple", "model": model, "config": config, "active": "on"}
     return admin.post(url, values)
 
 
@@ -37,3 +37,26 @@ def test_models_that_do_not(admin: Client, model: str) -> None:
     assert response.status_code == 200
     assert "model" in response.context["adminform"].form.errors
     assert Agent.objects.get(name="helper").model == ""
+
+
+@pytest.mark.parametrize(
+    ("config", "stored"), [("", {}), ("null", {}), ('{"temperature": 0.5}', {"temperature": 0.5})]
+)
+def test_config(admin: Client, config: str, stored: dict[str, Any]) -> None:
+    assert save(admin, config=config).status_code == 302
+    assert Agent.objects.get(name="helper").config == stored
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        *("[]", '"x"', "{", '{"a": NaN}', '{"a": 1e999}', '{"a": "\\u0000"}', '{"a": "\\ud800"}'),
+        '{"a": ' + "1" * 5000 + "}",
+        "[" * 100_000,
+    ],
+    ids=lambda config: str(config)[:20],
+)
+def test_config_that_cannot_be_stored(admin: Client, config: str) -> None:
+    response = save(admin, config=config)
+    assert response.status_code == 200
+    assert "config" in response.context["adminform"].form.errors

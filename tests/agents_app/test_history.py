@@ -244,6 +244,8 @@ def test_pages(local: bool, chat_session: Session) -> None:
     for page, size in ((0, 2), (1, 0)):
         with pytest.raises(ValueError, match="counted from 1"):
             history.get_messages(page, size)
+    assert history.get_messages(10**30, 10**30)[0] == []
+    assert len(history.get_messages(1, 10**30)[0]) == len(history.get_messages(1, 1000)[0])
 
 
 @pytest.mark.parametrize("local", [True, False])

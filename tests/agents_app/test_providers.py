@@ -46,6 +46,13 @@ def test_bad_strings_are_explained(text: str, problem: str) -> None:
         resolve_model(text)
 
 
+@pytest.mark.parametrize("text", ["openai:", "openai: ", ":"])
+def test_a_model_of_ones_own_server_has_a_name(text: str, settings: Settings) -> None:
+    settings.AGENT_BASE_URL = "http://127.0.0.1:1/v1"
+    with pytest.raises(ValidationError, match="does not name a model"):
+        check_model_string(text)
+
+
 def test_a_missing_key_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     for text, variable in (
         ("openai:gpt-4.1", "OPENAI_API_KEY"),

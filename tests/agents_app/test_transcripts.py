@@ -57,7 +57,7 @@ def kinds(messages: list[ModelMessage]) -> list[list[str]]:
         (
             ModelRequest([SystemPromptPart("Be kind."), UserPromptPart("Hi")]),
             "user",
-            "Be kind.\n\nHi",
+            "Hi",
         ),
         (ModelRequest([SystemPromptPart("Be kind.")]), "system", "Be kind."),
         (ModelRequest([ToolReturnPart("add", 4, tool_call_id="a")]), "tool", ""),

@@ -95,6 +95,7 @@ def test_message_to_an_agent_that_was_switched_off(page: Client, user: User) -> 
     response = page.post(chat_url(chat_session, "chat-send"), message())
     assert response.status_code == 400
     assert "is not available" in html(response)
+    assert "And then?</textarea>" in html(response), "what was written can be copied"
     assert "switched off, so this chat can only be read" in html(response)
     assert rows() == before
 
@@ -139,6 +140,13 @@ def test_failure_that_the_chat_has_left_behind_cannot_be_retried(page: Client, u
     refused = page.post(run_url(run, "chat-retry"))
     assert refused.status_code == 409
     assert "The chat has gone on since" in html(refused)
+
+
+def test_only_what_failed_can_be_retried(page: Client, user: User) -> None:
+    run = ask(user)
+    run.finish(AgentRun.Status.STOPPED)
+    assert page.post(run_url(run, "chat-retry")).status_code == 409
+    assert rows() == (1, 1, 1)
 
 
 def test_run_whose_process_died_is_shown_as_interrupted(page: Client, user: User) -> None:

@@ -61,6 +61,14 @@ def test_list_shows_the_last_words_without_marks(page: Client, user: User) -> No
     assert shown == ["Title Some bold code &lt;b&gt;x&lt;/b&gt; link one two"]
 
 
+def test_list_says_who_is_answering(page: Client, user: User) -> None:
+    run = ask(user)
+    assert "Answering" in html(page.get("/chats/"))
+    silent = timezone.now() - AgentRun.objects.all().SILENCE * 2
+    AgentRun.objects.filter(pk=run.pk).update(heartbeat_at=silent)
+    assert "Answering" not in html(page.get("/chats/")), "its process has died"
+
+
 def test_list_is_paged(page: Client, user: User) -> None:
     start = timezone.now()
     for number in range(31):

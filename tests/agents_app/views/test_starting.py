@@ -2,6 +2,7 @@
 
 import re
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 import pytest
@@ -122,8 +123,63 @@ def test_without_any_agent_the_page_says_so(page: Client) -> None:
 def test_taken_message_id_of_a_stranger_starts_nothing(page: Client, agent: Agent) -> None:
     theirs = ask(make_user("bo"))
     form = new_chat(agent) | {"message_id": str(theirs.message_id)}
-    assert page.post("/chats/", form, headers=JSON).status_code == 404
+    assert page.post("/chats/", form, headers=JSON).status_code == 409
     assert rows() == (1, 1, 1)
+
+
+def test_form_that_is_sent_again_with_another_text(page: Client, agent: Agent) -> None:
+    """As after the browser's Back: what is new is neither lost nor taken for the old."""
+    form = new_chat(agent, "First")
+    page.post("/chats/", form)
+    refused = page.post("/chats/", form | {"text": "Second"})
+    assert refused.status_code == 409
+    assert "Second</textarea>" in html(refused)
+    assert "Send it once more" in html(refused)
+    offered = re.search(r'name="message_id" value="([^"]+)"', html(refused))
+    assert offered
+    assert offered[1] != form["message_id"]
+    assert rows() == (1, 1, 1)
+
+
+def test_message_id_of_another_chat(page: Client, user: User, agent: Agent) -> None:
+    first, other = answered(user, "Hello"), answered(user, "Other")
+    message_id = first.messages.get(role="user").pk
+    form = {"text": "Hello", "message_id": str(message_id)}
+    assert page.post(chat_url(other, "chat-send"), form, headers=JSON).status_code == 409
+
+
+@pytest.mark.parametrize("sent", [b"%ED%A0%80", b"%FFabc"], ids=["half a character", "no UTF-8"])
+def test_bytes_that_are_no_text_are_refused(page: Client, agent: Agent, sent: bytes) -> None:
+    form = urlencode(new_chat(agent, "")).encode()
+    response = page.generic(
+        "POST",
+        "/chats/",
+        form.replace(b"text=", b"text=" + sent),
+        content_type="application/x-www-form-urlencoded",
+    )
+    assert response.status_code == 400
+    assert "stands for a character that was lost" in html(response)
+    assert rows() == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("\n" * 700 + "At last", "At last"),
+        ("می\u200cخواهم", "می\u200cخواهم"),
+        ("👨\u200d👩\u200d👧", "👨\u200d👩\u200d👧"),
+        ("soft\xadhyphen\u202e", "softhyphen"),
+        ("\u3164\ufe0f", "New chat"),
+        ("\u2800", "New chat"),
+        ("word " * 20, "word word word word word word word word word word word word…"),
+        ("x" * 70, "x" * 60 + "…"),
+    ],
+)
+def test_chat_is_named_after_its_opening_words(
+    page: Client, agent: Agent, text: str, name: str
+) -> None:
+    page.post("/chats/", new_chat(agent, text))
+    assert Session.objects.get().name == name
 
 
 def test_forged_form_is_refused(user: User, agent: Agent) -> None:
