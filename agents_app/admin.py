@@ -1,17 +1,21 @@
-"""The admin's pages of agents."""
+"""The admin's pages of agents, and of what became of each answer."""
 
 from typing import Any
 
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
 from django.forms.fields import InvalidJSONInput
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.text import Truncator
 
-from agents_app.models import Agent
+from agents_app.models import Agent, AgentRun
 from agents_app.providers import check_model_string
-from sessions_app.admin.base import ModelAdmin
+from sessions_app.admin.base import ModelAdmin, ReadOnlyAdmin, short_time
 from sessions_app.text import UnstorableText, storable_json
 
 
@@ -71,3 +75,45 @@ class AgentAdmin(ModelAdmin):
     def save_model(self, request: HttpRequest, obj: Agent, form: Any, change: bool) -> None:
         obj.updated_at = timezone.now()
         super().save_model(request, obj, form, change)
+
+
+@admin.register(AgentRun)
+class AgentRunAdmin(ReadOnlyAdmin):
+    """Each answer of an agent: who asked, how it ended, and why it failed."""
+
+    list_display = ("started", "status", "in_session", "user", "agent", "short_error")
+    list_filter = ("status", "agent", "created_at")
+    list_select_related = ("session", "user", "agent")
+    list_per_page = 50
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    sortable_by = ()
+    ordering = ("-created_at", "-id")
+    search_fields = ("session__name", "user__username", "error")
+    search_help_text = "Name of the chat, user name, or words of the error"
+
+    fields = (
+        *("status", "error", "in_session", "message", "user", "agent"),
+        *("text", "created_at", "heartbeat_at", "finished_at", "id"),
+    )
+
+    class Media:
+        css = {"all": ["sessions_app/admin.css"]}
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[AgentRun]:
+        runs: QuerySet[AgentRun] = super().get_queryset(request)
+        return runs.defer("text", "session__metadata")
+
+    @admin.display(description="started")
+    def started(self, run: AgentRun) -> str:
+        return short_time(run.created_at)
+
+    @admin.display(description="session")
+    def in_session(self, run: AgentRun) -> str:
+        url = reverse("admin:sessions_app_session_change", args=[run.session_id])
+        name = Truncator(run.session.name or "(no name)").chars(60)
+        return format_html('<a href="{}">{}</a>', url, name)
+
+    @admin.display(description="error")
+    def short_error(self, run: AgentRun) -> str:
+        return Truncator(run.error).chars(120)

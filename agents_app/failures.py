@@ -32,6 +32,7 @@ def is_too_long(error: BaseException) -> bool:
 def as_agent_failed(error: Exception, agent_name: str) -> AgentFailed:
     """The failure of an agent as a person is told of it; the log gets what staff need."""
     if isinstance(error, ModelNotConfigured):
+        logger.warning("Agent %s: %s", agent_name, error)
         return AgentFailed(str(error))
     text = _text(error)
     if text is None:

@@ -76,6 +76,10 @@ class AgentRun(models.Model):
 
     class Meta:
         db_table = "agent_runs"
+        indexes = [
+            # The admin's list of runs, newest first.
+            models.Index(fields=["-created_at", "-id"], name="agent_runs_newest"),
+        ]
         constraints = [
             models.UniqueConstraint(
                 fields=["session"],

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from django.utils.html import escape
+from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 
 if TYPE_CHECKING:
@@ -38,13 +38,19 @@ _CLASSES = re.compile(r"language-[\w+#.-]{1,40}|table|left|center|right")
 _BLOCKS = {"paragraph_open", "heading_open", "blockquote_open", "th_open", "td_open"}
 _BLOCKS |= {"bullet_list_open", "ordered_list_open"}
 _TABLE = '<div class="table" role="region" tabindex="0" aria-label="Table">\n<table>\n'
+_LONGEST = 50_000  # characters: about a second
 _FIRST_HEADING = 3  # a message is a section with a heading of level 2
 
 
 def markdown(text: str) -> SafeString:
-    """What a model wrote, as HTML that is safe to show."""
+    """What a model wrote, as HTML that is safe to show.
+
+    What is too long to be parsed while somebody waits is shown as it is.
+    """
     import nh3
 
+    if len(text) > _LONGEST:
+        return format_html('<p class="plain" dir="auto">{}</p>', text)
     parser = _parser()
     tokens = parser.parse(text)
     _fit_into_page(tokens)

@@ -57,7 +57,8 @@ async def _run_events(
                 if piece:
                     so_far += piece
                     started = time.perf_counter()
-                    event = _event("text", {"text": piece, "html": markdown(so_far)})
+                    html = await asyncio.to_thread(markdown, so_far)
+                    event = _event("text", {"text": piece, "html": html})
                     pause = _PAUSE_FACTOR * (time.perf_counter() - started)
                     yield event
                     await asyncio.sleep(max(_PAUSE_SECONDS, pause))

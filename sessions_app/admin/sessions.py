@@ -45,13 +45,8 @@ class SessionAdmin(ModelAdmin):
     """
 
     list_display = (
-        "shown_name",
-        "user",
-        "message_count",
-        "last_activity",
-        "created",
-        "platform",
-        "agent",
+        *("shown_name", "user", "platform", "agent", "message_count"),
+        *("created", "last_activity"),
     )
     list_filter = (RemovableFilter, PlatformFilter, "agent", UserFilter, "created_at")
     list_select_related = ("user", "agent")

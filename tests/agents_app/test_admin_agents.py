@@ -1,4 +1,4 @@
-"""Agents in the admin: what is wrong with one is said there."""
+"""Agents and their runs in the admin: what is wrong with one is said there."""
 
 from typing import Any
 
@@ -8,6 +8,8 @@ from django.test import Client
 from django.urls import reverse
 
 from agents_app.models import Agent
+from tests.agents_app.chats import failed, make_user
+from tests.agents_app.views.helpers import html, queries
 
 pytestmark = pytest.mark.django_db
 
@@ -60,3 +62,36 @@ def test_config_that_cannot_be_stored(admin: Client, config: str) -> None:
     response = save(admin, config=config)
     assert response.status_code == 200
     assert "config" in response.context["adminform"].form.errors
+
+
+# --- Runs ----------------------------------------------------------------------
+
+
+def test_runs_say_how_they_ended(admin: Client) -> None:
+    user = make_user()
+    run = failed(user, "Are you <b>there</b>?", error="The model's server cannot be reached.")
+    url = reverse("admin:agents_app_agentrun_changelist")
+    first = html(admin.get(url))
+    assert "The model&#x27;s server cannot be reached." in first
+    assert reverse("admin:sessions_app_session_change", args=[run.session_id]) in first
+    assert "Are you &lt;b&gt;there&lt;/b&gt;?" in first
+    assert "cannot be reached" in html(admin.get(url, {"q": "ana", "status__exact": "failed"}))
+    assert "cannot be reached" not in html(admin.get(url, {"status__exact": "done"}))
+
+    few = queries(lambda: admin.get(url))
+    for _ in range(9):
+        failed(user)
+    assert queries(lambda: admin.get(url)) == few
+
+
+def test_runs_are_only_looked_at(admin: Client) -> None:
+    run = failed(make_user())
+    page = reverse("admin:agents_app_agentrun_change", args=[run.pk])
+    shown = html(admin.get(page))
+    assert "As far as it" in shown
+    assert 'name="_save"' not in shown
+    assert admin.post(page, {"status": "done"}).status_code == 403
+    assert admin.get(reverse("admin:agents_app_agentrun_add")).status_code == 403
+    assert admin.get(reverse("admin:agents_app_agentrun_delete", args=[run.pk])).status_code == 403
+    run.refresh_from_db()
+    assert run.status == "failed"

@@ -45,6 +45,14 @@ def test_loads_the_sample_and_prints_logins_that_work() -> None:
 
 
 @pytest.mark.usefixtures("debug")
+def test_agents_of_the_sample_answer_without_a_key() -> None:
+    Agent.objects.create(name="mine", model="openai:gpt-4.1")
+    load()
+    models = dict(Agent.objects.values_list("name", "model"))
+    assert models == {"simple": "", "summary": "", "discord": "", "mine": "openai:gpt-4.1"}
+
+
+@pytest.mark.usefixtures("debug")
 def test_logins_have_the_chats_and_the_rights_of_their_roles() -> None:
     load()
     admin, reviewer, ana = (User.objects.get(username=n) for n in ("admin", "reviewer", "ana"))
@@ -61,6 +69,7 @@ def test_logins_have_the_chats_and_the_rights_of_their_roles() -> None:
         "sessions_app.view_message",
         "sessions_app.view_cleanuprun",
         "agents_app.view_agent",
+        "agents_app.view_agentrun",
     }
 
 

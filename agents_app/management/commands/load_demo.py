@@ -14,6 +14,7 @@ from agents_app.automagik.csv_folder import CsvFolder
 from agents_app.automagik.loading import import_automagik
 from agents_app.automagik.rows import CannotImport
 from agents_app.management.summary import summary
+from agents_app.models import Agent
 from sessions_app.management.base import OperatorCommand
 from sessions_app.models import Session
 
@@ -52,6 +53,7 @@ LOGINS = [
             ("sessions_app", "message"),
             ("sessions_app", "cleanuprun"),
             ("agents_app", "agent"),
+            ("agents_app", "agentrun"),
         ),
     ),
     Login("ana", "ordinary user with chats of her own", "ana@example.org"),
@@ -79,7 +81,10 @@ class Command(OperatorCommand):
             # The logins first: the import finds them by their e-mails.
             with transaction.atomic():
                 made = {login.name for login in LOGINS if _make(login)}
+                known = list(Agent.objects.values_list("pk", flat=True))
                 imported = import_automagik(CsvFolder(_sample()))
+                # The sample's agents are on a hosted model, for which a demo has no key.
+                Agent.objects.exclude(pk__in=known).update(model="")
         except CannotImport as error:
             raise CommandError(f"The demo is damaged: {error}") from error
         self.stdout.write(f"{summary(imported)}\n")

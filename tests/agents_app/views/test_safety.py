@@ -141,6 +141,12 @@ def test_pages_have_no_inline_script_or_style(page: Client, user: User) -> None:
         check_harmless(shown)
 
 
+def test_endless_markdown_is_shown_as_it_is(page: Client, user: User) -> None:
+    shown = html(page.get(chat_url(answered(user, answer="**a** <b>\n\n" * 10_000))))
+    assert "**a** &lt;b&gt;\n\n**a**" in shown
+    check_harmless(shown)
+
+
 def test_markdown(page: Client, user: User) -> None:
     answer = (
         '# Big\n\n### Small\n\n```python\nx = "<y>"\n```\n\n[a](https://example.org) ![b](/c.png)'
