@@ -125,6 +125,9 @@ function setUpMessageForm(form) {
     text.addEventListener("input", () => {
         fit(text);
         keepDraft(text.value);
+        if (isLatest) {
+            keepAtLatest(); // the box has grown
+        }
     });
     text.value ||= draft();
     fit(text);
@@ -368,6 +371,9 @@ function finish(answer, { status, html }) {
         answer.querySelector("[aria-busy]")?.removeAttribute("aria-busy");
         if (status === "deleted") {
             showError("This chat was deleted.");
+            for (const element of messageForm?.elements ?? []) {
+                element.disabled = true;
+            }
         } else if (status !== "refused") {
             showError("The answer could not be shown. Reload the page.");
         }
