@@ -49,7 +49,7 @@ def test_tokens_come_as_they_are_said(page: Page, model: ToldModel) -> None:
     answer.say("I am **a ")
     expect(conversation(page)).to_contain_text("I am **a")
     answer.say("model**.\n\n```python\nprint(1)\n```")
-    expect(conversation(page)).to_contain_text("print(1)")
+    expect(conversation(page).locator("[aria-busy] pre code")).to_contain_text("print(1)")
     answer.end()
 
     expect(conversation(page).locator("strong")).to_have_text("a model")
@@ -87,6 +87,37 @@ def test_keyboard(page: Page, model: ToldModel) -> None:
     model.asked().say("Three").end()
     expect(conversation(page)).to_contain_text("Three")
     assert Message.objects.get(role="user").text_content == "One\nTwo"
+
+
+def test_focus_is_where_one_goes_on(page: Page, model: ToldModel) -> None:
+    message = page.get_by_label("Message")
+    expect(message).to_be_focused()
+    page.keyboard.type("   ")
+    page.keyboard.press("Enter")
+    assert Session.objects.count() == 0, "there is nothing to send"
+    page.keyboard.type("Tell me")
+    page.keyboard.press("Enter")
+    model.asked().say("Once ")
+    expect(conversation(page)).to_contain_text("Once")
+    expect(message).to_be_focused()
+    page.get_by_role("button", name="Stop").click()
+    expect(page.get_by_role("button", name="Send")).to_be_visible()
+    expect(message).to_be_focused()
+    page.get_by_text("Rename").click()
+    expect(page.get_by_label("Name of this chat")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.get_by_label("Name of this chat")).to_be_hidden()
+
+
+def test_draft_outlives_a_reload(page: Page, model: ToldModel) -> None:
+    write(page, "Half a thought")
+    page.reload()
+    expect(page.get_by_label("Message")).to_have_value("Half a thought")
+    model.will_say("Yes.")
+    page.get_by_role("button", name="Send").click()
+    expect(conversation(page)).to_contain_text("Yes.")
+    page.goto("/chats/")
+    expect(page.get_by_label("Message")).to_have_value("")
 
 
 def test_enter_that_ends_a_composition_does_not_send(page: Page) -> None:
@@ -243,6 +274,28 @@ def test_tab_that_was_left_catches_up(page: Page, open_page: OpenPage, user: Use
     expect(left.get_by_role("button", name="Stop")).to_be_visible()
     run.finish(AgentRun.Status.FAILED, error="Nobody worked on it.")
     expect(conversation(left)).to_contain_text("Nobody worked on it.")
+
+
+def test_window_that_was_behind_shows_the_answer_it_must_wait_for(
+    page: Page, open_page: OpenPage, user: User, model: ToldModel
+) -> None:
+    url = f"/chats/{answered(user).pk}/"
+    behind = open_page(url, beside=page)
+    page.goto(url)
+    send(page, "From the first window")
+    answer = model.asked().say("Wait for it")
+    expect(conversation(page)).to_contain_text("Wait for it")
+
+    send(behind, "From the second window")
+    expect(conversation(behind)).to_contain_text("From the first window")
+    expect(conversation(behind)).to_contain_text("Wait for it")
+    expect(behind.get_by_role("button", name="Stop")).to_be_visible()
+    expect(behind.get_by_label("Message")).to_have_value("From the second window")
+    answer.end()
+    expect(behind.get_by_role("button", name="Send")).to_be_visible()
+    model.will_say("Now you.")
+    behind.get_by_role("button", name="Send").click()
+    expect(conversation(behind)).to_contain_text("Now you.")
 
 
 def test_broken_connection_is_taken_up_again(page: Page, model: ToldModel) -> None:

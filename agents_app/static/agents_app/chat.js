@@ -131,9 +131,12 @@ function setUpMessageForm(form) {
     });
     text.value ||= draft();
     fit(text);
-    if (enterSends && document.activeElement === document.body) {
-        text.focus({ preventScroll: true });
-    }
+    // Later than the browser goes to the address's #run-…, and takes the focus away.
+    addEventListener("load", () => {
+        if (enterSends && document.activeElement === document.body) {
+            text.focus({ preventScroll: true });
+        }
+    });
     form.addEventListener("submit", async (event) => {
         event.preventDefault();
         if (sending || !text.value.trim()) {
