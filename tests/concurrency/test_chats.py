@@ -1,5 +1,6 @@
 """People who write at the same time, on connections and in processes of their own."""
 
+import socket
 import subprocess
 import threading
 import uuid
@@ -69,11 +70,14 @@ def test_of_two_messages_at_once_one_is_refused(ana: User, answered: AgentRun) -
 
 
 SEND = """
-import uuid
+import socket, uuid
 from django.contrib.auth.models import User
 from agents_app.services import AlreadyAnswering, send_message
+user = User.objects.get()
+with socket.create_connection(("127.0.0.1", {port})) as start:
+    start.recv(1)
 try:
-    send_message(user=User.objects.get(), session_id=uuid.UUID("{session_id}"),
+    send_message(user=user, session_id=uuid.UUID("{session_id}"),
                  text="{text}", message_id=uuid.uuid4())
     print("stored")
 except AlreadyAnswering:
@@ -82,10 +86,16 @@ except AlreadyAnswering:
 
 
 def test_two_processes(answered: AgentRun, manage: Callable[..., "subprocess.Popen[str]"]) -> None:
-    senders = [
-        manage("shell", "-v0", "-c", SEND.format(session_id=answered.session_id, text=text))
-        for text in ("from one", "from another")
-    ]
+    with socket.create_server(("127.0.0.1", 0)) as gate:
+        port = gate.getsockname()[1]
+        senders = [
+            manage("shell", "-v0", "-c", SEND.format(session_id=answered.session_id, **names))
+            for names in ({"text": "from one", "port": port}, {"text": "another", "port": port})
+        ]
+        gate.settimeout(60)
+        waiting = [gate.accept()[0] for _ in senders]
+        for connection in waiting:  # now that both are there
+            connection.close()
     said = sorted(sender.communicate(timeout=60)[0].strip() for sender in senders)
     assert said == ["refused", "stored"]
     positions = Message.objects.filter(session=answered.session_id).transcript()

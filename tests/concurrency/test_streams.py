@@ -11,8 +11,10 @@ from urllib.parse import urlencode
 import pytest
 from django.db import connection
 from django.test import Client
+from django.urls import reverse
 
 from agents_app.models import Agent, AgentRun
+from sessions_app.models import Message
 from tests.agents_app.chats import make_agent, make_user
 from tests.conftest import database_url
 from tests.model_server import ToldModel, served_model
@@ -124,3 +126,32 @@ def test_server_that_stops_ends_its_streams(agent: Agent, cookies: str, told: in
     assert said == ""
     run = AgentRun.objects.get()
     assert (run.status, run.text) == ("interrupted", "As far as this")
+
+
+def test_run_goes_on_when_the_one_who_asked_has_gone(agent: Agent, cookies: str) -> None:
+    with (
+        served_model(ToldModel()) as model,
+        serve(database_url(), AGENT_MODEL="fake", AGENT_BASE_URL=model.base_url) as server,
+    ):
+        stream = ask(server.address, cookies, agent.pk)
+        answer = model.asked().say("Whoever ")
+        read_until(stream, "Whoever")
+        stream.close()
+        run = AgentRun.objects.get()
+        events = reverse("chat-events", kwargs={"session_id": run.session_id, "run_id": run.pk})
+        request = urllib.request.Request(server.address + events, headers={"Cookie": cookies})
+        with urllib.request.urlopen(request, timeout=PATIENCE) as watched:
+            answer.say("listens")
+            answer.end()
+            read_until(watched, "event: end")
+    assert AgentRun.objects.get().status == "done"
+    assert Message.objects.get(role="assistant").text_content == "Whoever listens"
+
+
+def test_without_a_model_the_chat_says_what_to_set(agent: Agent, cookies: str) -> None:
+    with serve(database_url(), AGENT_MODEL="", AGENT_BASE_URL="") as server:
+        stream = ask(server.address, cookies, agent.pk)
+        read_until(stream, "event: end")
+        end = stream.readline().decode()
+    assert '"status": "failed"' in end
+    assert "No model is set up. Set AGENT_MODEL to local" in end
