@@ -13,7 +13,7 @@ from django.db import IntegrityError, transaction
 from agents_app.models import Agent, AgentRun
 from sessions_app.models import Message, Session
 from sessions_app.text import check_storable
-from sessions_app.writing import SessionGone, append_message
+from sessions_app.writing import SessionGone, append_message, first_message
 
 PLATFORM = "web"
 NAME_LENGTH = 60
@@ -66,7 +66,8 @@ def start_session(
             chat_session = Session.objects.create(
                 user=user, agent=agent, name=name_from(text), platform=PLATFORM
             )
-            return _answer_to(_say(message_id, text, user, chat_session)), True
+            message = first_message(_said(message_id, text, user, chat_session))
+            return _answer_to(message), True
     except IntegrityError:
         return _run_of_first_submit(message_id, text, user), False
 
@@ -85,7 +86,8 @@ def send_message(
     check_storable(text)
     try:
         with transaction.atomic():
-            message = _say(message_id, text, user, chat_session)
+            # It locks the session until the end.
+            message = append_message(_said(message_id, text, user, chat_session))
             _refuse_while_answering(session_id)
             return _answer_to(message), True
     except IntegrityError:
@@ -191,9 +193,8 @@ def _available(agent: Agent | None) -> Agent:
     return agent
 
 
-def _say(message_id: UUID, text: str, user: User, chat_session: Session) -> Message:
-    """Store what the person said; the session is locked until the transaction ends."""
-    message = Message(
+def _said(message_id: UUID, text: str, user: User, chat_session: Session) -> Message:
+    return Message(
         id=message_id,
         session=chat_session,
         user=user,
@@ -201,7 +202,6 @@ def _say(message_id: UUID, text: str, user: User, chat_session: Session) -> Mess
         role=Message.Role.USER,
         text_content=text,
     )
-    return append_message(message)
 
 
 def _answer_to(message: Message) -> AgentRun:

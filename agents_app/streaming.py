@@ -16,6 +16,7 @@ from contextlib import aclosing
 from uuid import UUID
 
 from django.template.loader import render_to_string
+from django.utils.html import format_html
 
 from agents_app import live
 from agents_app.database import in_database
@@ -29,6 +30,7 @@ _POLL_SECONDS = 0.3
 # more often, and a long answer must not keep the server busy.
 _PAUSE_SECONDS = 0.1
 _PAUSE_FACTOR = 10
+_SHORT = 40  # characters: the first words come as they are, at once
 _KEEP_ALIVE = b": still here\n\n"
 
 
@@ -57,8 +59,7 @@ async def _run_events(
                 if piece:
                     so_far += piece
                     started = time.perf_counter()
-                    html = await asyncio.to_thread(markdown, so_far)
-                    event = _event("text", {"text": piece, "html": html})
+                    event = _event("text", {"text": piece, "html": await _rendered(so_far)})
                     pause = _PAUSE_FACTOR * (time.perf_counter() - started)
                     yield event
                     await asyncio.sleep(max(_PAUSE_SECONDS, pause))
@@ -69,6 +70,13 @@ async def _run_events(
         # The answer has begun with status 200; the page must still hear that it is over.
         yield _event("end", {"status": "failed", "html": ""})
         raise
+
+
+async def _rendered(text: str) -> str:
+    """The text as HTML, made beside the event loop."""
+    if len(text) < _SHORT:
+        return format_html('<p dir="auto">{}</p>', text)
+    return await asyncio.to_thread(markdown, text)
 
 
 def _from_memory(running: live.LiveRun) -> AsyncGenerator[str]:

@@ -58,6 +58,16 @@ def append_messages(messages: Iterable[Message], *, touch: bool = True) -> list[
         return Message.objects.bulk_create(stored, batch_size=500)
 
 
+def first_message(message: Message) -> Message:
+    """Store the first message of a session that this very transaction has inserted.
+
+    Nobody else can see that session yet, so that there is nothing to lock or to look up.
+    """
+    message.position = 1
+    message.save(force_insert=True)
+    return message
+
+
 def append_message(message: Message) -> Message:
     """Store one unsaved message at the end of its session; see `append_messages`."""
     return append_messages([message])[0]
