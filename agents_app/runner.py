@@ -1,8 +1,8 @@
 """Works on runs in the background: whoever started one may leave.
 
-A process has one event loop for it, in a thread of its own, so that runs go on under ASGI
-and WSGI alike, and hold nothing of the request that started them. The database is only
-touched through `in_database`: no connection is held while tokens flow.
+A process has one event loop for it: the web server's, where the watchers are, or under WSGI
+one in a thread of its own. Runs hold nothing of the request that started them. The database
+is only touched through `in_database`: no connection is held while tokens flow.
 """
 
 import asyncio
@@ -34,6 +34,12 @@ logger = logging.getLogger(__name__)
 # How often what has come is saved, and a Stop pressed in another process is noticed.
 SAVE_SECONDS = 0.25
 _QUIT_SECONDS = 5
+
+
+def work_in(loop: asyncio.AbstractEventLoop) -> None:
+    """Work in the event loop of the web server; called when it starts."""
+    global _server_loop
+    _server_loop = loop
 
 
 def warm_up() -> None:
@@ -79,16 +85,19 @@ async def quit_all() -> None:
 
 
 _turns: dict[UUID, "_Turn"] = {}
+_server_loop: asyncio.AbstractEventLoop | None = None
 _loop_lock = threading.Lock()
 
 
 def _loop() -> asyncio.AbstractEventLoop:
+    if _server_loop is not None:
+        return _server_loop
     with _loop_lock:
-        return _running_loop()
+        return _loop_in_thread()
 
 
 @cache
-def _running_loop() -> asyncio.AbstractEventLoop:
+def _loop_in_thread() -> asyncio.AbstractEventLoop:
     loop = asyncio.new_event_loop()
     threading.Thread(target=loop.run_forever, name="runs", daemon=True).start()
     return loop

@@ -17,6 +17,7 @@ async def lifespan(receive: Any, send: Any) -> None:
         if errors := await asyncio.to_thread(check_agent_model):
             await send({"type": "lifespan.startup.failed", "message": errors[0].msg})
             return
+        runner.work_in(asyncio.get_running_loop())
         asyncio.get_running_loop().run_in_executor(None, runner.warm_up)
         _when_told_to_stop(runner.quit_all)
         await send({"type": "lifespan.startup.complete"})
