@@ -298,7 +298,13 @@ def test_window_that_was_behind_shows_the_answer_it_must_wait_for(
     expect(conversation(behind)).to_contain_text("Now you.")
 
 
+def break_twice(page: Page) -> None:
+    """Long enough to be seen."""
+    page.route("**/events", lambda route: route.abort(), times=2)
+
+
 def test_broken_connection_is_taken_up_again(page: Page, model: ToldModel) -> None:
+    break_twice(page)
     page.route(
         "**/events",
         lambda route: route.fulfill(
@@ -330,8 +336,10 @@ def test_answer_that_breaks_off_is_taken_up_again(page: Page, model: ToldModel) 
     send(page, "Ready?")
     expect(conversation(page)).to_contain_text("Here we go.")
     model.asked()
+    break_twice(page)
     page.route("**/messages/", tunnel, times=1)
-    send(page, "Through a tunnel")
+    with page.expect_response("**/messages/"):
+        send(page, "Through a tunnel")
     answer = model.asked().say("Light. ")
     expect(page.get_by_text("The connection broke")).to_be_visible()
     answer.say("Dark.").end()
