@@ -1,4 +1,4 @@
-"""Measures cleanups against one raw DELETE, and prints the ratios.
+"""Measures cleanups against one raw DELETE, and the time to the first token.
 
     python -m tests.bench [--sessions N] [--rounds N]
 
