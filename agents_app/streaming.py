@@ -27,8 +27,9 @@ from agents_app.rendering import markdown
 KEEP_ALIVE_SECONDS = 15
 _POLL_SECONDS = 0.3
 # Between two texts, which are rendered from the beginning each time: a page need not change
-# more often, and a long answer must not keep the server busy.
+# more often, and a long answer must not keep the server busy. Nor must the end wait for long.
 _PAUSE_SECONDS = 0.1
+_LONGEST_PAUSE_SECONDS = 1.0
 _PAUSE_FACTOR = 10
 _SHORT = 40  # characters: the first words come as they are, at once
 _KEEP_ALIVE = b": still here\n\n"
@@ -62,7 +63,7 @@ async def _run_events(
                     event = _event("text", {"text": piece, "html": await _rendered(so_far)})
                     pause = _PAUSE_FACTOR * (time.perf_counter() - started)
                     yield event
-                    await asyncio.sleep(max(_PAUSE_SECONDS, pause))
+                    await asyncio.sleep(min(max(_PAUSE_SECONDS, pause), _LONGEST_PAUSE_SECONDS))
                 else:
                     yield _KEEP_ALIVE
         yield await in_database(_end_event, run_id)

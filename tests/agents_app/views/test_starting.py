@@ -10,6 +10,9 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from agents_app.models import Agent, AgentRun
 from sessions_app.models import Session
@@ -148,15 +151,11 @@ def test_message_id_of_another_chat(page: Client, user: User, agent: Agent) -> N
     assert page.post(chat_url(other, "chat-send"), form, headers=JSON).status_code == 409
 
 
-@pytest.mark.parametrize("sent", [b"%ED%A0%80", b"%FFabc"], ids=["half a character", "no UTF-8"])
+@pytest.mark.parametrize(
+    "sent", [b"\xed\xa0\x80", b"\xffabc"], ids=["half a character", "no UTF-8"]
+)
 def test_bytes_that_are_no_text_are_refused(page: Client, agent: Agent, sent: bytes) -> None:
-    form = urlencode(new_chat(agent, "")).encode()
-    response = page.generic(
-        "POST",
-        "/chats/",
-        form.replace(b"text=", b"text=" + sent),
-        content_type="application/x-www-form-urlencoded",
-    )
+    response = post_bytes(page, new_chat(agent), sent)
     assert response.status_code == 400
     assert "stands for a character that was lost" in html(response)
     assert rows() == (0, 0, 0)
@@ -198,3 +197,33 @@ def test_default_agent_is_chosen_already(page: Client, count: int) -> None:
         html(page.get("/chats/")),
     )
     assert ["".join(found) for found in chosen] == [str(Agent.objects.get(name="simple").pk)]
+
+
+def post_bytes(page: Client, form: dict[str, Any], text: bytes) -> Any:
+    """Post the form with any bytes at all as its text."""
+    body = urlencode(form | {"text": text}).encode()
+    kind = "application/x-www-form-urlencoded"
+    return page.generic("POST", "/chats/", body, content_type=kind)
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(text=st.text(st.characters(exclude_categories=[]), max_size=60))
+@example("\0")
+@example("\ud800")
+@example("مرحبا\u202e<b>\r\n\t")
+@example("x" * 1_000_000)
+def test_any_text_is_stored_exactly_or_refused(page: Client, agent: Agent, text: str) -> None:
+    before = rows()
+    response = post_bytes(page, new_chat(agent), text.encode(errors="surrogatepass"))
+    if response.status_code == 303:
+        assert rows() == tuple(count + 1 for count in before)
+        run_id = response["Location"].rpartition("run-")[2]
+        assert AgentRun.objects.get(pk=run_id).message.text_content == text
+        AgentRun.objects.update(status="done", finished_at=timezone.now())
+    else:
+        assert response.status_code == 400
+        assert 'role="alert" data-error>' in html(response)
+        assert "data-error></p>" not in html(response), "it says why"
+        assert rows() == before
