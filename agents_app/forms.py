@@ -1,26 +1,29 @@
 """The forms of the chat pages."""
 
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.functional import cached_property
 
+from agents_app import services
 from agents_app.models import Agent
 from sessions_app.text import UnstorableText, check_storable
 
-TEXT_LENGTH = 1_000_000
-NAME_LENGTH = 200
 DEFAULT_AGENT = "simple"
 _REPLACEMENT = "\ufffd"
 
 
-class StorableField(forms.CharField):
-    """A line or a text that both databases can store exactly as it is."""
+class CheckedField(forms.CharField):
+    """A line or a text with a rule from elsewhere: `check` raises an error that says why."""
+
+    def __init__(self, check: Callable[[str], None], **options: Any) -> None:
+        super().__init__(**options)
+        self.check = check
 
     def validate(self, value: str) -> None:
-        super().validate(value)
         if _REPLACEMENT in value:
             # Django has put it where bytes were no text: what was meant cannot be stored.
             raise ValidationError(
@@ -29,31 +32,9 @@ class StorableField(forms.CharField):
                 code="replaced",
             )
         try:
-            check_storable(value)
-        except UnstorableText as error:
-            raise ValidationError(str(error), code="unstorable") from None
-
-
-class TextField(StorableField):
-    """A message: stored as it was written, but not when nothing was written."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(
-            strip=False,
-            max_length=TEXT_LENGTH,
-            error_messages={
-                "required": "Write a message first.",
-                "max_length": f"A message has at most {TEXT_LENGTH:,} characters; "
-                "this one has %(show_value)d.",
-            },
-            widget=forms.Textarea(attrs={"rows": 1, "autocomplete": "off"}),
-            **options,
-        )
-
-    def validate(self, value: str) -> None:
-        if not value.strip():
-            raise ValidationError(self.error_messages["required"], code="required")
-        super().validate(value)
+            self.check(value)
+        except (services.ChatError, UnstorableText) as error:
+            raise ValidationError(str(error), code="refused") from None
 
 
 class MessageForm(forms.Form):
@@ -63,7 +44,9 @@ class MessageForm(forms.Form):
     the same form is recognised. A form that is shown again was refused, and is a new one.
     """
 
-    text = TextField(label="Message")
+    text = CheckedField(
+        services.check_message, max_length=services.MESSAGE_LENGTH, label="Message", strip=False
+    )
     message_id = forms.UUIDField(
         error_messages={
             "required": "This form is incomplete; reload the page.",
@@ -104,24 +87,14 @@ class NewChatForm(MessageForm):
 class RenameForm(forms.Form):
     """Another name for a chat."""
 
-    name = StorableField(
-        max_length=NAME_LENGTH,
-        error_messages={
-            "required": "A chat needs a name.",
-            "max_length": f"A name has at most {NAME_LENGTH} characters.",
-        },
-        widget=forms.TextInput(attrs={"autocomplete": "off"}),
-    )
+    name = CheckedField(services.check_name, max_length=services.NAME_LENGTH)
 
 
 class SearchForm(forms.Form):
     """What to look for in one's own chats."""
 
-    q = StorableField(
-        label="Search your chats",
-        required=False,
-        max_length=NAME_LENGTH,
-        widget=forms.TextInput(attrs={"type": "search", "autocomplete": "off"}),
+    q = CheckedField(
+        check_storable, max_length=services.NAME_LENGTH, label="Search your chats", required=False
     )
     page = forms.IntegerField(required=False, min_value=1, max_value=100_000)
 

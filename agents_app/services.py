@@ -12,11 +12,13 @@ from django.db import IntegrityError, transaction
 
 from agents_app.models import Agent, AgentRun
 from sessions_app.models import Message, Session
-from sessions_app.text import check_storable
+from sessions_app.text import UnstorableText, check_storable
 from sessions_app.writing import SessionGone, append_message, first_message
 
 PLATFORM = "web"
-NAME_LENGTH = 60
+MESSAGE_LENGTH = 1_000_000
+NAME_LENGTH = 200
+_OPENING_LENGTH = 60  # of a name that is made from a message
 UNNAMED = "New chat"
 _UNAVAILABLE = "This agent is not available; start a chat with another one."
 # Letters and symbols that show nothing.
@@ -48,6 +50,36 @@ class ChatGone(ChatError):
     """The session does not exist (any more), or it is somebody else's."""
 
 
+class InvalidMessage(ChatError):
+    """The text is blank, too long, or holds what cannot be stored."""
+
+
+class InvalidName(ChatError):
+    """The name is blank, too long, or holds what cannot be stored."""
+
+
+def check_message(text: str) -> None:
+    """Raise InvalidMessage unless the text can be a message."""
+    _check_text(
+        text,
+        InvalidMessage,
+        if_blank="Write a message first.",
+        longest=MESSAGE_LENGTH,
+        if_longer=f"A message has at most {MESSAGE_LENGTH:,} characters; this one has {len(text)}.",
+    )
+
+
+def check_name(name: str) -> None:
+    """Raise InvalidName unless the text can be the name of a chat."""
+    _check_text(
+        name,
+        InvalidName,
+        if_blank="A chat needs a name.",
+        longest=NAME_LENGTH,
+        if_longer=f"A name has at most {NAME_LENGTH} characters.",
+    )
+
+
 def start_session(
     *, user: User, agent_id: int, text: str, message_id: UUID
 ) -> tuple[AgentRun, bool]:
@@ -57,10 +89,10 @@ def start_session(
     for the caller to submit: `message_id` is made by the client, and a second submit of the
     same form gets the first one's run.
 
-    Raises AgentUnavailable, UnstorableText, or AlreadyUsed.
+    Raises AgentUnavailable, InvalidMessage, or AlreadyUsed.
     """
     agent = _available(Agent.objects.filter(pk=agent_id).first())
-    check_storable(text)
+    check_message(text)
     try:
         with transaction.atomic():
             chat_session = Session.objects.create(
@@ -79,11 +111,11 @@ def send_message(
 
     Returns the run and whether it is new, as `start_session` does.
 
-    Raises ChatGone, AgentUnavailable, UnstorableText, AlreadyUsed, or AlreadyAnswering.
+    Raises ChatGone, AgentUnavailable, InvalidMessage, AlreadyUsed, or AlreadyAnswering.
     """
     chat_session = get_session(user=user, session_id=session_id)
     _available(chat_session.agent)
-    check_storable(text)
+    check_message(text)
     try:
         with transaction.atomic():
             # It locks the session until the end.
@@ -128,8 +160,8 @@ def stop_run(*, user: User, run_id: UUID) -> bool:
 
 
 def rename_session(*, user: User, session_id: UUID, name: str) -> None:
-    """Give a chat another name. Raises ChatGone or UnstorableText."""
-    check_storable(name)
+    """Give a chat another name. Raises ChatGone or InvalidName."""
+    check_name(name)
     chat_session = get_session(user=user, session_id=session_id)
     Session.objects.filter(pk=chat_session.pk).update(name=name)
 
@@ -170,12 +202,12 @@ def get_run(*, user: User, run_id: UUID) -> AgentRun:
 
 def name_from(text: str) -> str:
     """A session's name from the opening words of its first message; never blank."""
-    words = " ".join("".join(map(_shown, text.lstrip()[: NAME_LENGTH * 10])).split())
+    words = " ".join("".join(map(_shown, text.lstrip()[: _OPENING_LENGTH * 10])).split())
     if not any(unicodedata.category(char)[0] in "LNPS" and char not in _BLANK for char in words):
         return UNNAMED
-    if len(words) <= NAME_LENGTH:
+    if len(words) <= _OPENING_LENGTH:
         return words
-    cut = words[:NAME_LENGTH]
+    cut = words[:_OPENING_LENGTH]
     return f"{(cut.rpartition(' ')[0] or cut).rstrip('.,;:')}…"
 
 
@@ -185,6 +217,19 @@ def _shown(char: str) -> str:
     if category == "Cf":
         return char if char in _JOINERS else ""
     return " " if category[0] in "CZ" else char
+
+
+def _check_text(
+    text: str, error: type[ChatError], *, if_blank: str, longest: int, if_longer: str
+) -> None:
+    if not text.strip():
+        raise error(if_blank)
+    if len(text) > longest:
+        raise error(if_longer)
+    try:
+        check_storable(text)
+    except UnstorableText as unstorable:
+        raise error(str(unstorable)) from None
 
 
 def _available(agent: Agent | None) -> Agent:

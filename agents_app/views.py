@@ -28,7 +28,6 @@ from agents_app.forms import MessageForm, NewChatForm, OlderForm, RenameForm, Se
 from agents_app.models import AgentRun
 from agents_app.pages import chats_of, transcript_of
 from agents_app.streaming import run_events, turn_event
-from sessions_app.text import UnstorableText
 
 # How long a form without JavaScript waits for the answer before it shows it unfinished.
 WAIT_SECONDS = 25
@@ -65,7 +64,7 @@ def refusals_on(page: Page) -> Callable[[View], View]:
         def answer(request: HttpRequest, **ids: UUID) -> HttpResponseBase:
             try:
                 return view(request, **ids)
-            except (services.ChatError, UnstorableText, InvalidForm) as error:
+            except (services.ChatError, InvalidForm) as error:
                 status = _STATUS.get(type(error), HTTPStatus.BAD_REQUEST)
                 if _is_script(request):
                     return JsonResponse({"error": str(error)}, status=status)

@@ -50,6 +50,7 @@ def test_search_looks_at_names_and_words(page: Client, user: User) -> None:
     assert found("about") == ["About boats", "About trains"]
     assert found("_") == []
     assert "NUL" in html(page.get("/chats/", {"q": "a\0b"}))
+    assert "at most 200 characters" in html(page.get("/chats/", {"q": "x" * 201}))
     assert "mentions “nowhere”" in html(page.get("/chats/", {"q": "nowhere"}))
 
 
