@@ -13,7 +13,6 @@ from agents_app.models import Agent
 from sessions_app.text import UnstorableText, check_storable
 
 DEFAULT_AGENT = "simple"
-_REPLACEMENT = "\ufffd"
 
 
 class CheckedField(forms.CharField):
@@ -24,13 +23,6 @@ class CheckedField(forms.CharField):
         self.check = check
 
     def validate(self, value: str) -> None:
-        if _REPLACEMENT in value:
-            # Django has put it where bytes were no text: what was meant cannot be stored.
-            raise ValidationError(
-                f"The text holds {_REPLACEMENT}, which stands for a character that was lost "
-                "on its way here. Write it anew.",
-                code="replaced",
-            )
         try:
             self.check(value)
         except (services.ChatError, UnstorableText) as error:

@@ -1,6 +1,8 @@
 """Starting a chat: what makes one, and what does not."""
 
 import re
+import unicodedata
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -15,7 +17,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from agents_app.models import Agent, AgentRun
-from sessions_app.models import Session
+from sessions_app.models import Message, Session
 from tests.agents_app.chats import answered, ask, make_agent, make_user
 from tests.agents_app.views.helpers import (
     JSON,
@@ -27,6 +29,8 @@ from tests.agents_app.views.helpers import (
 )
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+Encoder = Callable[[dict[str, Any]], tuple[bytes, str]]
 
 
 def test_home_leads_to_the_list(page: Client) -> None:
@@ -151,14 +155,70 @@ def test_message_id_of_another_chat(page: Client, user: User, agent: Agent) -> N
     assert page.post(chat_url(other, "chat-send"), form, headers=JSON).status_code == 409
 
 
+URL_ENCODED = "application/x-www-form-urlencoded"
+UNDECODABLE = "holds bytes that are no text"
+
+
+def url_encoded(form: dict[str, Any]) -> tuple[bytes, str]:
+    return urlencode(form).encode(), URL_ENCODED
+
+
+def written_raw(form: dict[str, Any]) -> tuple[bytes, str]:
+    """Without the percent signs in which everything but ASCII belongs."""
+    text = form.pop("text")
+    return urlencode(form).encode() + b"&text=" + text, URL_ENCODED
+
+
+def multipart(form: dict[str, Any]) -> tuple[bytes, str]:
+    fields = [
+        f'--limit\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n'.encode()
+        + (value if isinstance(value, bytes) else str(value).encode())
+        for name, value in form.items()
+    ]
+    return b"\r\n".join([*fields, b"--limit--\r\n"]), "multipart/form-data; boundary=limit"
+
+
+ENCODINGS = pytest.mark.parametrize("encoded", [url_encoded, written_raw, multipart])
+
+
+@ENCODINGS
 @pytest.mark.parametrize(
-    "sent", [b"\xed\xa0\x80", b"\xffabc"], ids=["half a character", "no UTF-8"]
+    "sent", [b"\xed\xa0\x80", b"\xffabc", "cut \ufffd".encode()[:-1]], ids=lambda sent: repr(sent)
 )
-def test_bytes_that_are_no_text_are_refused(page: Client, agent: Agent, sent: bytes) -> None:
-    response = post_bytes(page, new_chat(agent), sent)
+def test_bytes_that_are_no_text_are_refused(
+    page: Client, agent: Agent, sent: bytes, encoded: Encoder
+) -> None:
+    body, kind = encoded(new_chat(agent) | {"text": sent})
+    response = page.generic("POST", "/chats/", body, content_type=kind)
     assert response.status_code == 400
-    assert "stands for a character that was lost" in html(response)
+    assert UNDECODABLE in html(response)
     assert rows() == (0, 0, 0)
+
+
+@ENCODINGS
+def test_replacement_character_is_a_character(page: Client, agent: Agent, encoded: Encoder) -> None:
+    text = "What does \ufffd mean?"
+    body, kind = encoded(new_chat(agent) | {"text": text.encode()})
+    assert page.generic("POST", "/chats/", body, content_type=kind).status_code == 303
+    assert Message.objects.get().text_content == text
+    page.post(chat_url(Session.objects.get(), "chat-rename"), {"name": "About \ufffd"})
+    assert Session.objects.get().name == "About \ufffd"
+    assert "About \ufffd" in html(page.get("/chats/", {"q": "\ufffd"}))
+
+
+def test_form_in_another_encoding_is_read_in_it(page: Client, agent: Agent) -> None:
+    body, kind = multipart(new_chat(agent) | {"text": "Grüße".encode("latin-1")})
+    response = page.generic("POST", "/chats/", body, content_type=f"{kind}; charset=latin-1")
+    assert response.status_code == 303
+    assert Message.objects.get().text_content == "Grüße"
+
+
+def test_bytes_that_are_no_text_are_refused_in_the_admin(client: Client) -> None:
+    client.force_login(make_user("root", is_staff=True, is_superuser=True))
+    body, kind = url_encoded({"name": b"caf\xe9", "type": "simple", "config": "{}"})
+    response = client.generic("POST", "/admin/agents_app/agent/add/", body, content_type=kind)
+    assert response.status_code == 400
+    assert not Agent.objects.exists()
 
 
 @pytest.mark.parametrize(
@@ -199,13 +259,6 @@ def test_default_agent_is_chosen_already(page: Client, count: int) -> None:
     assert ["".join(found) for found in chosen] == [str(Agent.objects.get(name="simple").pk)]
 
 
-def post_bytes(page: Client, form: dict[str, Any], text: bytes) -> Any:
-    """Post the form with any bytes at all as its text."""
-    body = urlencode(form | {"text": text}).encode()
-    kind = "application/x-www-form-urlencoded"
-    return page.generic("POST", "/chats/", body, content_type=kind)
-
-
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -213,10 +266,13 @@ def post_bytes(page: Client, form: dict[str, Any], text: bytes) -> Any:
 @example("\0")
 @example("\ud800")
 @example("مرحبا\u202e<b>\r\n\t")
+@example("\ufffd")
 @example("x" * 1_000_000)
 def test_any_text_is_stored_exactly_or_refused(page: Client, agent: Agent, text: str) -> None:
     before = rows()
-    response = post_bytes(page, new_chat(agent), text.encode(errors="surrogatepass"))
+    sent = text.encode(errors="surrogatepass")
+    body, kind = url_encoded(new_chat(agent) | {"text": sent})
+    response = page.generic("POST", "/chats/", body, content_type=kind)
     if response.status_code == 303:
         assert rows() == tuple(count + 1 for count in before)
         run_id = response["Location"].rpartition("run-")[2]
@@ -224,6 +280,9 @@ def test_any_text_is_stored_exactly_or_refused(page: Client, agent: Agent, text:
         AgentRun.objects.update(status="done", finished_at=timezone.now())
     else:
         assert response.status_code == 400
-        assert 'role="alert" data-error>' in html(response)
-        assert "data-error></p>" not in html(response), "it says why"
         assert rows() == before
+        if any(unicodedata.category(char) == "Cs" for char in text):
+            assert UNDECODABLE in html(response)
+        else:
+            assert 'role="alert" data-error>' in html(response)
+            assert "data-error></p>" not in html(response), "it says why"
