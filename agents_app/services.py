@@ -125,7 +125,7 @@ def send_message(
     except IntegrityError:
         return _run_of_first_submit(message_id, text, user, session_id=session_id), False
     except SessionGone:
-        raise ChatGone("This chat has been deleted.") from None
+        raise _deleted() from None
 
 
 def retry_run(*, user: User, run_id: UUID) -> AgentRun:
@@ -139,8 +139,7 @@ def retry_run(*, user: User, run_id: UUID) -> AgentRun:
     agent = _available(failed.session.agent)
     with transaction.atomic():
         # The session's lock, so that no message arrives meanwhile.
-        if not Session.objects.select_for_update().filter(pk=failed.session_id).exists():
-            raise ChatGone("This chat has been deleted.")
+        _lock(failed.session)
         _refuse_while_answering(failed.session_id)
         latest = Message.objects.filter(session=failed.session_id).order_by("-position").first()
         if latest is None or latest.pk != failed.message_id:
@@ -163,15 +162,16 @@ def rename_session(*, user: User, session_id: UUID, name: str) -> None:
     """Give a chat another name. Raises ChatGone or InvalidName."""
     check_name(name)
     chat_session = get_session(user=user, session_id=session_id)
-    Session.objects.filter(pk=chat_session.pk).update(name=name)
+    if not Session.objects.filter(pk=chat_session.pk).update(name=name):
+        raise _deleted()
 
 
 def delete_session(*, user: User, session_id: UUID) -> None:
     """Delete a chat with its messages and runs: the person has been asked. Raises ChatGone."""
+    chat_session = get_session(user=user, session_id=session_id)
     with transaction.atomic():
-        chat_session = get_session(user=user, session_id=session_id)
-        # Lock it, so that whoever is about to write to it is told that it is gone.
-        Session.objects.select_for_update().filter(pk=chat_session.pk).first()
+        # Whoever is about to write to it is told that it is gone.
+        _lock(chat_session)
         AgentRun.objects.filter(session=chat_session.pk).delete()
         Message.objects.filter(session=chat_session.pk).delete()
         chat_session.delete()
@@ -230,6 +230,16 @@ def _check_text(
         check_storable(text)
     except UnstorableText as unstorable:
         raise error(str(unstorable)) from None
+
+
+def _lock(chat_session: Session) -> None:
+    """Lock the session's row until the transaction ends. Raises ChatGone."""
+    if not Session.objects.select_for_update().filter(pk=chat_session.pk).exists():
+        raise _deleted()
+
+
+def _deleted() -> ChatGone:
+    return ChatGone("This chat has been deleted.")
 
 
 def _available(agent: Agent | None) -> Agent:

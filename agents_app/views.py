@@ -20,8 +20,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
-from django.views.defaults import page_not_found
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from agents_app import runner, services
 from agents_app.forms import MessageForm, NewChatForm, OlderForm, RenameForm, SearchForm
@@ -33,6 +32,14 @@ from agents_app.streaming import run_events, turn_event
 WAIT_SECONDS = 25
 
 _HTML, _JSON, _EVENTS = "text/html", "application/json", "text/event-stream"
+
+_STREAM_HEADERS = {
+    "Content-Type": _EVENTS,
+    "Cache-Control": "no-cache",
+    # No proxy may hold tokens back, and no middleware may compress them.
+    "X-Accel-Buffering": "no",
+    "Content-Encoding": "identity",
+}
 
 _STATUS: dict[type[Exception], HTTPStatus] = {
     services.ChatGone: HTTPStatus.NOT_FOUND,
@@ -56,7 +63,8 @@ class InvalidForm(Exception):
 def refusals_on(page: Page) -> Callable[[View], View]:
     """Turn what cannot be done into HTTP, here and nowhere else.
 
-    A script is sent the reason; a person sees it on `page`, with what they had typed.
+    A script is sent the reason; a person sees it on `page`, with what they had typed, or that
+    nothing is there (any more), be it that the chat is deleted while `page` is made.
     """
 
     def decorate(view: View) -> View:
@@ -65,18 +73,30 @@ def refusals_on(page: Page) -> Callable[[View], View]:
             try:
                 return view(request, **ids)
             except (services.ChatError, InvalidForm) as error:
-                status = _STATUS.get(type(error), HTTPStatus.BAD_REQUEST)
-                if _is_script(request):
-                    return JsonResponse({"error": str(error)}, status=status)
-                if status == HTTPStatus.NOT_FOUND:
-                    return page_not_found(request, error)
+                refused: Exception = error
+            if not _is_script(request) and not isinstance(refused, services.ChatGone):
                 # A form shows what is wrong with its own fields.
-                refusal = "" if isinstance(error, InvalidForm) else str(error)
-                return page(request, **ids, refusal=refusal, status=status)
+                refusal = "" if isinstance(refused, InvalidForm) else str(refused)
+                try:
+                    return page(request, **ids, refusal=refusal, status=_status(refused))
+                except services.ChatGone as error:
+                    refused = error
+            return _reason(request, refused)
 
         return answer
 
     return decorate
+
+
+def _status(refused: Exception) -> HTTPStatus:
+    return _STATUS.get(type(refused), HTTPStatus.BAD_REQUEST)
+
+
+def _reason(request: HttpRequest, refused: Exception) -> HttpResponse:
+    """Why nothing was done, without the page on which it was asked for."""
+    if _is_script(request):
+        return JsonResponse({"error": str(refused)}, status=_status(refused))
+    return render(request, "404.html", {"reason": refused}, status=_status(refused))
 
 
 def list_page(request: HttpRequest, *, refusal: str = "", status: int = 200) -> HttpResponse:
@@ -147,7 +167,7 @@ def chats(request: HttpRequest) -> HttpResponseBase:
 
 @login_required
 @never_cache
-@require_GET
+@require_safe
 @refusals_on(chat_page)
 def chat(request: HttpRequest, session_id: UUID) -> HttpResponse:
     return chat_page(request, session_id)
@@ -199,11 +219,13 @@ def stop(request: HttpRequest, session_id: UUID, run_id: UUID) -> HttpResponse:
 
 
 @login_required
-@require_GET
+@require_safe
 @refusals_on(chat_page)
-def events(request: HttpRequest, session_id: UUID, run_id: UUID) -> StreamingHttpResponse:
+def events(request: HttpRequest, session_id: UUID, run_id: UUID) -> HttpResponseBase:
     """The answer as it comes, as server-sent events; they may be read any number of times."""
     _own_run(_user(request), session_id, run_id)
+    if request.method == "HEAD":
+        return HttpResponse(headers=_STREAM_HEADERS)  # nobody waits for the answer
     return _stream(run_id)
 
 
@@ -257,16 +279,7 @@ def _answering(request: HttpRequest, run: AgentRun, *, is_new: bool) -> HttpResp
 
 def _stream(run_id: UUID, *, first: bytes = b"") -> StreamingHttpResponse:
     connections.close_all()  # none is held while tokens flow
-    return StreamingHttpResponse(
-        run_events(run_id, first=first),
-        content_type=_EVENTS,
-        headers={
-            "Cache-Control": "no-cache",
-            # No proxy may hold tokens back, and no middleware may compress them.
-            "X-Accel-Buffering": "no",
-            "Content-Encoding": "identity",
-        },
-    )
+    return StreamingHttpResponse(run_events(run_id, first=first), headers=_STREAM_HEADERS)
 
 
 def _wait(run_id: UUID) -> None:

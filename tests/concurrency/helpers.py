@@ -40,20 +40,21 @@ def elsewhere(work: Callable[[], Any]) -> Any:
 
 
 @contextmanager
-def before_statement(start: str, action: Callable[[], Any]) -> Iterator[None]:
-    """On this connection, do `action` once, just before the first statement that has `start`."""
-    done = False
+def before_statement(start: str, action: Callable[[], Any], *, nth: int = 1) -> Iterator[None]:
+    """On this connection, do `action` once, just before the nth statement that has `start`."""
+    seen = 0
 
     def wrapper(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        nonlocal done
-        if not done and start in sql:
-            done = True
-            action()
+        nonlocal seen
+        if start in sql:
+            seen += 1
+            if seen == nth:
+                action()
         return execute(sql, params, many, context)
 
     with connection.execute_wrapper(wrapper):
         yield
-    assert done, f"no statement had {start!r}"
+    assert seen >= nth, f"{seen} statements had {start!r}"
 
 
 @contextmanager
