@@ -29,8 +29,19 @@ class CheckedField(forms.CharField):
             raise ValidationError(str(error), code="refused") from None
 
 
+class AgentField(forms.IntegerField):
+    """The key of the agent who is to answer.
+
+    Whether it is there and active, and whether one is needed, is for the use-cases to say.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        messages = {"required": "Choose an agent.", "invalid": "Choose an agent."}
+        super().__init__(error_messages=messages, **options)
+
+
 class MessageForm(forms.Form):
-    """A message to an agent.
+    """A message to an agent, who may be chosen along with it.
 
     `message_id` is new with every form that is shown, so that the second submit of one and
     the same form is recognised. A form that is shown again was refused, and is a new one.
@@ -45,21 +56,11 @@ class MessageForm(forms.Form):
             "invalid": "This form is damaged; reload the page.",
         },
     )
+    agent = AgentField(required=False)
 
     @property
     def new_message_id(self) -> uuid.UUID:
         return uuid.uuid4()
-
-
-class NewChatForm(MessageForm):
-    """The first message of a chat, and the key of who is to answer it.
-
-    Whether that agent is there and active is for `services.start_session` to say.
-    """
-
-    agent = forms.IntegerField(
-        error_messages={"required": "Choose an agent.", "invalid": "Choose an agent."}
-    )
 
     @cached_property
     def agents(self) -> list[Agent]:
@@ -69,11 +70,23 @@ class NewChatForm(MessageForm):
     @property
     def chosen_agent(self) -> str:
         """The key of the agent that is to be preselected, as text."""
-        if self.is_bound:
-            return str(self["agent"].value() or "")
+        if self.is_bound and self["agent"].value():
+            return str(self["agent"].value())
         by_name = {agent.name: agent for agent in self.agents}
         default = by_name.get(DEFAULT_AGENT) or next(iter(self.agents), None)
         return str(default.pk) if default else ""
+
+
+class NewChatForm(MessageForm):
+    """The first message of a chat."""
+
+    agent = AgentField()
+
+
+class RetryForm(forms.Form):
+    """Who is to answer again, in a chat that has no agent."""
+
+    agent = AgentField(required=False)
 
 
 class RenameForm(forms.Form):

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 
 from agents_app.models import Agent, AgentRun
 from sessions_app.models import Message, Session
@@ -20,7 +21,7 @@ MESSAGE_LENGTH = 1_000_000
 NAME_LENGTH = 200
 _OPENING_LENGTH = 60  # of a name that is made from a message
 UNNAMED = "New chat"
-_UNAVAILABLE = "This agent is not available; start a chat with another one."
+_UNAVAILABLE = "This agent is not available; choose another one."
 # Letters and symbols that show nothing.
 _BLANK = "\u115f\u1160\u2800\u3164\uffa0"
 _JOINERS = "\u200c\u200d"  # parts of words and of emoji
@@ -34,12 +35,16 @@ class AgentUnavailable(ChatError):
     """There is no such agent, or it is switched off."""
 
 
+class AgentChosen(ChatError):
+    """The session has another agent that is active, and keeps it."""
+
+
 class AlreadyAnswering(ChatError):
     """The session has an active run."""
 
 
 class AlreadyUsed(ChatError):
-    """The message id belongs to another message than the one that was sent with it."""
+    """The message id belongs to another message: another text, chat or agent."""
 
 
 class CannotRetry(ChatError):
@@ -98,45 +103,53 @@ def start_session(
             chat_session = Session.objects.create(
                 user=user, agent=agent, name=name_from(text), platform=PLATFORM
             )
-            message = first_message(_said(message_id, text, user, chat_session))
+            message = first_message(_said(message_id, text, user, chat_session, agent))
             return _answer_to(message), True
     except IntegrityError:
-        return _run_of_first_submit(message_id, text, user), False
+        return _run_of_first_submit(message_id, text, user, agent_id=agent_id), False
 
 
 def send_message(
-    *, user: User, session_id: UUID, text: str, message_id: UUID
+    *, user: User, session_id: UUID, text: str, message_id: UUID, agent_id: int | None = None
 ) -> tuple[AgentRun, bool]:
     """Store a further message of the person, and the run that is to answer it.
 
+    A chat whose agent is missing or switched off gets the one of `agent_id` along with it.
     Returns the run and whether it is new, as `start_session` does.
 
-    Raises ChatGone, AgentUnavailable, InvalidMessage, AlreadyUsed, or AlreadyAnswering.
+    Raises ChatGone, AgentUnavailable, AgentChosen, InvalidMessage, AlreadyUsed, or
+    AlreadyAnswering.
     """
     chat_session = get_session(user=user, session_id=session_id)
-    _available(chat_session.agent)
+    agent = _agent_for(chat_session, agent_id)
     check_message(text)
     try:
         with transaction.atomic():
             # It locks the session until the end.
-            message = append_message(_said(message_id, text, user, chat_session))
+            message = append_message(_said(message_id, text, user, chat_session, agent))
+            _give_agent(chat_session, agent)
             _refuse_while_answering(session_id)
             return _answer_to(message), True
     except IntegrityError:
-        return _run_of_first_submit(message_id, text, user, session_id=session_id), False
+        first = _run_of_first_submit(
+            message_id, text, user, agent_id=agent_id, session_id=session_id
+        )
+        return first, False
     except SessionGone:
         raise _deleted() from None
 
 
-def retry_run(*, user: User, run_id: UUID) -> AgentRun:
+def retry_run(*, user: User, run_id: UUID, agent_id: int | None = None) -> AgentRun:
     """Answer the same message again; makes neither a session nor a message.
 
-    Raises ChatGone, AgentUnavailable, CannotRetry, or AlreadyAnswering.
+    A chat whose agent is missing or switched off gets the one of `agent_id`.
+
+    Raises ChatGone, AgentUnavailable, AgentChosen, CannotRetry, or AlreadyAnswering.
     """
     failed = get_run(user=user, run_id=run_id)
     if not failed.can_be_retried:
         raise CannotRetry("Only an answer that failed can be retried.")
-    agent = _available(failed.session.agent)
+    agent = _agent_for(failed.session, agent_id)
     with transaction.atomic():
         # The session's lock, so that no message arrives meanwhile.
         _lock(failed.session)
@@ -144,6 +157,7 @@ def retry_run(*, user: User, run_id: UUID) -> AgentRun:
         latest = Message.objects.filter(session=failed.session_id).order_by("-position").first()
         if latest is None or latest.pk != failed.message_id:
             raise CannotRetry("The chat has gone on since; send your message again instead.")
+        _give_agent(failed.session, agent)
         return AgentRun.objects.create(
             session_id=failed.session_id, message=latest, agent=agent, user=user
         )
@@ -248,12 +262,38 @@ def _available(agent: Agent | None) -> Agent:
     return agent
 
 
-def _said(message_id: UUID, text: str, user: User, chat_session: Session) -> Message:
+def _agent_for(chat_session: Session, agent_id: int | None) -> Agent:
+    """Who is to answer in a chat: its own agent, or the one that was chosen when it has none."""
+    own = chat_session.agent
+    if own is not None and own.active:
+        if agent_id not in {None, own.pk}:
+            raise _other_agent_chosen()
+        return own
+    if agent_id is None:
+        raise AgentUnavailable(_UNAVAILABLE if own else "This chat has no agent; choose one.")
+    return _available(Agent.objects.filter(pk=agent_id).first())
+
+
+def _give_agent(chat_session: Session, agent: Agent) -> None:
+    """Make it the chat's agent, unless it is. Called with the session's row locked."""
+    if chat_session.agent_id == agent.pk:
+        return
+    # Somebody may have chosen one since the session was read.
+    replaceable = Q(agent=None) | Q(agent__active=False) | Q(agent=agent)
+    if not Session.objects.filter(replaceable, pk=chat_session.pk).update(agent=agent):
+        raise _other_agent_chosen()
+
+
+def _other_agent_chosen() -> AgentChosen:
+    return AgentChosen("Another agent was chosen for this chat meanwhile. Send it once more.")
+
+
+def _said(message_id: UUID, text: str, user: User, chat_session: Session, agent: Agent) -> Message:
     return Message(
         id=message_id,
         session=chat_session,
         user=user,
-        agent=chat_session.agent,
+        agent=agent,
         role=Message.Role.USER,
         text_content=text,
     )
@@ -273,15 +313,22 @@ def _refuse_while_answering(session_id: UUID) -> None:
 
 
 def _run_of_first_submit(
-    message_id: UUID, text: str, user: User, *, session_id: UUID | None = None
+    message_id: UUID,
+    text: str,
+    user: User,
+    *,
+    agent_id: int | None,
+    session_id: UUID | None = None,
 ) -> AgentRun:
     """The run of the submit that came first, if it was of this same form."""
     message = Message.objects.filter(pk=message_id).first()
     if message is None:
         # Something else was missing: the agent's row, which was deleted just now.
         raise AgentUnavailable(_UNAVAILABLE)
-    is_same = message.text_content == text and message.session_id == (
-        session_id or message.session_id
+    is_same = (
+        message.text_content == text
+        and agent_id in {None, message.agent_id}
+        and session_id in {None, message.session_id}
     )
     run = AgentRun.objects.filter(message=message, user=user, session__user=user)
     first = run.order_by("created_at").first()

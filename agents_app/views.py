@@ -23,7 +23,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from agents_app import runner, services
-from agents_app.forms import MessageForm, NewChatForm, OlderForm, RenameForm, SearchForm
+from agents_app.forms import MessageForm, NewChatForm, OlderForm, RenameForm, RetryForm, SearchForm
 from agents_app.models import AgentRun
 from agents_app.pages import chats_of, transcript_of
 from agents_app.streaming import run_events, turn_event
@@ -44,6 +44,7 @@ _STREAM_HEADERS = {
 _STATUS: dict[type[Exception], HTTPStatus] = {
     services.ChatGone: HTTPStatus.NOT_FOUND,
     services.AgentUnavailable: HTTPStatus.BAD_REQUEST,
+    services.AgentChosen: HTTPStatus.CONFLICT,
     services.AlreadyAnswering: HTTPStatus.CONFLICT,
     services.AlreadyUsed: HTTPStatus.CONFLICT,
     services.CannotRetry: HTTPStatus.CONFLICT,
@@ -130,12 +131,16 @@ def chat_page(
         raise Http404
     before = older.cleaned_data["before"]
     posted = request.POST
+    agent = chat_session.agent
+    message_form = MessageForm(posted if "text" in posted else None)
     context = {
         "chat_session": chat_session,
-        "agent": chat_session.agent,
+        "agent": agent,
+        # Only a chat without one is asked who is to answer.
+        "choosable": [] if agent and agent.active else message_form.agents,
         "transcript": transcript_of(chat_session, before=before),
         "before": before,
-        "message_form": MessageForm(posted if "text" in posted else None),
+        "message_form": message_form,
         "rename_form": RenameForm(
             posted if "name" in posted else None, initial={"name": chat_session.name}
         ),
@@ -188,6 +193,7 @@ def send(request: HttpRequest, session_id: UUID) -> HttpResponseBase:
         session_id=session_id,
         text=form.cleaned_data["text"],
         message_id=form.cleaned_data["message_id"],
+        agent_id=form.cleaned_data["agent"],
     )
     return _answering(request, run, is_new=is_new)
 
@@ -199,7 +205,11 @@ def send(request: HttpRequest, session_id: UUID) -> HttpResponseBase:
 def retry(request: HttpRequest, session_id: UUID, run_id: UUID) -> HttpResponseBase:
     user = _user(request)
     _own_run(user, session_id, run_id)
-    return _answering(request, services.retry_run(user=user, run_id=run_id), is_new=True)
+    form = RetryForm(request.POST)
+    if not form.is_valid():
+        raise InvalidForm(form)
+    run = services.retry_run(user=user, run_id=run_id, agent_id=form.cleaned_data["agent"])
+    return _answering(request, run, is_new=True)
 
 
 @login_required

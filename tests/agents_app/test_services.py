@@ -1,15 +1,19 @@
 """The use-cases, as any caller has them: what they refuse, and what is left then."""
 
 import uuid
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 
 from agents_app import services
-from agents_app.models import Agent
-from sessions_app.models import Session
+from agents_app.models import Agent, AgentRun
+from sessions_app.models import Message, Session
 from tests.agents_app.chats import answered, make_agent, make_user
 from tests.agents_app.views.helpers import rows
+from tests.concurrency.helpers import before_statement, elsewhere
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -66,3 +70,129 @@ def test_what_is_no_name_is_not_given(user: User, name: str, complaint: str) -> 
     with pytest.raises(services.InvalidName, match=complaint):
         services.rename_session(user=user, session_id=chat_session.pk, name=name)
     assert Session.objects.get().name == "Its name"
+
+
+def test_first_message_to_another_agent_is_another_message(user: User, agent: Agent) -> None:
+    message_id = uuid.uuid4()
+
+    def start(agent: Agent) -> AgentRun:
+        run, _ = services.start_session(
+            user=user, agent_id=agent.pk, text="Hello", message_id=message_id
+        )
+        return run
+
+    first = start(agent)
+    with pytest.raises(services.AlreadyUsed):
+        start(make_agent("other"))
+    assert start(agent) == first
+    assert rows() == (1, 1, 1)
+
+
+def without_agent(user: User) -> Session:
+    chat_session = answered(user)
+    Agent.objects.all().delete()
+    return reread(chat_session)
+
+
+def switched_off(user: User) -> Session:
+    chat_session = answered(user)
+    Agent.objects.update(active=False)
+    return reread(chat_session)
+
+
+def reread(chat_session: Session) -> Session:
+    return Session.objects.select_related("agent").get(pk=chat_session.pk)
+
+
+LACKING = pytest.mark.parametrize("lacking", [without_agent, switched_off])
+Lacking = Callable[[User], Session]
+
+
+def send(user: User, chat_session: Session, **values: Any) -> AgentRun:
+    values = {"text": "Go on", "message_id": uuid.uuid4(), **values}
+    return services.send_message(user=user, session_id=chat_session.pk, **values)[0]
+
+
+@LACKING
+def test_chat_goes_on_with_the_agent_that_is_chosen(user: User, lacking: Lacking) -> None:
+    chat_session = lacking(user)
+    with pytest.raises(services.AgentUnavailable, match="choose"):
+        send(user, chat_session)
+    chosen = make_agent("chosen")
+    message_id = uuid.uuid4()
+    run = send(user, chat_session, agent_id=chosen.pk, message_id=message_id)
+    assert (run.agent, run.message.agent, reread(chat_session).agent) == (chosen,) * 3
+    assert send(user, chat_session, agent_id=chosen.pk, message_id=message_id) == run
+    assert send(user, chat_session, message_id=message_id) == run
+    run.finish(AgentRun.Status.DONE)
+    assert send(user, chat_session).agent == chosen
+
+
+@LACKING
+def test_agent_must_be_one_that_can_be_chosen(user: User, lacking: Lacking) -> None:
+    chat_session = lacking(user)
+    off = make_agent("off", active=False)
+    before = rows()
+    for agent_id in (off.pk, 987654):
+        with pytest.raises(services.AgentUnavailable):
+            send(user, chat_session, agent_id=agent_id)
+    assert rows() == before
+    assert reread(chat_session).agent == chat_session.agent
+
+
+def test_chat_keeps_an_agent_that_is_active(user: User) -> None:
+    chat_session = answered(user)
+    before = rows()
+    with pytest.raises(services.AgentChosen):
+        send(user, chat_session, agent_id=make_agent("other").pk)
+    assert rows() == before
+    assert reread(chat_session).agent == chat_session.agent
+    assert send(user, chat_session, agent_id=chat_session.agent_id).agent == chat_session.agent
+
+
+@LACKING
+def test_no_agent_is_given_with_a_message_that_is_refused(user: User, lacking: Lacking) -> None:
+    chat_session = lacking(user)
+    chosen = make_agent("chosen")
+    active = Message.objects.get(session=chat_session, role="user").runs.create(
+        session=chat_session, user=user
+    )
+    with pytest.raises(services.AlreadyAnswering):
+        send(user, chat_session, agent_id=chosen.pk)
+    assert reread(chat_session).agent == chat_session.agent
+    active.finish(AgentRun.Status.DONE)
+
+
+@LACKING
+def test_of_two_agents_that_are_chosen_at_once_one_stays(user: User, lacking: Lacking) -> None:
+    chat_session = lacking(user)
+    one, other = make_agent("one"), make_agent("other")
+
+    def choose_other() -> None:
+        send(user, chat_session, agent_id=other.pk).finish(AgentRun.Status.DONE)
+
+    first_write = "BEGIN" if connection.vendor == "sqlite" else 'UPDATE "sessions"'
+    with (
+        before_statement(first_write, lambda: elsewhere(choose_other)),
+        pytest.raises(services.AgentChosen),
+    ):
+        send(user, chat_session, agent_id=one.pk)
+    assert reread(chat_session).agent == other
+    assert Message.objects.filter(text_content="Go on").count() == 1
+
+
+@LACKING
+def test_retry_with_the_agent_that_is_chosen(user: User, lacking: Lacking) -> None:
+    chat_session = lacking(user)
+    chosen = make_agent("chosen")
+    run = send(user, chat_session, agent_id=chosen.pk)
+    run.finish(AgentRun.Status.FAILED)
+    off = make_agent("chosen", active=False)
+    with pytest.raises(services.AgentUnavailable):
+        services.retry_run(user=user, run_id=run.pk)
+    assert reread(chat_session).agent == off
+    next_one = make_agent("next one")
+    before = rows()
+    again = services.retry_run(user=user, run_id=run.pk, agent_id=next_one.pk)
+    assert (again.agent, reread(chat_session).agent) == (next_one, next_one)
+    assert rows() == (before[0], before[1], before[2] + 1)
