@@ -4,7 +4,6 @@ Every page takes the same few queries, however many chats there are and however 
 have become.
 """
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,8 +15,10 @@ from django.utils import timezone
 
 from agents_app.models import AgentRun
 from agents_app.rendering import markdown, words
+from agents_app.tool_entries import tool_entries, tool_name
 from sessions_app.models import Message, Session
 from sessions_app.querysets import SessionQuerySet
+from sessions_app.text import encodable, json_text
 
 CHATS_PER_PAGE = 30
 MESSAGES_PER_PAGE = 50
@@ -44,10 +45,11 @@ class Details:
 
 @dataclass(frozen=True)
 class Entry:
-    """A message, as it is shown."""
+    """A message, as it is shown: its text, and what stands before and after it."""
 
     message: Message
-    details: list[Details]
+    before: list[Details]
+    after: list[Details]
 
     @property
     def html(self) -> str:
@@ -241,8 +243,8 @@ def _add_latest_runs(turns: list[Turn]) -> None:
 
 def _entry(message: Message) -> Entry:
     if message.role == Message.Role.SYSTEM:
-        return Entry(message, [Details("Instructions to the agent", message.text_content)])
-    details = [
+        return Entry(message, [Details("Instructions to the agent", message.text_content)], [])
+    tools = [
         Details(f"{heading} {_tool_names(value)}".strip(), _as_text(value))
         for heading, value in [
             ("Used a tool:", message.tool_calls),
@@ -251,15 +253,15 @@ def _entry(message: Message) -> Entry:
         if value
     ]
     if message.role == Message.Role.TOOL and message.text_content:
-        details.append(Details("Tool result", message.text_content))
-    return Entry(message, details)
+        tools.append(Details("Tool result", message.text_content))
+    # Automagik stores calls and results with the answer that rests on them. Calls without
+    # results are what the agent went on to do after it had said this.
+    return Entry(message, tools, []) if message.tool_outputs else Entry(message, [], tools)
 
 
-def _tool_names(value: Any) -> str:
-    calls = value if isinstance(value, list) else [value]
-    names = [call.get("tool_name") or call.get("name") for call in calls if isinstance(call, dict)]
-    return ", ".join(str(name) for name in names if name)
+def _tool_names(column: object) -> str:
+    return encodable(", ".join(filter(None, map(tool_name, tool_entries(column)))))
 
 
-def _as_text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
+def _as_text(value: object) -> str:
+    return encodable(value) if isinstance(value, str) else json_text(value)

@@ -27,8 +27,9 @@ from pydantic_ai.messages import (
 )
 from pydantic_core import PydanticSerializationError
 
+from agents_app.tool_entries import tool_entries, tool_name
 from sessions_app.models import Message
-from sessions_app.text import UnstorableText, check_storable, storable_json
+from sessions_app.text import UnstorableText, check_storable, encodable_json, storable_json
 
 PAYLOAD_KEY = "pydantic_ai"
 
@@ -213,16 +214,15 @@ def _rebuilt(row: Message) -> list[ModelMessage]:
     return [message for message in messages if isinstance(message, ModelRequest)]
 
 
-def _entries(tools: object) -> list[dict[str, Any]]:
-    """The tools of a column: a list, Automagik's `{"0": …}`, or a single one."""
-    if isinstance(tools, dict):
-        tools = [tools] if "tool_name" in tools else list(tools.values())
-    if not isinstance(tools, list):
-        return []
+def _entries(column: object) -> list[dict[str, Any]]:
+    """The entries of a column that say which tool they are about, under one key.
+
+    What others have stored may hold lone surrogates, which no request to a model can carry.
+    """
     return [
-        tool
-        for tool in tools
-        if isinstance(tool, dict) and isinstance(tool.get("tool_name"), str) and tool["tool_name"]
+        encodable_json({**entry, "tool_name": tool_name(entry)})
+        for entry in tool_entries(column)
+        if tool_name(entry)
     ]
 
 

@@ -1,11 +1,14 @@
-"""What every database stores exactly: the check that text and JSON pass before they are stored.
+"""Text and JSON at the edges: what every database stores exactly, and how anything is shown.
 
 PostgreSQL refuses NUL characters and lone surrogates (halves of a character), and JSON
 numbers that are not finite; SQLite refuses some of them and changes others. They are
-refused here, on both, with a text that a form can show.
+refused here, on both, with a text that a form can show. Rows that others have written may
+hold them all the same, and showing such a row must not fail.
 """
 
+import json
 import math
+from typing import Any
 
 # JSON may be nested this deep; SQLite stops at 1000, and Python's own reader near it.
 MAX_DEPTH = 200
@@ -74,3 +77,35 @@ def _storable_key(key: object) -> str:
         raise UnstorableText("The data holds a key that is not text, which is not JSON.")
     check_storable(key)
     return key
+
+
+def json_text(value: object) -> str:
+    """A stored JSON value, indented for people. Never raises."""
+    try:
+        return encodable(json.dumps(value, indent=2, ensure_ascii=False))
+    except (RecursionError, ValueError):  # nesting and numbers without end
+        return "(too deep or too long to be shown)"
+
+
+def encodable(text: str) -> str:
+    """The text as a page can carry it: lone surrogates, which UTF-8 does not know, are escaped."""
+    return text.encode(errors="backslashreplace").decode()
+
+
+def encodable_json(value: Any) -> Any:
+    """A JSON value with every text in it, keys as well, as `encodable` makes it."""
+    match value:
+        case str():
+            return encodable(value)
+        case list():
+            return [encodable_json(item) for item in value]
+        case dict():
+            return {encodable(key): encodable_json(item) for key, item in value.items()}
+    return value
+
+
+def printable(text: str) -> str:
+    """The text on one line for a terminal: line ends, escapes and invisible marks spelt out."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )

@@ -1,6 +1,5 @@
 """What the admin's pages have in common: read-only pages, counts and times, JSON for people."""
 
-import json
 from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,8 @@ from django.db.models import Model
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html
+
+from sessions_app.text import json_text
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
@@ -33,11 +34,7 @@ class ReadOnlyAdmin(ModelAdmin):
 
 def as_text(value: Any) -> str:
     """A JSON value, indented; nothing for None."""
-    if value is None:
-        return ""
-    text = json.dumps(value, indent=2, ensure_ascii=False)
-    # JSON can carry half of a surrogate pair, which no page can.
-    return text.encode(errors="backslashreplace").decode()
+    return "" if value is None else json_text(value)
 
 
 def json_field(name: str) -> Callable[[ModelAdmin, Model], str]:

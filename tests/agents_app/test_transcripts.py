@@ -186,6 +186,15 @@ def test_any_shape_of_tools_is_rebuilt_for_a_provider(
     assert transcripts.to_messages([imported]) == messages, "the same at every load"
 
 
+def test_surrogates_that_others_have_stored_do_not_reach_a_provider() -> None:
+    call = {"tool_name": "f", "args": {"\ud800": ["\udfff"]}, "tool_call_id": "c"}
+    output = {"tool_name": "f", "content": "\ud83d", "tool_call_id": "c"}
+    imported = row("assistant", "So", tool_calls={"0": call}, tool_outputs={"0": output})
+    called, returned, _ = transcripts.to_messages([imported])
+    assert called.parts[0] == ToolCallPart("f", {"\\ud800": ["\\udfff"]}, "c")
+    assert returned.parts[0] == ToolReturnPart("f", "\\ud83d", tool_call_id="c", timestamp=NOW)
+
+
 def test_other_imported_roles_are_rebuilt() -> None:
     rows = [row("system", "Be kind."), row("user", "Hi"), row("tool", "4", tool_outputs=[OUTPUT])]
     assert kinds(transcripts.to_messages(rows)) == [

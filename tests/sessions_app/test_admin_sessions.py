@@ -180,6 +180,14 @@ def test_json_that_no_page_can_carry_is_escaped() -> None:
     assert as_text({"a": "é\ud800"}).encode() == b'{\n  "a": "\xc3\xa9\\ud800"\n}'
 
 
+def test_json_without_end_is_not_shown_and_does_no_harm() -> None:
+    deep: Any = []
+    for _ in range(100_000):
+        deep = [deep]
+    assert as_text(deep) == as_text(10**5000) == "(too deep or too long to be shown)"
+    assert as_text([float("nan")]) == "[\n  NaN\n]"
+
+
 def test_the_transcript_is_for_those_who_may_read_messages() -> None:
     chat_session = make_session()
     say(chat_session, "A secret")

@@ -2,10 +2,13 @@
 
 import re
 from datetime import timedelta
+from io import StringIO
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.management import call_command
+from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
@@ -163,3 +166,61 @@ def test_tools_and_instructions_are_folded_up(page: Client, user: User) -> None:
     assert "<summary>Used a tool: weather</summary>" in shown
     assert "São Paulo" in shown
     assert "&lt;i&gt;25°&lt;/i&gt;" in shown
+
+
+CALL = {"tool_name": "weather", "args": {"city": "Lisbon"}, "tool_call_id": "c"}
+RESULT = {"tool_name": "weather", "content": "25°", "tool_call_id": "c"}
+
+
+@pytest.mark.parametrize(
+    ("calls", "results"),
+    [
+        ({"0": CALL, "1": {**CALL, "tool_name": "map"}}, {"0": RESULT}),
+        ([CALL, {"name": "map"}], [RESULT]),
+        ([CALL, {"tool_name": "map"}, "nonsense", {"args": 1}], RESULT),
+    ],
+)
+def test_tools_stand_with_their_names_before_the_answer_that_rests_on_them(
+    page: Client, user: User, calls: Any, results: Any
+) -> None:
+    chat_session = answered(user)
+    say(chat_session, "It is warm.", role="assistant", tool_calls=calls, tool_outputs=results)
+    shown = html(page.get(chat_url(chat_session)))
+    places = [
+        shown.index("<summary>Used a tool: weather, map</summary>"),
+        shown.index("<summary>Tool result: weather</summary>"),
+        shown.index("It is warm."),
+    ]
+    assert places == sorted(places)
+
+
+def test_a_call_that_came_after_a_text_stands_after_it(page: Client, user: User) -> None:
+    chat_session = answered(user)
+    say(chat_session, "Let me see.", role="assistant", tool_calls=CALL)
+    shown = html(page.get(chat_url(chat_session)))
+    assert shown.index("Let me see.") < shown.index("<summary>Used a tool: weather</summary>")
+
+
+def test_the_tools_of_an_imported_chat_have_their_names(client: Client) -> None:
+    call_command("load_demo", stdout=StringIO())
+    used = Message.objects.filter(tool_calls__has_key="0", session__user__isnull=False)
+    message = used.select_related("session__user").earliest("pk")
+    assert message.session.user is not None
+    client.force_login(message.session.user)
+    shown = html(client.get(chat_url(message.session)))
+    assert "<summary>Used a tool: calculator</summary>" in shown
+    assert "<summary>Used a tool:</summary>" not in shown
+    assert shown.index("Tool result: calculator") < shown.index(f'id="m{message.position}"')
+
+
+@pytest.mark.parametrize("column", ["tool_calls", "tool_outputs"])
+def test_a_lone_surrogate_is_shown_escaped(page: Client, user: User, column: str) -> None:
+    if connection.vendor == "postgresql":
+        pytest.skip("PostgreSQL stores none.")
+    chat_session = answered(user)
+    say(chat_session, role="tool", **{column: [{"tool_name": "f\ud800", "args": "a\udfff"}]})
+    say(chat_session, role="tool", **{column: "just\ud800"})
+    shown = html(page.get(chat_url(chat_session)))
+    assert "f\\ud800" in shown
+    assert "a\\udfff" in shown
+    assert "just\\ud800" in shown
