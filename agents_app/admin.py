@@ -16,29 +16,43 @@ from django.utils.text import Truncator
 from agents_app.models import Agent, AgentRun
 from agents_app.providers import check_model_string
 from sessions_app.admin.base import ModelAdmin, ReadOnlyAdmin, short_time
-from sessions_app.text import UnstorableText, storable_json
+from sessions_app.text import UnstorableText, encodable, storable_json
 
 
 class ConfigField(forms.JSONField):
-    """An object, of what every database can store."""
+    """An object, of what every database can store; or `stored`, whatever that is."""
+
+    stored: Any = None
 
     def to_python(self, value: Any) -> Any:
         try:
-            config = storable_json(super().to_python(value))
+            config = super().to_python(value)
+            if config is None:
+                return {}
+            if config == self.stored:
+                return config
+            config = storable_json(config)
         except UnstorableText as error:
             raise ValidationError(str(error), code="unstorable") from None
         except (ValueError, RecursionError):  # numbers and nesting without end
             raise ValidationError(self.error_messages["invalid"], code="invalid") from None
-        if not isinstance(config, dict | None):
+        if not isinstance(config, dict):
             raise ValidationError("Write an object, such as {}.", code="no_object")
-        return config or {}
+        return config
 
     def bound_data(self, data: Any, initial: Any) -> Any:
         return InvalidJSONInput(data)  # what was written is shown as it was written
 
+    def prepare_value(self, value: Any) -> Any:
+        return encodable(super().prepare_value(value))
+
 
 class AgentForm(forms.ModelForm):  # type: ignore[type-arg]  # Django has no such subscript
-    """Says here, and not at the first chat, that a model does not exist."""
+    """Says here, and not at the first chat, that a model does not exist.
+
+    What an agent has already is not questioned: one that was imported with a model of
+    another installation must still be possible to switch off.
+    """
 
     config = ConfigField(required=False)
 
@@ -46,8 +60,23 @@ class AgentForm(forms.ModelForm):  # type: ignore[type-arg]  # Django has no suc
         model = Agent
         fields = "__all__"  # noqa: DJ007 - the admin's fieldsets choose
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        config = self.fields.get("config")  # missing for those who may only look
+        if isinstance(config, ConfigField) and self.instance.pk is not None:
+            config.stored = self.instance.config
+            self.fields["type"].required = bool(self.instance.type)
+
+    def clean_name(self) -> str:
+        name: str = self.cleaned_data["name"]
+        stored: str = self.instance.name
+        return stored if name == stored.strip() else name
+
     def clean_model(self) -> str:
-        model: str = self.cleaned_data["model"].strip()
+        model: str = self.cleaned_data["model"]
+        stored: str = self.instance.model
+        if model == stored.strip():
+            return stored
         check_model_string(model)
         return model
 

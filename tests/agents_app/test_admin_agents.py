@@ -1,9 +1,11 @@
 """Agents and their runs in the admin: what is wrong with one is said there."""
 
+import json
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
 from django.urls import reverse
 
@@ -62,6 +64,70 @@ def test_config_that_cannot_be_stored(admin: Client, config: str) -> None:
     response = save(admin, config=config)
     assert response.status_code == 200
     assert "config" in response.context["adminform"].form.errors
+
+
+# --- What was imported ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "imported",
+    [
+        {"model": "gpt-4.1"},
+        {"model": " gpt-4.1 "},
+        {"type": ""},
+        {"config": ["not", "an object"]},
+        {"config": "text"},
+        {"name": "helper "},
+    ],
+    ids=str,
+)
+def test_an_agent_that_would_not_be_valid_here_can_be_switched_off(
+    admin: Client, imported: dict[str, Any]
+) -> None:
+    Agent.objects.create(name="helper")
+    agent = Agent.objects.create(**{"name": "imported", "type": "simple", **imported})
+    url = reverse("admin:agents_app_agent_change", args=[agent.pk])
+    initial = admin.get(url).context["adminform"].form.initial
+    sent = {**initial, "config": json.dumps(initial["config"]), "description": "Not in use"}
+    sent.pop("active")
+    assert admin.post(url, sent).status_code == 302
+    agent.refresh_from_db()
+    assert (agent.active, agent.description) == (False, "Not in use")
+    assert {name: getattr(agent, name) for name in imported} == imported
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"model": "gpt-4.1-mini"}, {"type": ""}, {"config": "[1]"}, {"name": " "}],
+    ids=str,
+)
+def test_a_value_that_is_changed_must_be_valid(admin: Client, change: dict[str, str]) -> None:
+    agent = Agent.objects.create(name="imported", model="gpt-4.1", config=[])
+    url = reverse("admin:agents_app_agent_change", args=[agent.pk])
+    sent = {"name": "imported", "type": "simple", "model": "gpt-4.1", "config": "[]", **change}
+    response = admin.post(url, sent)
+    assert response.status_code == 200
+    assert set(response.context["adminform"].form.errors) == set(change)
+
+
+def test_a_new_agent_needs_no_config(admin: Client) -> None:
+    sent = {"name": "new", "type": "simple", "config": "null"}
+    assert admin.post(reverse("admin:agents_app_agent_add"), sent).status_code == 302
+    assert Agent.objects.get(name="new").config == {}
+
+
+def test_an_address_does_not_make_a_model_valid(admin: Client) -> None:
+    url = reverse("admin:agents_app_agent_add")
+    sent = {"name": "new", "type": "simple", "model": "nonsense", "config": "{}"}
+    assert admin.post(f"{url}?model=nonsense", sent).status_code == 200
+
+
+def test_config_that_no_page_can_carry_is_shown_escaped(admin: Client) -> None:
+    if connection.vendor == "postgresql":
+        pytest.skip("PostgreSQL stores none.")
+    agent = Agent.objects.create(name="imported", config={"a": "\ud800"})
+    url = reverse("admin:agents_app_agent_change", args=[agent.pk])
+    assert "\\ud800" in html(admin.get(url))
 
 
 # --- Runs ----------------------------------------------------------------------
