@@ -12,6 +12,7 @@ from psycopg.conninfo import conninfo_to_dict
 from agents_app.automagik.rows import CannotImport, Row, check_columns
 
 _CONNECT_SECONDS = 10
+_LONGEST_ID = 60  # characters of one that is no id at all, in an error message
 
 # The text of a time must not depend on the server's settings, nor may a limit that is
 # meant for short queries cut a long one off.
@@ -50,7 +51,7 @@ class LiveDatabase:
                 with cursor.copy(export) as copy:
                     for record in copy.rows():
                         values = dict(zip(columns, record, strict=True))
-                        yield Row(f"{table} id {values['id']}", values)
+                        yield Row(f"{table} id {(values['id'] or '')[:_LONGEST_ID]}", values)
         except psycopg.Error as error:
             raise CannotImport(f"The table {table} cannot be read: {_one_line(error)}") from error
         except UnicodeDecodeError as error:

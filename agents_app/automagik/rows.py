@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.utils.dateparse import parse_datetime
 
-from sessions_app.text import UnstorableText, storable_json
+from sessions_app.text import UnstorableText, printable, storable_json
 
 # What is read of each table. Versions of Automagik differ in the others: agents lost
 # system_prompt, sessions gained run_finished_at and messages gained channel_payload.
@@ -37,7 +37,14 @@ _FLAGS = {"t": True, "true": True, "f": False, "false": False}
 
 
 class CannotImport(Exception):
-    """The source cannot be imported; the text says where it is wrong and how."""
+    """The source cannot be imported; the text says where it is wrong and how.
+
+    It may quote what the source says, its server's own messages among it, and it ends up on
+    terminals: so it is always one printable line.
+    """
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(printable(problem))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import Error, OperationalError, connection
 
+from sessions_app.text import printable
+
 
 class OperatorCommand(BaseCommand):
     """A command whose failures are one line on stderr, exit status 1 (2 for bad usage).
@@ -43,7 +45,8 @@ def explain_database_error(error: Error) -> str:
     """What is wrong with the database, and what to do, in one line."""
     # PostgreSQL's codes (manual, appendix A); other databases have their texts only.
     code = getattr(error.__cause__, "sqlstate", None)
-    text = (str(error).strip() or type(error).__name__).split("\n")[0]
+    # It may quote a value that somebody else has chosen.
+    text = printable((str(error).strip() or type(error).__name__).split("\n")[0])
     if code in {"42P01", "42703"} or text.startswith("no such "):
         return f"The database is not migrated ({text}). Run: python manage.py migrate"
     if code == "53100" or "disk is full" in text:

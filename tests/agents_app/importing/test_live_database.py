@@ -111,6 +111,39 @@ def test_broken_row_of_a_live_database_is_named_by_table_and_id(live: str) -> No
     assert_refused(live, f"messages id {ASKED}, column role", "'robot'", "Nothing was imported")
 
 
+# What a terminal would take for a new line, a cleared screen, and text from right to left.
+TRICKS = "'a' || chr(13) || chr(10) || chr(27) || '[2J' || chr(155) || chr(8238)"
+SPELT_OUT = r"a\r\n\x1b[2J\x9b\u202e"
+
+
+@pytest.mark.parametrize("table", automagik.TABLES)
+def test_ids_of_a_live_database_reach_the_terminal_spelt_out(live: str, table: str) -> None:
+    with psycopg.connect(live) as source:
+        source.execute(f"ALTER TABLE {table} RENAME TO stored".encode())
+        source.execute("ALTER TABLE stored RENAME id TO old_id")
+        source.execute(
+            f"CREATE VIEW {table} AS SELECT {TRICKS} AS id, s.* "
+            "FROM (VALUES (1)) AS one LEFT JOIN stored AS s ON true".encode()
+        )
+
+    assert_refused(live, f"{table} id {SPELT_OUT}, column ")
+
+
+def test_messages_of_a_live_server_reach_the_terminal_spelt_out(live: str) -> None:
+    with psycopg.connect(live) as source:
+        source.execute(
+            f"""
+            ALTER TABLE users RENAME TO stored;
+            CREATE FUNCTION broken() RETURNS uuid LANGUAGE plpgsql AS
+                $$ BEGIN RAISE EXCEPTION '%', {TRICKS}; END $$;
+            CREATE VIEW users AS SELECT broken() AS id, email, phone_number, created_at
+                FROM (VALUES (1)) AS one LEFT JOIN stored ON true;
+            """.encode()
+        )
+
+    assert_refused(live, f"The table users cannot be read: {SPELT_OUT}")
+
+
 def test_live_database_may_lack_what_versions_differ_in(live: str) -> None:
     with psycopg.connect(live) as source:
         source.execute("ALTER TABLE agents DROP system_prompt")
