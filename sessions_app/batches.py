@@ -184,6 +184,25 @@ def batches_for(run: CleanupRun, removable: SessionQuerySet, *, archive: bool) -
     return kind(run, removable, archive=archive)
 
 
+def equal_shares(sessions: SessionQuerySet, number: int) -> list[KeyRange]:
+    """Ranges that cover all keys, with about as many of the sessions in each; PostgreSQL only.
+
+    At most `number`, and fewer when there are few sessions. One statement finds all the ends:
+    another cleanup may remove rows between two.
+    """
+    keys, params = _compile(sessions.order_by().values_list("pk"))
+    shares = [share / number for share in range(1, number)]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT percentile_disc(%s::float8[]) WITHIN GROUP (ORDER BY id) "
+            f"FROM ({keys}) AS candidates (id)",
+            (shares, *params),
+        )
+        (found,) = cursor.fetchone()
+    ends = sorted(set(found or []))
+    return [KeyRange(after, upto) for after, upto in zip([None, *ends], [*ends, None], strict=True)]
+
+
 def _compile(query: QuerySet[Any, Any]) -> Statement:
     statement: Statement = query.query.get_compiler(connection=connection).as_sql()
     return statement

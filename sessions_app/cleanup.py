@@ -23,7 +23,7 @@ from django.contrib.auth.models import User
 from django.db import Error, OperationalError, connection
 
 from sessions_app.archive import purge_expired
-from sessions_app.batches import Batch, Batches, KeyRange, batches_for
+from sessions_app.batches import Batch, Batches, KeyRange, batches_for, equal_shares
 from sessions_app.models import CleanupRun
 from sessions_app.querysets import EVER, SessionQuerySet, Survey, Window
 
@@ -217,19 +217,14 @@ def _batches(run: CleanupRun, sessions: SessionQuerySet, window: Window) -> Batc
 
 
 def _disjoint_ranges(phantom_like: SessionQuerySet, criteria: Criteria) -> list[KeyRange]:
-    """Equal shares of the keys, one for each worker.
+    """What each worker walks over.
 
     SQLite has room for one writer only, and a limit is one worker's to keep.
     """
     workers = criteria.workers
     if workers == 1 or connection.vendor == "sqlite" or criteria.limit is not None:
         return [KeyRange()]
-    count = phantom_like.count()
-    keys = phantom_like.order_by("pk").values_list("pk", flat=True)
-    bounds = [keys[count * share // workers] for share in range(1, workers) if count >= workers]
-    return [
-        KeyRange(after, upto) for after, upto in zip([None, *bounds], [*bounds, None], strict=True)
-    ]
+    return equal_shares(phantom_like, workers)
 
 
 def _record_failure(run: CleanupRun, error: BaseException) -> None:

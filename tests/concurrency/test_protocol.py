@@ -7,6 +7,7 @@ that is not theirs.
 import threading
 import uuid
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -169,6 +170,28 @@ def test_more_workers_than_sessions() -> None:
     phantom()
     assert clean(workers=4).removed == 1
     assert clean(workers=4).removed == 0
+
+
+@needs_row_locks
+@pytest.mark.parametrize("statement", range(4))
+def test_sessions_that_vanish_while_the_work_is_shared_out(statement: int) -> None:
+    """Before any of its first statements, another cleanup may have removed nearly all."""
+    phantoms = sorted((phantom() for _ in range(40)), key=lambda row: row.pk)
+    gone = Session.objects.filter(pk__in=[row.pk for row in phantoms[3:]])
+    run = start_cleanup(source=CleanupRun.Source.COMMAND, started_by="test", matched=0, criteria={})
+    executed: list[str] = []
+
+    def wrapper(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if len(executed) == statement:
+            elsewhere(lambda: gone._raw_delete("default"))
+        executed.append(sql)
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(wrapper):
+        run_cleanup(run, Session.objects.all(), Criteria(workers=4))
+    assert run.status == CleanupRun.Status.DONE
+    assert not Session.objects.exists()
+    assert 3 <= run.removed <= 40
 
 
 def test_chats_going_on_during_a_cleanup_lose_nothing() -> None:
