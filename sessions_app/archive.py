@@ -73,18 +73,14 @@ def _put_back(run: CleanupRun, archived: list[RemovedSession]) -> tuple[int, lis
         Session._meta.get_field("agent").related_model, (row.agent_id for row in archived)
     )
     coming = [row for row in archived if row.session_id not in in_use]
+    for row in coming:
+        if row.user_id not in users:
+            row.user_id = None
+        if row.agent_id not in agents:
+            row.agent_id = None
+    columns = RemovedSession.columns()
     Session.objects.bulk_create(
-        Session(
-            id=row.session_id,
-            user_id=row.user_id if row.user_id in users else None,
-            agent_id=row.agent_id if row.agent_id in agents else None,
-            name=row.name,
-            platform=row.platform,
-            metadata=row.metadata,
-            created_at=row.created_at,
-            updated_at=row.updated_at,
-            run_finished_at=row.run_finished_at,
-        )
+        Session(id=row.session_id, **{column: getattr(row, column) for column in columns})
         for row in coming
     )
     RemovedSession.objects.filter(

@@ -24,15 +24,6 @@ from django.db.models.expressions import RawSQL
 from sessions_app.models import CleanupRun, RemovedSession, Session
 from sessions_app.querysets import SessionQuerySet
 
-# The archive has the session's own columns, under the same names.
-_COLUMNS = [
-    field.attname
-    for field in RemovedSession._meta.concrete_fields
-    if field.name not in {"run", "session_id"}
-]
-_COLUMN_LIST = ", ".join(f'"{column}"' for column in _COLUMNS)
-_ARCHIVE = f'INSERT INTO "removed_sessions" ("run_id", "session_id", {_COLUMN_LIST})'
-
 _TRANSACTION_SETTINGS = """
     -- Never wait long for a lock: the batch is tried again instead.
     SET LOCAL lock_timeout = '2s';
@@ -87,6 +78,10 @@ class Batches:
         self._archive = archive
         self._removable = removable.order_by()
         self._delete, self._delete_params = _deletion(self._removable)
+        # The archive has the session's own columns, under the same names.
+        self._column_names = RemovedSession.columns()
+        self._columns = ", ".join(f'"{column}"' for column in self._column_names)
+        self._insert = f'INSERT INTO "removed_sessions" ("run_id", "session_id", {self._columns})'
 
     def remove(self, keys: KeyRange, *, size: int) -> Batch:
         """Remove up to `size` sessions within `keys`, lowest ids first.
@@ -126,8 +121,8 @@ class PostgresqlBatches(Batches):
         delete = f'{self._delete} AND "sessions"."ctid" = ANY(%s::tid[])'
         if self._archive:
             cursor.execute(
-                f'WITH gone AS ({delete} RETURNING "id", {_COLUMN_LIST}) '
-                f'{_ARCHIVE} SELECT %s, "id", {_COLUMN_LIST} FROM gone',
+                f'WITH gone AS ({delete} RETURNING "id", {self._columns}) '
+                f'{self._insert} SELECT %s, "id", {self._columns} FROM gone',
                 (*self._delete_params, places, self._run.pk),
             )
         else:
@@ -159,7 +154,7 @@ class SqliteBatches(Batches):
     def __init__(self, run: CleanupRun, removable: SessionQuerySet, *, archive: bool) -> None:
         super().__init__(run, removable, archive=archive)
         self._select, self._select_params = _compile(self._removable.values_list("pk"))
-        rows = self._removable.values_list(Value(run.pk), "pk", *_COLUMNS)
+        rows = self._removable.values_list(Value(run.pk), "pk", *self._column_names)
         self._rows, self._rows_params = _compile(rows)
 
     def _remove(self, cursor: CursorWrapper, keys: KeyRange, size: int) -> Batch:
@@ -173,7 +168,7 @@ class SqliteBatches(Batches):
             return Batch(removed=0, last=None)
         these, listed = ' AND "sessions"."id" IN (SELECT value FROM json_each(%s))', json.dumps(ids)
         if self._archive:
-            cursor.execute(f"{_ARCHIVE} {self._rows} {these}", (*self._rows_params, listed))
+            cursor.execute(f"{self._insert} {self._rows} {these}", (*self._rows_params, listed))
         cursor.execute(f"{self._delete} {these}", (*self._delete_params, listed))
         return Batch(cursor.rowcount, last=UUID(ids[-1]))
 

@@ -291,3 +291,16 @@ class RemovedSession(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @staticmethod
+    def columns() -> list[str]:
+        """The columns that are archived beside the id: all that Session stores.
+
+        Taken from Session, so that a column that is missing here stops a cleanup instead of
+        getting lost by it.
+        """
+        return [
+            field.attname
+            for field in Session._meta.concrete_fields
+            if not field.primary_key and not isinstance(field, models.GeneratedField)
+        ]
