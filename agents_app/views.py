@@ -61,6 +61,11 @@ class InvalidForm(Exception):
         super().__init__(next(iter(form.errors.values()))[0])
 
 
+def is_script(request: HttpRequest) -> bool:
+    """Whether JSON or events are wanted, rather than a page."""
+    return _accepted(request) in {_JSON, _EVENTS}
+
+
 def refusals_on(page: Page) -> Callable[[View], View]:
     """Turn what cannot be done into HTTP, here and nowhere else.
 
@@ -75,7 +80,7 @@ def refusals_on(page: Page) -> Callable[[View], View]:
                 return view(request, **ids)
             except (services.ChatError, InvalidForm) as error:
                 refused: Exception = error
-            if not _is_script(request) and not isinstance(refused, services.ChatGone):
+            if not is_script(request) and not isinstance(refused, services.ChatGone):
                 # A form shows what is wrong with its own fields.
                 refusal = "" if isinstance(refused, InvalidForm) else str(refused)
                 try:
@@ -95,7 +100,7 @@ def _status(refused: Exception) -> HTTPStatus:
 
 def _reason(request: HttpRequest, refused: Exception) -> HttpResponse:
     """Why nothing was done, without the page on which it was asked for."""
-    if _is_script(request):
+    if is_script(request):
         return JsonResponse({"error": str(refused)}, status=_status(refused))
     return render(request, "404.html", {"reason": refused}, status=_status(refused))
 
@@ -222,7 +227,7 @@ def stop(request: HttpRequest, session_id: UUID, run_id: UUID) -> HttpResponse:
     was_running = services.stop_run(user=user, run_id=run_id)
     if was_running:
         runner.stopped(run_id)
-    if _is_script(request):
+    if is_script(request):
         return JsonResponse({"stopped": was_running})
     _wait(run_id)  # until what has come is stored
     return _see(_url_of(session_id, run_id))
@@ -251,7 +256,7 @@ def rename(request: HttpRequest, session_id: UUID) -> HttpResponse:
         raise InvalidForm(form)
     name = form.cleaned_data["name"]
     services.rename_session(user=user, session_id=session_id, name=name)
-    if _is_script(request):
+    if is_script(request):
         return JsonResponse({"name": name})
     return _see(_url_of(session_id))
 
@@ -309,10 +314,6 @@ def _user(request: HttpRequest) -> User:
 
 def _accepted(request: HttpRequest) -> str | None:
     return request.get_preferred_type([_HTML, _JSON, _EVENTS])
-
-
-def _is_script(request: HttpRequest) -> bool:
-    return _accepted(request) in {_JSON, _EVENTS}
 
 
 def _url_of(session_id: UUID, run_id: UUID | None = None) -> str:

@@ -47,6 +47,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "config.middleware.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "config.static.StaticFilesMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -138,6 +139,7 @@ SILENCED_SYSTEM_CHECKS = [
     "security.W005",
     "security.W021",
 ]
+CSRF_FAILURE_VIEW = "config.errors.csrf_failure"
 X_FRAME_OPTIONS = "DENY"
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
@@ -173,10 +175,29 @@ if AGENT_TOKEN_LIMIT >= AGENT_CONTEXT_TOKENS:
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "filters": {"request": {"()": "config.logs.RequestFilter"}},
+    "formatters": {
+        "line": {
+            "()": "config.logs.LineFormatter",
+            "format": "{asctime} {levelname} {name}{in_request}: {message}",
+            "style": "{",
+        }
+    },
+    "handlers": {
+        "stderr": {
+            "class": "logging.StreamHandler",
+            "filters": ["request"],
+            "formatter": "line",
+        }
+    },
+    "root": {"handlers": ["stderr"], "level": "WARNING"},
     "loggers": {
-        "sessions_app": {"handlers": ["stderr"], "level": "INFO"},
-        "agents_app": {"handlers": ["stderr"], "level": "INFO"},
+        "sessions_app": {"level": "INFO"},
+        "agents_app": {"level": "INFO"},
+        # Naming them takes away the handlers that Django and uvicorn gave them: Django's mail
+        # errors to ADMINS and are silent otherwise, uvicorn's do not escape what they print.
+        "django": {"level": "WARNING"},
+        # Those of uvicorn keep the levels of its command line.
+        **{name: {"propagate": True} for name in ("uvicorn", "uvicorn.error", "uvicorn.access")},
     },
 }

@@ -8,6 +8,9 @@ from django.views.generic import RedirectView
 
 from config.health import healthz
 
+handler400 = "config.errors.bad_request"
+handler500 = "config.errors.server_error"
+
 urlpatterns = [
     path("healthz", healthz, name="healthz"),
     path(

@@ -1,0 +1,194 @@
+"""What the server writes to stderr in production, read from the real process."""
+
+import http.client
+import logging
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from config.logs import LineFormatter, RequestFilter, request_id
+from tests.serving import serve
+
+SESSION = {"Cookie": "sessionid=abcdefghijklmnop"}
+
+
+class Site:
+    """A server in production mode on a database without tables, and what it has logged."""
+
+    def __init__(self, address: str, log: Path) -> None:
+        self.host = urlsplit(address).netloc
+        self.log = log
+
+    def ask(
+        self, path: str, method: str = "GET", body: str | None = None, **headers: str
+    ) -> tuple[http.client.HTTPResponse, str]:
+        connection = http.client.HTTPConnection(self.host, timeout=60)
+        try:
+            connection.putrequest(method, path, skip_host="Host" in headers)
+            headers |= {"Content-Length": str(len(body or ""))}
+            for name, value in headers.items():
+                connection.putheader(name.replace("_", "-"), value)
+            connection.endheaders((body or "").encode())
+            response = connection.getresponse()
+            return response, response.read().decode()
+        finally:
+            connection.close()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("site")
+    log = folder / "log"
+    with (
+        log.open("w") as stderr,
+        serve(f"sqlite:///{folder / 'db.sqlite3'}", stderr.fileno(), DEBUG="off") as server,
+    ):
+        site = Site(server.address, log)
+        site.ask("/healthz")  # it has started
+        yield site
+
+
+@pytest.fixture
+def logged(site: Site) -> Callable[[], str]:
+    before = site.log.stat().st_size
+    return lambda: site.log.read_text()[before:]
+
+
+def test_an_error_leaves_a_traceback_under_the_id_that_the_page_shows(
+    site: Site, logged: Callable[[], str]
+) -> None:
+    response, page = site.ask("/chats/", **SESSION)
+
+    assert response.status == 500
+    id_ = response.headers["X-Request-ID"]
+    assert re.fullmatch("[0-9a-f]{16}", id_)
+    assert f"<code>{id_}</code>" in page
+    assert "no such table" not in page
+    first, *rest = logged().splitlines()
+    assert f" ERROR django.request [{id_}]: Internal Server Error: /chats/" in first
+    assert "Traceback (most recent call last):" in rest[0]
+    assert "no such table: django_session" in rest[-1]
+    assert all(line.startswith("    ") for line in rest)
+
+
+def test_a_script_is_told_the_id_too(site: Site) -> None:
+    response, text = site.ask("/chats/", Accept="application/json", **SESSION)
+    assert response.status == 500
+    assert response.headers["Content-Type"] == "application/json"
+    assert response.headers["X-Request-ID"] in text
+
+
+def test_each_request_has_an_id_of_its_own_whatever_the_client_says(site: Site) -> None:
+    ids = {
+        site.ask("/accounts/login/", X_Request_ID="mine")[0].headers["X-Request-ID"]
+        for _ in range(3)
+    }
+    assert len(ids) == 3
+    assert "mine" not in ids
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "line"),
+    [
+        ({"path": "/missing"}, 404, "WARNING django.request [{}]: Not Found: /missing"),
+        (
+            {"path": "/accounts/login/", "Host": "evil.example"},
+            400,
+            "ERROR django.security.DisallowedHost [{}]: Invalid HTTP_HOST header: 'evil.example'.",
+        ),
+        (
+            {"path": "/accounts/login/", "method": "POST", "body": "username=ana"},
+            403,
+            "WARNING django.security.csrf [{}]: Forbidden (CSRF cookie not set.): /accounts/login/",
+        ),
+    ],
+    ids=["missing", "host", "csrf"],
+)
+def test_what_was_refused_is_one_line(
+    site: Site, logged: Callable[[], str], request_: dict[str, str], status: int, line: str
+) -> None:
+    response, page = site.ask(**request_)
+    assert response.status == status
+    id_ = response.headers["X-Request-ID"]
+    assert f"<code>{id_}</code>" in page
+    assert "/static/agents_app/chat.css" in page, "it looks like the other pages"
+    [said] = logged().splitlines()
+    assert line.format(id_) in said
+
+
+def test_a_line_break_in_a_path_starts_no_line(site: Site, logged: Callable[[], str]) -> None:
+    site.ask("/x%0D%0A2026-01-01%20ERROR%20forged%1B[2J%E2%80%AE")
+    [said] = logged().splitlines()
+    assert said.endswith("Not Found: /x\\r\\n2026-01-01 ERROR forged\\x1b[2J\\u202e")
+
+
+@pytest.fixture
+def line() -> Callable[..., str]:
+    """One event, as the handlers write it."""
+    request_id.set("")
+    formatter = LineFormatter("{levelname}{in_request}: {message}", style="{")
+
+    def written(message: str, *arguments: object, exc_info: object = None) -> str:
+        record = logging.LogRecord(
+            "agents_app", logging.WARNING, __file__, 1, message, arguments, exc_info
+        )
+        RequestFilter().filter(record)
+        return formatter.format(record)
+
+    return written
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("plain – “quoted” 漢字", "plain – “quoted” 漢字"),
+        ("a\r\nb", "a\\r\\nb"),
+        ("\x1b]0;title\x07\x9b2J\x7f", "\\x1b]0;title\\x07\\x9b2J\\x7f"),
+        ("\u202eevil\u2028\u2066", "\\u202eevil\\u2028\\u2066"),
+        ("half \ud800", "half \\ud800"),
+    ],
+)
+def test_names_cannot_control_the_terminal_or_start_a_line(
+    line: Callable[..., str], name: str, shown: str
+) -> None:
+    assert line("Agent %s failed", name) == f"WARNING: Agent {shown} failed"
+
+
+def test_tracebacks_keep_their_lines_and_cannot_forge_an_event(line: Callable[..., str]) -> None:
+    try:
+        raise ValueError("first\nERROR forged\x1b[2J\rover")
+    except ValueError:
+        text = line("Failed", exc_info=sys.exc_info())
+    first, *rest = text.split("\n")
+    assert first == "WARNING: Failed"
+    assert len(rest) >= 4
+    assert all(row.startswith("    ") for row in rest)
+    assert rest[-1] == "    ERROR forged\\x1b[2J\\rover"
+
+
+def test_every_handler_escapes() -> None:
+    """Also those of libraries and of the server reach stderr through this formatter."""
+    names = ["", "django", "django.request", "django.security", "sessions_app", "agents_app"]
+    for name in [*names, "uvicorn", "uvicorn.error", "pydantic_ai"]:
+        logger: logging.Logger | None = logging.getLogger(name)
+        handlers: list[logging.Handler] = []
+        while logger:
+            handlers += logger.handlers
+            logger = logger.parent if logger.propagate else None
+        ours = [handler for handler in handlers if isinstance(handler.formatter, LineFormatter)]
+        foreign = [
+            handler
+            for handler in handlers
+            if handler not in ours and type(handler).__module__.startswith(("logging", "django"))
+        ]
+        assert len(ours) == 1, name
+        assert not foreign, name
+
+
+def test_the_stream_of_a_request_logs_under_its_id(line: Callable[..., str]) -> None:
+    request_id.set("0123456789abcdef")
+    assert line("Late") == "WARNING [0123456789abcdef]: Late"
