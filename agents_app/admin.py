@@ -13,8 +13,8 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.text import Truncator
 
+from agents_app.llm.model_strings import check_model_string
 from agents_app.models import Agent, AgentRun
-from agents_app.providers import check_model_string
 from sessions_app.admin.base import ModelAdmin, ReadOnlyAdmin, short_time
 from sessions_app.text import UnstorableText, encodable, storable_json
 

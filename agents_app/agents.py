@@ -30,9 +30,11 @@ from pydantic_ai.messages import (
 from pydantic_ai.models import Model
 from pydantic_ai.usage import RunUsage
 
-from agents_app import providers, replay, transcripts
-from agents_app.failures import AgentFailed, EmptyAnswer, as_agent_failed, is_too_long
+from agents_app import replay, transcripts
 from agents_app.history import MessageHistory
+from agents_app.llm import model_strings
+from agents_app.llm.clients import open_model
+from agents_app.llm.errors import AgentFailed, EmptyAnswer, as_agent_failed, is_too_long
 from agents_app.models import Agent
 from sessions_app.text import check_storable
 from sessions_app.writing import SessionGone
@@ -60,7 +62,7 @@ class Finished:
 class SimpleAgent:
     """Answers with one model and one system prompt.
 
-    `config` holds `name`, and optionally `model` (a model string, see agents_app.providers),
+    `config` holds `name`, and optionally `model` (see agents_app.llm.model_strings),
     `system_prompt`, `temperature`, `max_tokens` and `tools` (functions, or pydantic-ai's
     tools). A `model` object takes precedence over the string.
 
@@ -113,7 +115,7 @@ class SimpleAgent:
     def history_budget(self, prompt: str) -> int:
         """How many tokens of history fit into the model's context beside prompt and answer."""
         return (
-            providers.context_tokens(self.model_string)
+            model_strings.context_tokens(self.model_string)
             - self._output_tokens
             - replay.estimate_tokens(prompt)
             - replay.estimate_tokens(self.system_prompt)
@@ -152,7 +154,7 @@ class SimpleAgent:
         try:
             check_storable(prompt)
             async with asyncio.timeout_at(ends_at):
-                model = self._model or await providers.open_model(self.model_string)
+                model = self._model or await open_model(self.model_string)
             history = replay.within_budget(
                 replay.replayable(message_history), self.history_budget(prompt)
             )
@@ -207,7 +209,7 @@ class SimpleAgent:
 
     @property
     def _output_tokens(self) -> int:
-        limit = providers.output_tokens(self.model_string)
+        limit = model_strings.output_tokens(self.model_string)
         return limit if self._max_tokens is None else max(1, min(limit, int(self._max_tokens)))
 
     @property

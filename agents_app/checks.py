@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error
 from django.core.exceptions import ValidationError
 
-from agents_app.providers import check_model_string
+from agents_app.llm.model_strings import check_model_string
 
 
 def check_agent_model(

@@ -19,8 +19,9 @@ from uuid import UUID
 
 from django.db import Error, transaction
 
-from agents_app import live, providers
+from agents_app import live
 from agents_app.database import in_database
+from agents_app.llm import clients
 from agents_app.models import AgentRun
 from agents_app.rendering import markdown
 from sessions_app.models import Message, Session
@@ -46,7 +47,7 @@ def warm_up() -> None:
     """Import what runs need; it takes seconds, for which nobody should have to wait."""
     import agents_app.agents  # noqa: F401 - imported for those who import it later
 
-    providers.import_library()
+    clients.import_library()
     markdown("")
 
 

