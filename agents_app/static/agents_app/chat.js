@@ -4,10 +4,15 @@
 const RETRY_FIRST = 500; // milliseconds before a broken connection is tried again
 const RETRY_LONGEST = 10_000;
 const NEAR_BOTTOM = 60; // pixels
-const DRAFT = `draft ${location.pathname}`;
+const DRAFTS = "draft ";
+const OWN_DRAFTS = `${DRAFTS}${document.body.dataset.user} `; // others may log in in this tab
+const DRAFT = OWN_DRAFTS + location.pathname;
+const AGENT = "[data-agent]"; // who answers in this chat
+const AGENT_CHOICE = "[data-agent-choice]"; // or who is to
 const JSON_TYPE = "application/json";
 const EVENTS_TYPE = "text/event-stream";
 const UNREACHABLE = "The server cannot be reached. Try again.";
+const NOT_SHOWN = "The answer could not be shown. Reload the page.";
 
 const page = document.scrollingElement;
 const transcript = document.querySelector("[data-transcript]");
@@ -44,12 +49,13 @@ async function post(form, type) {
 /** Send a form that is to be answered; shows its turn, and the answer as it comes. */
 async function ask(form) {
     const events = eventsOf(await post(form, EVENTS_TYPE));
-    const { value: event } = await events.next().catch(() => ({}));
+    const { value: event } = await events.next().catch((error) => {
+        throw error instanceof Refusal ? error : new Refusal(UNREACHABLE);
+    });
     if (event?.name !== "turn") {
         throw new Refusal(UNREACHABLE);
     }
-    form.closest("[data-turn]")?.remove(); // it is answered once more
-    addTurn(event.data.html, events);
+    showTurn(event.data.html, events);
 }
 
 /** The events of a stream; it ends early when the connection breaks. */
@@ -73,8 +79,15 @@ async function* eventsOf(response) {
 
 /** An event of the stream, or null for a line that only keeps the connection alive. */
 function parse(frame) {
-    const [, name, data] = /^event: (.*)\ndata: (.*)$/.exec(frame) ?? [];
-    return name ? { name, data: JSON.parse(data) } : null;
+    const [, name, json] = /^event: (.*)\ndata: (.*)$/.exec(frame) ?? [];
+    if (!name) {
+        return null;
+    }
+    const data = JSON.parse(json);
+    if (typeof data.html !== "string") {
+        throw new Refusal(NOT_SHOWN); // from a server that speaks otherwise than this script
+    }
+    return { name, data };
 }
 
 function hasType(response, type) {
@@ -106,11 +119,11 @@ function newId() {
 // --- Writing a message -------------------------------------------------------
 
 let sending = false;
+let tried = null; // the message of which it is not known whether it has arrived
 
 function setUpMessageForm(form) {
     const text = form.elements.namedItem("text");
     const enterSends = !matchMedia("(pointer: coarse)").matches; // touch keyboards have no Shift+Enter
-    let tried = null; // the text that the form's message id was used for
 
     form.querySelector("[data-with-script]").hidden = !enterSends;
     text.addEventListener("keydown", (event) => {
@@ -124,13 +137,13 @@ function setUpMessageForm(form) {
     });
     text.addEventListener("input", () => {
         fit(text);
-        keepDraft(text.value);
+        keepDraft();
         if (isLatest) {
             keepAtLatest(); // the box has grown
         }
     });
-    text.value ||= draft();
-    fit(text);
+    form.addEventListener("change", keepDraft);
+    takeUpDraft();
     // Later than the browser goes to the address's #run-…, and takes the focus away.
     addEventListener("load", () => {
         if (enterSends && document.activeElement === document.body) {
@@ -146,26 +159,23 @@ function setUpMessageForm(form) {
             showError("An answer is still being written; wait for it or stop it.");
             return;
         }
-        // The same text once more is the same message, should the first try have arrived.
-        if (tried !== null && tried !== text.value) {
+        // The same once more is the same message, should the first try have arrived.
+        if (tried && !isTried()) {
             renewId(form);
         }
-        tried = text.value;
+        tried = { id: form.elements.namedItem("message_id").value, ...written() };
+        keepDraft();
         setSending(true);
         showError("");
         try {
             if ("goesToAnswer" in form.dataset) {
                 const { url } = await (await post(form, JSON_TYPE)).json();
-                keepDraft("");
+                sessionStorage.removeItem(DRAFT);
                 location.assign(url);
                 return; // stays locked until the page is left
             }
             await ask(form);
-            keepDraft("");
-            text.value = "";
-            tried = null;
-            fit(text);
-            renewId(form);
+            emptyBox();
         } catch (error) {
             showError(error.message);
         }
@@ -175,17 +185,86 @@ function setUpMessageForm(form) {
     });
 }
 
-/** What is being written outlives a reload, and a login in between. */
-function draft() {
-    return sessionStorage.getItem(DRAFT) ?? "";
+/** What is in the box, and for whom. */
+function written() {
+    return {
+        text: messageForm.elements.namedItem("text").value,
+        agent: messageForm.elements.namedItem("agent")?.value ?? "",
+    };
 }
 
-function keepDraft(value) {
-    if (value) {
-        sessionStorage.setItem(DRAFT, value);
+function isTried() {
+    const { text, agent } = written();
+    return tried?.text === text && tried.agent === agent;
+}
+
+/** What is being written outlives a reload, and a login in between. */
+function keepDraft() {
+    const draft = { ...written(), tried };
+    if (draft.text) {
+        sessionStorage.setItem(DRAFT, JSON.stringify(draft));
     } else {
         sessionStorage.removeItem(DRAFT);
     }
+}
+
+function takeUpDraft() {
+    const text = messageForm.elements.namedItem("text");
+    const draft = JSON.parse(sessionStorage.getItem(DRAFT));
+    if (draft && !text.value) {
+        text.value = draft.text;
+        tried = draft.tried;
+        if (tried) {
+            messageForm.elements.namedItem("message_id").value = tried.id;
+        }
+        const offered = `:is(option, [name=agent])[value="${draft.agent}"]`;
+        if (messageForm.querySelector(offered)) {
+            messageForm.elements.namedItem("agent").value = draft.agent;
+        }
+    }
+    fit(text);
+}
+
+/** Drop the drafts of messages that are on this page, and have so been stored. */
+function dropStoredDrafts() {
+    for (const key of draftsOf(OWN_DRAFTS)) {
+        const draft = JSON.parse(sessionStorage.getItem(key));
+        if (draft.tried && draft.tried.text === draft.text && turnOf(draft.tried.id)) {
+            sessionStorage.removeItem(key);
+        }
+    }
+    if (messageForm && tried && turnOf(tried.id)) {
+        if (tried.text === written().text) {
+            showError("");
+            emptyBox();
+        } else {
+            tried = null; // what has been written since is another message
+            renewId(messageForm);
+            keepDraft();
+        }
+    }
+}
+
+function draftsOf(prefix) {
+    return Object.keys(sessionStorage).filter((key) => key.startsWith(prefix));
+}
+
+/** Nobody finds here what somebody else has written. */
+function dropDraftsOfOthers() {
+    for (const key of draftsOf(DRAFTS)) {
+        if (!key.startsWith(OWN_DRAFTS)) {
+            sessionStorage.removeItem(key);
+        }
+    }
+}
+
+function emptyBox() {
+    const text = messageForm.elements.namedItem("text");
+    text.value = "";
+    tried = null;
+    fit(text);
+    renewId(messageForm);
+    keepDraft();
 }
 
 function renewId(form) {
@@ -233,12 +312,18 @@ function fragmentOf(html) {
     return template.content;
 }
 
-function addTurn(html, events) {
+/** Show a turn at the end, or in the place of what the page has of it already. */
+function showTurn(html, events) {
     transcript.querySelector(".empty")?.remove();
     const turn = fragmentOf(html).querySelector("[data-turn]");
+    turnOf(turn.dataset.turn)?.remove();
     transcript.append(turn);
     show(turn, events);
     toLatest();
+}
+
+function turnOf(messageId) {
+    return transcript?.querySelector(`[data-turn="${messageId}"]`);
 }
 
 /**
@@ -378,7 +463,7 @@ function finish(answer, { status, html }) {
                 element.disabled = true;
             }
         } else if (status !== "refused") {
-            showError("The answer could not be shown. Reload the page.");
+            showError(NOT_SHOWN);
         }
     }
 }
@@ -477,22 +562,33 @@ function watchOlder() {
 
 // --- Coming back -------------------------------------------------------------
 
-/** Another tab may have gone on with the chat meanwhile. */
+/** Another tab may have gone on with the chat meanwhile, or what was sent here has arrived. */
 async function refresh() {
-    if (!isLatest || watched || sending) {
+    if (!isLatest || sending || (watched && !agentChoice()?.children.length)) {
         return;
     }
     const response = await fetch(location.href, { cache: "no-store" }).catch(() => null);
-    if (!response?.ok || response.redirected || watched || sending) {
+    if (!response?.ok || response.redirected || sending) {
         return;
     }
     const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
+    for (const part of [AGENT, AGENT_CHOICE]) {
+        const [shown, newer] = [document, fresh].map((page) => page.querySelector(part));
+        if (shown && newer && !newer.isEqualNode(shown)) {
+            shown.replaceWith(newer);
+        }
+    }
     const newer = fresh.querySelector("[data-transcript]");
-    if (newer && stateOf(newer) !== stateOf(transcript)) {
+    if (newer && !watched && stateOf(newer) !== stateOf(transcript)) {
         transcript.replaceChildren(...newer.childNodes);
         show(transcript);
         watchOlder();
     }
+    dropStoredDrafts();
+}
+
+function agentChoice() {
+    return document.querySelector(AGENT_CHOICE);
 }
 
 function stateOf(log) {
@@ -509,6 +605,11 @@ if (rename) {
     setUpRename(rename);
 }
 show(document);
+dropDraftsOfOthers();
+dropStoredDrafts();
+document.querySelector("[data-log-out]").addEventListener("submit", () => {
+    draftsOf(DRAFTS).forEach((key) => sessionStorage.removeItem(key));
+});
 if (transcript && isLatest) {
     setUpScrolling();
     watchOlder();
@@ -545,6 +646,7 @@ if (transcript && isLatest) {
             showError(error.message);
         }
         sending = false;
+        refresh();
     });
 } else if (transcript) {
     watchOlder();
@@ -556,6 +658,7 @@ addEventListener("pageshow", (event) => {
     // Back from another page: this one was frozen in the middle of what it was doing.
     if (messageForm && sending) {
         messageForm.reset();
+        tried = null;
         renewId(messageForm);
         setSending(false);
     }

@@ -1,0 +1,323 @@
+"""Messages whose response was lost, and what was written and not sent."""
+
+import re
+import urllib.request
+import uuid
+from urllib.parse import urljoin
+
+import pytest
+from django.contrib.auth.models import User
+from playwright.sync_api import Page, Route, expect
+
+from agents_app.models import AgentRun
+from agents_app.services import send_message
+from sessions_app.models import Message, Session
+from tests.agents_app.chats import answered, failed, make_agent, make_user
+from tests.browser.conftest import OpenPage, log_in
+from tests.browser.test_chat import conversation, send, write
+from tests.model_server import ToldModel
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+UNREACHABLE = "The server cannot be reached."
+
+
+def lose(route: Route) -> None:
+    """The server gets the message and stores it; its response gets lost."""
+    sent = route.request
+    request = urllib.request.Request(sent.url, sent.post_data_buffer, sent.all_headers())
+    with urllib.request.urlopen(request, timeout=30) as response:
+        response.readline()
+    route.abort()
+
+
+def be_offline(page: Page) -> None:
+    """The page learns nothing by itself of what has become of its message."""
+    page.route(re.compile(r"/chats/[0-9a-f-]{36}/$"), lambda route: route.abort())
+
+
+def be_online(page: Page) -> None:
+    page.unroute(re.compile(r"/chats/[0-9a-f-]{36}/$"))
+
+
+def look_again(page: Page) -> None:
+    page.evaluate("dispatchEvent(new Event('focus'))")
+
+
+def expect_once(page: Page, text: str) -> None:
+    """What was said is there once, and so is every id."""
+    expect(conversation(page).locator(".mine", has_text=text)).to_have_count(1)
+    ids = page.evaluate("[...document.querySelectorAll('[id]')].map(({ id }) => id)")
+    assert len(ids) == len(set(ids))
+
+
+@pytest.fixture
+def chat(open_page: OpenPage, user: User) -> Page:
+    return open_page(f"/chats/{answered(user).pk}/")
+
+
+def lose_message(page: Page) -> None:
+    page.route("**/messages/", lose, times=1)
+    send(page, "Once only")
+    expect(page.get_by_role("alert")).to_contain_text(UNREACHABLE)
+
+
+def test_message_that_is_sent_again_is_shown_once(chat: Page, model: ToldModel) -> None:
+    be_offline(chat)
+    lose_message(chat)
+    expect(chat.get_by_label("Message")).to_have_value("Once only")
+    chat.get_by_role("button", name="Send").click()
+    expect(chat.get_by_label("Message")).to_have_value("")
+    be_online(chat)
+    model.asked().say("Here it is.").end()
+    expect(conversation(chat)).to_contain_text("Here it is.")
+    expect(chat.get_by_role("button", name="Send")).to_be_visible()
+    expect_once(chat, "Once only")
+    assert Message.objects.filter(text_content="Once only").count() == 1
+    chat.reload()
+    expect_once(chat, "Once only")
+    expect(chat.get_by_label("Message")).to_have_value("")
+
+
+def test_box_is_emptied_when_the_message_is_found_stored(chat: Page, model: ToldModel) -> None:
+    be_offline(chat)
+    lose_message(chat)
+    be_online(chat)
+    look_again(chat)
+    expect_once(chat, "Once only")
+    expect(chat.get_by_label("Message")).to_have_value("")
+    expect(chat.get_by_text(UNREACHABLE)).to_be_hidden()
+    model.asked().say("Here it is.").end()
+    expect(conversation(chat)).to_contain_text("Here it is.")
+    model.will_say("And on.")
+    send(chat, "Once only")  # the same words again are another message
+    expect(conversation(chat)).to_contain_text("And on.")
+    assert Message.objects.filter(text_content="Once only").count() == 2
+
+
+def test_what_was_written_since_is_kept(chat: Page, model: ToldModel) -> None:
+    be_offline(chat)
+    lose_message(chat)
+    write(chat, "Something else")
+    be_online(chat)
+    look_again(chat)
+    expect_once(chat, "Once only")
+    expect(chat.get_by_label("Message")).to_have_value("Something else")
+    model.asked().say("Here it is.").end()
+    expect(conversation(chat)).to_contain_text("Here it is.")
+    model.will_say("And on.")
+    chat.get_by_role("button", name="Send").click()
+    expect(conversation(chat)).to_contain_text("And on.")
+    expect_once(chat, "Something else")
+
+
+def test_box_is_empty_after_a_reload_that_shows_the_message(chat: Page, model: ToldModel) -> None:
+    be_offline(chat)
+    lose_message(chat)
+    be_online(chat)
+    chat.reload()
+    expect_once(chat, "Once only")
+    expect(chat.get_by_label("Message")).to_have_value("")
+    model.asked().end()
+
+
+def test_retry_whose_response_was_lost(open_page: OpenPage, user: User, model: ToldModel) -> None:
+    page = open_page(f"/chats/{failed(user, 'Try this').session_id}/")
+    page.route("**/retry/", lose, times=1)
+    page.get_by_role("button", name="Retry").click()
+    model.asked().say("Tried again.").end()
+    expect(conversation(page)).to_contain_text("Tried again.")
+    expect(page.get_by_role("button", name="Retry")).to_be_hidden()
+    expect_once(page, "Try this")
+
+
+def lose_first_message(page: Page) -> None:
+    page.route(
+        "**/chats/",
+        lambda route: lose(route) if route.request.post_data else route.fallback(),
+        times=1,
+    )
+    send(page, "Only once")
+    expect(page.get_by_role("alert")).to_contain_text(UNREACHABLE)
+    page.unroute("**/chats/")
+
+
+@pytest.mark.parametrize("reload", [False, True])
+def test_first_message_that_is_sent_again_starts_one_chat(
+    page: Page, model: ToldModel, reload: bool
+) -> None:
+    make_agent("other")
+    page.reload()
+    page.get_by_label("other").check()
+    lose_first_message(page)
+    if reload:
+        page.reload()
+        expect(page.get_by_label("Message")).to_have_value("Only once")
+        expect(page.get_by_label("other")).to_be_checked()
+    page.get_by_role("button", name="Send").click()
+    model.asked().say("Here it is.").end()
+    expect(conversation(page)).to_contain_text("Here it is.")
+    expect_once(page, "Only once")
+    assert Session.objects.get().agent == make_agent("other")
+    page.goto("/chats/")
+    expect(page.get_by_label("Message")).to_have_value("")
+
+
+def test_first_message_that_is_sent_again_to_another_agent(page: Page, model: ToldModel) -> None:
+    other = make_agent("other")
+    page.reload()
+    lose_first_message(page)
+    model.asked().end()
+    page.get_by_label("other").check()
+    page.get_by_role("button", name="Send").click()
+    model.asked().say("From another one.").end()
+    expect(conversation(page)).to_contain_text("From another one.")
+    expect(page.get_by_text("with other")).to_be_visible()
+    assert Session.objects.filter(agent=other).count() == 1
+    assert Session.objects.count() == 2
+
+
+def test_draft_is_dropped_where_the_chat_that_it_started_is_opened(
+    page: Page, model: ToldModel
+) -> None:
+    lose_first_message(page)
+    model.asked().say("Here it is.").end()
+    page.reload()
+    page.get_by_role("link", name="Only once").click()
+    expect_once(page, "Only once")
+    page.goto("/chats/")
+    expect(page.get_by_label("Message")).to_have_value("")
+
+
+# --- Drafts ------------------------------------------------------------------
+
+
+def log_in_as(page: Page, user: User) -> None:
+    """In the same tab, after the first one's login has run out."""
+    page.context.clear_cookies()
+    home = urljoin(page.url, "/")
+    page.context.add_cookies([{"name": "sessionid", "value": log_in(user), "url": home}])
+    page.goto("/chats/")
+    expect(page.locator(".who")).to_have_text(user.username)
+
+
+def test_draft_is_not_shown_to_who_logs_in_next(page: Page, user: User) -> None:
+    write(page, "Between you and me")
+    log_in_as(page, make_user("bo"))
+    expect(page.get_by_label("Message")).to_have_value("")
+    assert page.evaluate("JSON.stringify(sessionStorage)") == "{}"
+    write(page, "Mine")
+    log_in_as(page, user)
+    expect(page.get_by_label("Message")).to_have_value("")
+
+
+def test_draft_outlives_a_login_that_ran_out(page: Page, user: User) -> None:
+    write(page, "Half a thought")
+    page.context.clear_cookies()
+    page.reload()
+    expect(page.get_by_role("heading", name="Log in")).to_be_visible()
+    log_in_as(page, user)
+    expect(page.get_by_label("Message")).to_have_value("Half a thought")
+
+
+@pytest.mark.parametrize("path", ["/chats/", "delete/", f"/chats/{uuid.UUID(int=0)}/"])
+def test_logging_out_drops_drafts(open_page: OpenPage, user: User, path: str) -> None:
+    chat_session = answered(user)
+    url = f"/chats/{chat_session.pk}/"
+    page = open_page(url)
+    write(page, "Between you and me")
+    page.goto(urljoin(page.url, path))
+    assert "you and me" in page.evaluate("JSON.stringify(sessionStorage)")
+    page.get_by_role("button", name="Log out").click()
+    expect(page.get_by_role("heading", name="Log in")).to_be_visible()
+    assert page.evaluate("JSON.stringify(sessionStorage)") == "{}"
+    log_in_as(page, user)
+    page.goto(url)
+    expect(page.get_by_label("Message")).to_have_value("")
+
+
+# --- A chat without an agent -------------------------------------------------
+
+
+@pytest.mark.parametrize("javascript", [True, False])
+@pytest.mark.parametrize("is_there", [True, False], ids=["switched off", "deleted"])
+def test_chat_goes_on_with_an_agent_that_is_picked(
+    open_page: OpenPage, user: User, model: ToldModel, javascript: bool, is_there: bool
+) -> None:
+    chat_session = answered(user)
+    if is_there:
+        make_agent(active=False)
+    else:
+        make_agent().delete()
+    make_agent("another")
+    picked = make_agent("picked")
+    page = open_page(f"/chats/{chat_session.pk}/", java_script_enabled=javascript)
+    page.get_by_label("Who is to go on").select_option("picked")
+    model.will_say("I do.")
+    send(page, "Who goes on?")
+    expect(conversation(page)).to_contain_text("I do.")
+    expect(page.get_by_text("with picked")).to_be_visible()
+    expect(page.get_by_label("Who is to go on")).to_be_hidden()
+    model.will_say("Still me.")
+    send(page, "And now?")
+    expect(conversation(page)).to_contain_text("Still me.")
+    assert Session.objects.get().agent == picked
+
+
+@pytest.mark.parametrize("javascript", [True, False])
+def test_retry_with_an_agent_that_is_picked(
+    open_page: OpenPage, user: User, model: ToldModel, javascript: bool
+) -> None:
+    run = failed(user)
+    make_agent().delete()
+    make_agent("another")
+    make_agent("picked")
+    page = open_page(f"/chats/{run.session_id}/", java_script_enabled=javascript)
+    page.get_by_label("Agent that is to answer").select_option("picked")
+    model.will_say("I do.")
+    page.get_by_role("button", name="Retry").click()
+    expect(conversation(page)).to_contain_text("I do.")
+    expect(page.get_by_text("with picked")).to_be_visible()
+    assert [run.agent and run.agent.name for run in AgentRun.objects.order_by("created_at")] == [
+        None,
+        "picked",
+    ]
+
+
+def test_agent_that_is_switched_off_meanwhile_can_be_replaced_at_once(
+    chat: Page, model: ToldModel
+) -> None:
+    make_agent(active=False)
+    make_agent("picked")
+    send(chat, "Still there?")
+    expect(chat.get_by_role("alert")).to_contain_text("choose another one")
+    chat.get_by_label("Who is to go on").select_option("picked")
+    model.will_say("I am.")
+    chat.get_by_role("button", name="Send").click()
+    expect(conversation(chat)).to_contain_text("I am.")
+    expect_once(chat, "Still there?")
+
+
+def test_agent_that_is_picked_in_another_tab_is_shown(
+    open_page: OpenPage, user: User, model: ToldModel
+) -> None:
+    chat_session = answered(user)
+    make_agent().delete()
+    first, second = make_agent("first"), make_agent("second")
+    page = open_page(f"/chats/{chat_session.pk}/")
+    run, _ = send_message(
+        user=user,
+        session_id=chat_session.pk,
+        text="Elsewhere",
+        message_id=uuid.uuid4(),
+        agent_id=first.pk,
+    )
+    run.finish(AgentRun.Status.DONE)
+    page.get_by_label("Who is to go on").select_option(second.name)
+    send(page, "Here")
+    expect(page.get_by_role("alert")).to_contain_text("Another agent was chosen")
+    expect(page.get_by_text("with first")).to_be_visible()
+    expect(page.get_by_label("Message")).to_have_value("Here")
+    model.will_say("First it is.")
+    page.get_by_role("button", name="Send").click()
+    expect(conversation(page)).to_contain_text("First it is.")
