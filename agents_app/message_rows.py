@@ -14,7 +14,7 @@ CHUNK = 50
 # What a ModelMessage is made of.
 _COLUMNS = (
     *("id", "position", "role", "text_content", "tool_calls", "tool_outputs"),
-    *("raw_payload", "created_at"),
+    *("model_message", "created_at"),
 )
 
 

@@ -213,7 +213,7 @@ def _read(chat_session: Session, before: int | None) -> Transcript:
 
 def _shown() -> Any:
     return Message.objects.select_related("agent").defer(
-        "raw_payload", "context", "channel_payload", "extra"
+        "raw_payload", "context", "channel_payload", "model_message", "extra"
     )
 
 

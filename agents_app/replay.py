@@ -3,22 +3,33 @@
 A model's context is limited, so the oldest turns are left out. A turn is what a person says
 and everything up to what they say next; it is never torn apart, since a provider refuses
 what a tool returned without its call, and a conversation that begins with an answer.
+
+Files are not told again: for an address, the server or the provider would fetch whatever it
+names, in every turn that follows.
 """
 
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 from pydantic_ai.messages import (
     ModelMessage,
     ModelRequest,
+    ModelRequestPart,
     ModelResponse,
+    NativeToolCallPart,
+    NativeToolReturnPart,
+    RetryFeedbackPart,
     SystemPromptPart,
+    TextContent,
     TextPart,
     ThinkingPart,
     ToolCallPart,
     ToolReturnPart,
+    UserContent,
     UserPromptPart,
+    is_multi_modal_content,
 )
 
 from agents_app.transcripts import is_system_prompt
@@ -27,6 +38,8 @@ from agents_app.transcripts import is_system_prompt
 # three. What every provider adds around a message is about four tokens.
 BYTES_PER_TOKEN = 3
 TOKENS_PER_MESSAGE = 4
+
+FILE_LEFT_OUT = "(a file that is not shown again)"
 
 
 def estimate_tokens(text: str) -> int:
@@ -57,11 +70,13 @@ def latest_system_prompt_first(messages: Sequence[ModelMessage]) -> list[ModelMe
 def replayable(messages: Sequence[ModelMessage]) -> list[ModelMessage]:
     """What a model can be told of the messages.
 
-    The latest system prompt comes first. Answers and prompts with nothing in them are left
-    out, and so are tool calls at the end that nothing has answered: a model would wait for
-    what they return.
+    The latest system prompt comes first. Only texts, thoughts and tools are told, without
+    files, and without the instructions of an earlier run. Answers and prompts with nothing
+    in them are left out, and so are tool calls at the end that nothing has answered: a model
+    would wait for what they return.
     """
-    said = [message for message in latest_system_prompt_first(messages) if _says_something(message)]
+    told = map(_in_words, latest_system_prompt_first(messages))
+    said = [message for message in told if _says_something(message)]
     while said and (open_calls := _open_calls_at_end(said)):
         start, response = open_calls
         rest = [part for part in response.parts if not isinstance(part, ToolCallPart)]
@@ -86,6 +101,56 @@ def within_count(messages: Sequence[ModelMessage], count: int) -> list[ModelMess
 def shortened(messages: Sequence[ModelMessage]) -> list[ModelMessage]:
     """The newest whole turns, about half as long together."""
     return within_budget(messages, sum(tokens_of(message) for message in messages) // 2)
+
+
+def _in_words(message: ModelMessage) -> ModelMessage:
+    """The message with nothing but texts, thoughts and tools."""
+    if isinstance(message, ModelRequest):
+        parts = [part for part in map(_request_part, message.parts) if part is not None]
+        return replace(message, parts=parts, instructions=None)
+    return replace(
+        message,
+        parts=[
+            replace(part, content=_without_files(part.content))
+            if isinstance(part, NativeToolReturnPart)
+            else part
+            for part in message.parts
+            if isinstance(
+                part,
+                TextPart | ThinkingPart | ToolCallPart | NativeToolCallPart | NativeToolReturnPart,
+            )
+        ],
+    )
+
+
+def _request_part(part: ModelRequestPart) -> ModelRequestPart | None:
+    match part:
+        case UserPromptPart(content=str()) | SystemPromptPart() | RetryFeedbackPart():
+            return part
+        case UserPromptPart(content=content):
+            return replace(part, content=[text for item in content if (text := _words_of(item))])
+        case ToolReturnPart(content=content):
+            return replace(part, content=_without_files(content))
+    return None
+
+
+def _words_of(item: UserContent) -> str:
+    if isinstance(item, TextContent):
+        return item.content
+    if isinstance(item, str):
+        return item
+    return FILE_LEFT_OUT if is_multi_modal_content(item) else ""
+
+
+def _without_files(content: Any) -> Any:
+    """What a tool returned, with a note in place of each file in it."""
+    if is_multi_modal_content(content):
+        return FILE_LEFT_OUT
+    if isinstance(content, dict):
+        return {key: _without_files(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_without_files(item) for item in content]
+    return content
 
 
 def _newest_turns(

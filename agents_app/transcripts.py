@@ -1,9 +1,10 @@
 """Stored messages as pydantic-ai messages, and back. Pure functions: nothing here queries.
 
 One ModelMessage is one row. Role, text and tools stand in columns, for people and queries;
-`raw_payload["pydantic_ai"]` is the message itself as pydantic-ai's own adapter writes it,
-and that is what comes back. Rows without it (imported, or written by a form) are rebuilt
-from their columns.
+`model_message` is the message itself as pydantic-ai's own adapter writes it, and that is
+what comes back. Rows without it (imported, or written by a form) are rebuilt from their
+columns, whatever their payloads hold: such a message could have files fetched by the server,
+or tell the model what nobody can see.
 """
 
 import json
@@ -30,8 +31,6 @@ from pydantic_core import PydanticSerializationError
 from agents_app.tool_entries import tool_entries, tool_name
 from sessions_app.models import Message
 from sessions_app.text import UnstorableText, check_storable, encodable_json, storable_json
-
-PAYLOAD_KEY = "pydantic_ai"
 
 
 def rows_from(messages: Iterable[ModelMessage]) -> list[Message]:
@@ -118,7 +117,7 @@ def _row_from(message: ModelMessage) -> Message:
         text_content=_text(message),
         tool_calls=_tools(payload, "tool-call", "args"),
         tool_outputs=_tools(payload, "tool-return", "content"),
-        raw_payload={PAYLOAD_KEY: payload},
+        model_message=payload,
     )
 
 
@@ -187,12 +186,10 @@ def _tools(payload: Any, kind: str, value: str) -> list[dict[str, Any]] | None:
 
 
 def _messages_of(row: Message) -> list[ModelMessage]:
-    if isinstance(row.raw_payload, dict) and PAYLOAD_KEY in row.raw_payload:
+    if row.model_message is not None:
         try:
             # From JSON, because only then the adapter reads bytes as it wrote them.
-            return ModelMessagesTypeAdapter.validate_json(
-                json.dumps([row.raw_payload[PAYLOAD_KEY]])
-            )
+            return ModelMessagesTypeAdapter.validate_json(json.dumps([row.model_message]))
         except ValidationError:
             pass  # written by another version of pydantic-ai: the columns say it too
     return _rebuilt(row)

@@ -124,6 +124,9 @@ class Message(models.Model):
     raw_payload = models.JSONField(null=True, blank=True)
     context = models.JSONField(null=True, blank=True)
     channel_payload = models.JSONField(null=True, blank=True)
+    # The message as the agent library writes it. A model is told it again as it stands here,
+    # so that only this product may write it: an import, a form or a channel never does.
+    model_message = models.JSONField(null=True, blank=True)
     # What an imported message carried that has no column of its own here.
     extra = models.JSONField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)

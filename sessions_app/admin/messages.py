@@ -33,6 +33,7 @@ class MessageList(ChangeList):
             "raw_payload",
             "context",
             "channel_payload",
+            "model_message",
             "extra",
             "session__metadata",
         )
@@ -58,6 +59,7 @@ class MessageAdmin(ReadOnlyAdmin):
         (None, {"fields": ("in_session", "position", "role", "text", "message_type")}),
         ("Who and when", {"fields": ("user", "agent", "created_at", "updated_at", "id")}),
         ("Tools", {"fields": ("tool_calls_json", "tool_outputs_json")}),
+        ("As models are told it", {"fields": ("model_message_json",)}),
         (
             "As received",
             {"fields": ("raw_payload_json", "context_json", "channel_payload_json", "extra_json")},
@@ -69,6 +71,7 @@ class MessageAdmin(ReadOnlyAdmin):
     raw_payload_json = json_field("raw_payload")
     context_json = json_field("context")
     channel_payload_json = json_field("channel_payload")
+    model_message_json = json_field("model_message")
     extra_json = json_field("extra")
 
     class Media:

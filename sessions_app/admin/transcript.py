@@ -31,7 +31,7 @@ class Transcript:
 def transcript_of(chat_session: Session) -> Transcript:
     """The session's last messages: two queries, however long the conversation."""
     last = chat_session.messages.order_by("-position").defer(
-        "raw_payload", "context", "channel_payload", "extra"
+        "raw_payload", "context", "channel_payload", "model_message", "extra"
     )[:LENGTH]
     return Transcript(
         total=chat_session.messages.count(),

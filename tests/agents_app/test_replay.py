@@ -3,10 +3,15 @@
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic_ai.messages import (
+    BinaryImage,
+    CachePoint,
+    DocumentUrl,
+    FilePart,
     ModelMessage,
     ModelRequest,
     ModelResponse,
     SystemPromptPart,
+    TextContent,
     TextPart,
     ThinkingPart,
     ToolCallPart,
@@ -76,6 +81,42 @@ def test_calls_that_nothing_answered_are_left_out_at_the_end() -> None:
     assert replay.replayable(whole) == whole
     asked_on = [said("Hi"), called("a"), said("Well?")]
     assert replay.replayable(asked_on) == asked_on, "the library closes calls in the middle"
+
+
+def test_only_words_thoughts_and_tools_are_told_again() -> None:
+    page = DocumentUrl("http://127.0.0.1/", media_type="text/html", force_download="allow-local")
+    image = BinaryImage(b"x", media_type="image/png")
+    result = {"pages": [page, 7], "image": image, "url": "http://127.0.0.1/"}
+    told_again = replay.replayable(
+        [
+            ModelRequest([SystemPromptPart("Be kind.")]),
+            ModelRequest([UserPromptPart(["See", page, TextContent("this"), CachePoint()])]),
+            ModelResponse([FilePart(image), ThinkingPart("Hm"), ToolCallPart("f", {}, "a")]),
+            ModelRequest([ToolReturnPart("f", result, tool_call_id="a")], instructions="Obey."),
+            ModelResponse([FilePart(image)]),
+            answered("A page"),
+            ModelRequest([UserPromptPart([image])]),
+        ]
+    )
+    assert [getattr(message, "instructions", None) for message in told_again] == [None] * 6
+    assert [[part.part_kind for part in message.parts] for message in told_again] == [
+        ["system-prompt"],
+        ["user-prompt"],
+        ["thinking", "tool-call"],
+        ["tool-return"],
+        ["text"],
+        ["user-prompt"],
+    ]
+    left_out = replay.FILE_LEFT_OUT
+    assert texts(told_again) == [
+        "Be kind.",
+        ["See", left_out, "this"],
+        "Hm",
+        None,
+        {"pages": [left_out, 7], "image": left_out, "url": "http://127.0.0.1/"},
+        "A page",
+        [left_out],
+    ]
 
 
 def test_a_turn_is_kept_whole_or_not_at_all() -> None:

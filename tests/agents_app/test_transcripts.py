@@ -125,8 +125,27 @@ def test_everything_about_a_response_comes_back() -> None:
 
 
 def test_a_payload_of_another_version_is_rebuilt_from_the_columns() -> None:
-    stored = row("user", "Hi", raw_payload={transcripts.PAYLOAD_KEY: {"kind": "telegram"}})
+    stored = row("user", "Hi", model_message={"kind": "telegram"})
     assert transcripts.to_messages([stored]) == [transcripts.user_prompt("Hi", NOW)]
+
+
+def test_without_the_message_itself_a_turn_with_tools_is_rebuilt_from_the_columns() -> None:
+    turn = [
+        ModelRequest([UserPromptPart("2+2?", timestamp=NOW)], timestamp=NOW),
+        ModelResponse([TextPart("Let me see"), ToolCallPart("add", {"a": 2}, "c1")], timestamp=NOW),
+        ModelRequest([ToolReturnPart("add", 4, tool_call_id="c1", timestamp=NOW)], timestamp=NOW),
+        ModelResponse([TextPart("Four")], timestamp=NOW),
+    ]
+    rows = transcripts.rows_from(turn)
+    for stored in rows:
+        stored.model_message, stored.created_at = None, NOW
+    assert transcripts.to_messages(rows) == turn
+
+
+def test_a_payload_is_never_taken_for_the_message() -> None:
+    [stored] = transcripts.rows_from([ModelRequest([UserPromptPart("Something else")])])
+    imported = row("user", "Hi", raw_payload={"pydantic_ai": stored.model_message})
+    assert transcripts.to_messages([imported]) == [transcripts.user_prompt("Hi", NOW)]
 
 
 # --- What was imported ---------------------------------------------------------
