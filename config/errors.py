@@ -4,12 +4,18 @@ None of these reads the database, which may be what has failed: their templates 
 user, and say the request's id, under which the log has the details.
 """
 
+import logging
+import sys
 from http import HTTPStatus
 
+from django.core.exceptions import ValidationError
+from django.db import DataError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template import loader
 
 from agents_app.views import is_script
+
+logger = logging.getLogger(__name__)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -18,7 +24,11 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """500, for whatever nobody has caught; Django logs the traceback."""
+    """Whatever no view has caught, middleware's errors included: 500, if nothing else fits."""
+    error = sys.exc_info()[1]
+    response = error and response_to(request, error)
+    if response:
+        return response
     if is_script(request):
         text = f"Something went wrong here. Try again; the log knows it as {_id(request)}."
         return JsonResponse({"error": text}, status=HTTPStatus.INTERNAL_SERVER_ERROR)
@@ -28,6 +38,24 @@ def server_error(request: HttpRequest) -> HttpResponse:
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     """403 for a form without a valid token; Django logs the reason."""
     return _page(request, HTTPStatus.FORBIDDEN, "403_csrf.html")
+
+
+def response_to(request: HttpRequest, error: BaseException) -> HttpResponse | None:
+    """The response to an error that is not the code's fault; None when it is."""
+    if _is_of_an_unusable_value(error):
+        logger.warning("The database cannot work with a value of a request", exc_info=error)
+        return _page(request, HTTPStatus.BAD_REQUEST)
+    return None
+
+
+def _is_of_an_unusable_value(error: BaseException) -> bool:
+    """Whether a value is none that a column can have: a word for an id, a NUL, a huge number.
+
+    Forms refuse them, and nobody means them elsewhere.
+    """
+    # SQLite's driver refuses numbers before the database sees them.
+    too_large = isinstance(error, OverflowError) and "SQLite INTEGER" in str(error)
+    return too_large or isinstance(error, DataError | ValidationError)
 
 
 def _page(

@@ -2,9 +2,9 @@
 
 from django.contrib import admin
 
-from sessions_app.admin import messages, runs, sessions
+from sessions_app.admin import messages, runs, sessions, users
 
-__all__ = ["messages", "runs", "sessions"]
+__all__ = ["messages", "runs", "sessions", "users"]
 
 admin.site.site_header = admin.site.site_title = "Chat sessions"
 admin.site.index_title = "Administration"

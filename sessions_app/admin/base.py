@@ -1,22 +1,70 @@
 """What the admin's pages have in common: read-only pages, counts and times, JSON for people."""
 
+import logging
 from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import BadRequest, ValidationError
 from django.db import Error
-from django.db.models import Model
-from django.http import HttpRequest
+from django.db.models import Model, QuerySet
+from django.db.models.constants import LOOKUP_SEP
+from django.http import HttpRequest, HttpResponseBase
 from django.utils import timezone
 from django.utils.html import format_html
 
+from sessions_app.database import is_unavailable
 from sessions_app.text import json_text
 
 if TYPE_CHECKING:
-    ModelAdmin = admin.ModelAdmin[Any]
+    DjangoModelAdmin = admin.ModelAdmin[Any]
 else:
-    ModelAdmin = admin.ModelAdmin  # generic in the type stubs only
+    DjangoModelAdmin = admin.ModelAdmin  # generic in the type stubs only
+
+logger = logging.getLogger(__name__)
+
+
+class ModelAdmin(DjangoModelAdmin):
+    """Django's, for requests that nobody's browser made: what they ask for may not exist.
+
+    Django refuses filters that it cannot build. Some can be built, and fail in the database.
+    """
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+        # No page links to one, and a pattern can keep a database busy for minutes.
+        if lookup.rpartition(LOOKUP_SEP)[2] in {"regex", "iregex"}:
+            return False
+        return super().lookup_allowed(lookup, value, request)
+
+    def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
+        """The list; raises IncorrectLookupParameters for a filter that cannot be worked with."""
+        if not request.GET:
+            return super().get_changelist_instance(request)
+        try:
+            changelist = super().get_changelist_instance(request)
+            if request.method != "POST":
+                len(changelist.result_list)  # fetched here once, not first in the template
+        except (Error, OverflowError, ValueError) as error:
+            if is_unavailable(error):
+                raise
+            logger.warning("A filter of an admin's list failed", exc_info=error)
+            raise IncorrectLookupParameters(error) from error
+        return changelist
+
+    def response_action(
+        self, request: HttpRequest, queryset: QuerySet[Any]
+    ) -> HttpResponseBase | None:
+        """Like Django's; raises BadRequest for ticked rows whose keys no row can have."""
+        for key in request.POST.getlist(ACTION_CHECKBOX_NAME):
+            try:
+                self.opts.pk.clean(key, None)
+            except ValidationError as error:
+                raise BadRequest(f"No row has the key {key!r}.") from error
+        return super().response_action(request, queryset)
 
 
 class ReadOnlyAdmin(ModelAdmin):

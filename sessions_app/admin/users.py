@@ -1,0 +1,19 @@
+"""The admin's pages of users and groups: Django's, with what all lists here have in common."""
+
+from django.contrib import admin
+from django.contrib.auth import admin as auth_admin
+from django.contrib.auth.models import Group, User
+
+from sessions_app.admin.base import ModelAdmin
+
+admin.site.unregister([User, Group])
+
+
+@admin.register(User)
+class UserAdmin(ModelAdmin, auth_admin.UserAdmin):  # type: ignore[type-arg]
+    """Who can log in."""
+
+
+@admin.register(Group)
+class GroupAdmin(ModelAdmin, auth_admin.GroupAdmin):
+    """Rights that several users have."""
