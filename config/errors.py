@@ -18,9 +18,9 @@ from agents_app.views import is_script
 logger = logging.getLogger(__name__)
 
 
-def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+def bad_request(request: HttpRequest, exception: Exception, *, reason: str = "") -> HttpResponse:
     """400: Django's handler of this name looks at the form again, which may be what is broken."""
-    return _page(request, HTTPStatus.BAD_REQUEST)
+    return _page(request, HTTPStatus.BAD_REQUEST, reason=reason)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

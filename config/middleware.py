@@ -9,6 +9,7 @@ from django.core.exceptions import BadRequest, SuspiciousOperation
 from django.http import HttpRequest, HttpResponse, UnreadablePostError
 from django.http.multipartparser import MultiPartParserError
 
+from config.decoding import form_is_text
 from config.errors import bad_request, response_to
 from config.logs import request_id
 
@@ -51,6 +52,9 @@ class ReadableRequestMiddleware:
         if not _is_unicode(request):
             return bad_request(request, BadRequest("The charset is not UTF-8."))
         try:
+            if not form_is_text(request):
+                reason = "The form holds bytes that are no text. Write it anew."
+                return bad_request(request, BadRequest(reason), reason=reason)
             request.GET, request.POST  # noqa: B018 - both are read now
         except (BadRequest, MultiPartParserError, SuspiciousOperation, UnreadablePostError) as e:
             logger.warning("A request cannot be read: %s", e)

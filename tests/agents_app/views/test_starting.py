@@ -206,13 +206,6 @@ def test_replacement_character_is_a_character(page: Client, agent: Agent, encode
     assert "About \ufffd" in html(page.get("/chats/", {"q": "\ufffd"}))
 
 
-def test_form_in_another_encoding_is_read_in_it(page: Client, agent: Agent) -> None:
-    body, kind = multipart(new_chat(agent) | {"text": "Grüße".encode("latin-1")})
-    response = page.generic("POST", "/chats/", body, content_type=f"{kind}; charset=latin-1")
-    assert response.status_code == 303
-    assert Message.objects.get().text_content == "Grüße"
-
-
 def test_bytes_that_are_no_text_are_refused_in_the_admin(client: Client) -> None:
     client.force_login(make_user("root", is_staff=True, is_superuser=True))
     body, kind = url_encoded({"name": b"caf\xe9", "type": "simple", "config": "{}"})
