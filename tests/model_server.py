@@ -76,6 +76,10 @@ class ToldModel(ModelServer):
         answer.end()
         self._prepared.put(answer)
 
+    def will_say_first(self, *pieces: str) -> None:
+        """Begin the next answer like this; the one who asks is `asked`, and goes on."""
+        self._prepared.put(Answer().say(*pieces))
+
     def fail(self) -> None:
         """Answer with an error, until `recover`."""
         self.error = (500, {"message": "out of order", "type": "server_error"})

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from django.contrib.auth.models import User
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Page, Request, Route, expect
 
 from agents_app.models import AgentRun
 from agents_app.services import send_message
@@ -303,34 +303,47 @@ def break_twice(page: Page) -> None:
     page.route("**/events", lambda route: route.abort(), times=2)
 
 
-def test_broken_connection_is_taken_up_again(page: Page, model: ToldModel) -> None:
-    break_twice(page)
-    page.route(
-        "**/events",
-        lambda route: route.fulfill(
-            content_type="text/event-stream", body='event: text\ndata: {"text": "Light. "}\n\n'
-        ),
-        times=1,
+def beginning(request: Request) -> bytes:
+    """Pass the request on; of the events that come, all up to the first piece of text."""
+    passed_on = urllib.request.Request(
+        request.url, request.post_data_buffer, request.all_headers(), method=request.method
     )
+    events = b""
+    with urllib.request.urlopen(passed_on, timeout=30) as stream:
+        while b"event: text" not in events or not events.endswith(b"\n\n"):
+            line = stream.readline()
+            assert line, events
+            events += line
+    return events
+
+
+def test_broken_connection_is_taken_up_again(page: Page, model: ToldModel) -> None:
+    answers = []
+
+    def tunnel(route: Route) -> None:
+        answers.append(model.asked().say("Light. "))
+        route.fulfill(content_type="text/event-stream", body=beginning(route.request))
+
+    break_twice(page)
+    page.route("**/events", tunnel, times=1)
     send(page, "Through a tunnel")
-    answer = model.asked().say("Light. ")
     expect(page.get_by_text("The connection broke")).to_be_visible()
-    answer.say("Dark. ")
+    expect(conversation(page)).to_contain_text("Light.")
+    answers[0].say("Dark. ")
     expect(conversation(page)).to_contain_text("Light. Dark.")
     expect(conversation(page)).not_to_contain_text("Light. Light.")
-    answer.say("Light again.").end()
+    answers[0].say("Light again.").end()
     expect(conversation(page)).to_contain_text("Light. Dark. Light again.")
 
 
 def test_answer_that_breaks_off_is_taken_up_again(page: Page, model: ToldModel) -> None:
+    answers = []
+
     def tunnel(route: Route) -> None:
         """Let the message through, and of its answer only the beginning."""
-        sent = route.request
-        request = urllib.request.Request(sent.url, sent.post_data_buffer, sent.all_headers())
-        with urllib.request.urlopen(request, timeout=30) as stream:
-            turn = stream.readline() + stream.readline() + stream.readline()
-        text = b'event: text\ndata: {"text": "Light. "}\n\n'
-        route.fulfill(content_type="text/event-stream", body=turn + text)
+        model.will_say_first("Light. ")
+        route.fulfill(content_type="text/event-stream", body=beginning(route.request))
+        answers.append(model.asked())
 
     model.will_say("Here we go.")
     send(page, "Ready?")
@@ -340,13 +353,34 @@ def test_answer_that_breaks_off_is_taken_up_again(page: Page, model: ToldModel) 
     page.route("**/messages/", tunnel, times=1)
     with page.expect_response("**/messages/"):
         send(page, "Through a tunnel")
-    answer = model.asked().say("Light. ")
     expect(page.get_by_text("The connection broke")).to_be_visible()
-    answer.say("Dark.").end()
+    expect(conversation(page)).to_contain_text("Light.")
+    answers[0].say("Dark.").end()
     expect(conversation(page)).to_contain_text("Light. Dark.")
     expect(conversation(page)).not_to_contain_text("Light. Light.")
     expect(page.get_by_role("button", name="Send")).to_be_visible()
     assert Message.objects.filter(role="user").count() == 2
+
+
+@pytest.mark.parametrize("data", ['{"text": "No HTML."}', '{"html": null}', "{}"])
+def test_event_without_html_is_not_shown(page: Page, model: ToldModel, data: str) -> None:
+    """As from a server that is newer than the script in a tab that was left open."""
+    page.route(
+        "**/events",
+        lambda route: route.fulfill(
+            content_type="text/event-stream", body=f"event: text\ndata: {data}\n\n"
+        ),
+    )
+    send(page, "Do you understand me?")
+    expect(page.get_by_role("alert")).to_have_text(
+        "The answer could not be shown. Reload the page."
+    )
+    for nothing in ("undefined", "null", "No HTML"):
+        expect(conversation(page)).not_to_contain_text(nothing)
+    page.unroute("**/events")
+    model.asked().say("Now I do.").end()
+    page.reload()
+    expect(conversation(page)).to_contain_text("Now I do.")
 
 
 # --- Looking after chats -----------------------------------------------------
