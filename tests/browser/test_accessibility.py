@@ -83,3 +83,36 @@ def test_no_violations(
     answer.end()
     expect(page.get_by_role("button", name="Send")).to_be_visible()
     check("when it is there")
+
+
+@pytest.mark.parametrize("width", [320, 390, 768, 1440])
+def test_many_agents_to_choose_from(
+    open_page: OpenPage, user: User, agent: Agent, width: int
+) -> None:
+    for number in range(7):
+        make_agent(f"agent-{number}-{'long' * 20}", description="Sums up long texts. " * 10)
+    broken = failed(user).session
+    page = open_page(viewport={"width": width, "height": 800})
+
+    def check(label: str) -> None:
+        results = Axe().run(page)
+        assert results.violations_count == 0, results.generate_report()
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        parts = [
+            page.get_by_text(label, exact=True),
+            page.get_by_label(label, exact=True),
+            page.locator(".composer"),
+        ]
+        above, field, box = (part.bounding_box() or {} for part in parts)
+        assert above["x"] == field["x"] == box["x"]
+        assert field["width"] == box["width"]
+        assert above["y"] + above["height"] <= field["y"] <= above["y"] + 60, "one under the other"
+        assert field["y"] + field["height"] <= box["y"]
+
+    check("Agent")
+    page.get_by_label("Agent", exact=True).select_option(index=7)
+    check("Agent")
+    Agent.objects.filter(pk=agent.pk).update(active=False)
+    page.goto(f"/chats/{broken.pk}/")
+    expect(page.get_by_role("button", name="Retry")).to_be_visible()
+    check("Who is to go on with this chat?")
