@@ -15,7 +15,8 @@ from django.utils.text import Truncator
 
 from agents_app.llm.model_strings import check_model_string
 from agents_app.models import Agent, AgentRun
-from sessions_app.admin.base import ModelAdmin, ReadOnlyAdmin, short_time
+from sessions_app.admin.base import ModelAdmin, ReadOnlyAdmin, short_time, time_field
+from sessions_app.admin.filters import TimeFilter
 from sessions_app.text import UnstorableText, encodable, storable_json
 
 
@@ -93,9 +94,12 @@ class AgentAdmin(ModelAdmin):
     fieldsets = (
         (None, {"fields": ("name", "active", "description")}),
         ("Behaviour", {"fields": ("model", "system_prompt")}),
-        ("Details", {"fields": ("type", "config", "created_at", "updated_at")}),
+        ("Details", {"fields": ("type", "config", "created_at_shown", "updated_at_shown")}),
     )
-    readonly_fields = ("created_at", "updated_at")
+    readonly_fields = ("created_at_shown", "updated_at_shown")
+
+    created_at_shown = time_field("created_at")
+    updated_at_shown = time_field("updated_at")
 
     @admin.display(description="model", ordering="model")
     def model_or_default(self, agent: Agent) -> str:
@@ -111,7 +115,7 @@ class AgentRunAdmin(ReadOnlyAdmin):
     """Each answer of an agent: who asked, how it ended, and why it failed."""
 
     list_display = ("started", "status", "in_session", "user", "agent", "short_error")
-    list_filter = ("status", "agent", "created_at")
+    list_filter = ("status", "agent", ("created_at", TimeFilter))
     list_select_related = ("session", "user", "agent")
     list_per_page = 50
     show_full_result_count = False
@@ -123,8 +127,12 @@ class AgentRunAdmin(ReadOnlyAdmin):
 
     fields = (
         *("status", "error", "in_session", "message", "user", "agent"),
-        *("text", "created_at", "heartbeat_at", "finished_at", "id"),
+        *("text", "created_at_shown", "heartbeat_at_shown", "finished_at_shown", "id"),
     )
+
+    created_at_shown = time_field("created_at")
+    heartbeat_at_shown = time_field("heartbeat_at")
+    finished_at_shown = time_field("finished_at")
 
     class Media:
         css = {"all": ["sessions_app/admin.css"]}

@@ -1,7 +1,7 @@
 """Automagik's users as Django users: found by e-mail or user name, or made."""
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import User
@@ -11,6 +11,8 @@ from agents_app.automagik.rows import Row, shorten
 
 _LONGEST_NAME = 150
 _LONGEST_EMAIL = 254
+_EARLIEST = datetime.min.replace(tzinfo=UTC) + timedelta(days=1)
+_LATEST = datetime.max.replace(tzinfo=UTC) - timedelta(days=1)
 
 
 class ImportedUsers:
@@ -81,7 +83,9 @@ class ImportedUsers:
             username=name,
             email=email,
             password=make_password(None),
-            date_joined=row.time("created_at") or row.time("updated_at") or self._now,
+            date_joined=_in_every_time_zone(
+                row.time("created_at") or row.time("updated_at") or self._now
+            ),
         )
 
 
@@ -90,6 +94,14 @@ def _email(row: Row) -> str:
     if len(email) > _LONGEST_EMAIL:
         raise row.wrong("email", f"{shorten(email)} is longer than {_LONGEST_EMAIL} characters.")
     return email
+
+
+def _in_every_time_zone(moment: datetime) -> datetime:
+    """The moment, or the nearest one at which the calendar has begun and not ended anywhere.
+
+    Django's own page of a user fails where it has.
+    """
+    return min(max(moment, _EARLIEST), _LATEST)
 
 
 def _possible_names(row: Row, email: str) -> Iterator[str]:

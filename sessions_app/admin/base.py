@@ -14,11 +14,12 @@ from django.db import Error
 from django.db.models import Model, QuerySet
 from django.db.models.constants import LOOKUP_SEP
 from django.http import HttpRequest, HttpResponseBase
-from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.html import format_html
 
 from sessions_app.database import is_unavailable
 from sessions_app.text import json_text
+from sessions_app.times import local_time
 
 if TYPE_CHECKING:
     DjangoModelAdmin = admin.ModelAdmin[Any]
@@ -96,9 +97,20 @@ def json_field(name: str) -> Callable[[ModelAdmin, Model], str]:
     return show
 
 
+def time_field(name: str) -> Callable[[ModelAdmin, Model], str | None]:
+    """A read-only field for a ModelAdmin that shows the time `name`, whenever it may be."""
+
+    @admin.display(description=name.replace("_", " "))
+    def show(model_admin: ModelAdmin, obj: Model) -> str | None:
+        moment: datetime | None = getattr(obj, name)
+        return moment and date_format(local_time(moment), "DATETIME_FORMAT")
+
+    return show
+
+
 def short_time(moment: datetime) -> str:
     """A time for a narrow column of a list."""
-    return f"{timezone.localtime(moment):%Y-%m-%d %H:%M}"
+    return date_format(local_time(moment), "Y-m-d H:i")
 
 
 def counted(count: int, noun: str = "session") -> str:

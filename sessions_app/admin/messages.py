@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.text import Truncator
 
-from sessions_app.admin.base import ReadOnlyAdmin, json_field, short_time
+from sessions_app.admin.base import ReadOnlyAdmin, json_field, short_time, time_field
 from sessions_app.admin.filters import SessionFilter
 from sessions_app.models import Message
 
@@ -57,7 +57,10 @@ class MessageAdmin(ReadOnlyAdmin):
 
     fieldsets = (
         (None, {"fields": ("in_session", "position", "role", "text", "message_type")}),
-        ("Who and when", {"fields": ("user", "agent", "created_at", "updated_at", "id")}),
+        (
+            "Who and when",
+            {"fields": ("user", "agent", "created_at_shown", "updated_at_shown", "id")},
+        ),
         ("Tools", {"fields": ("tool_calls_json", "tool_outputs_json")}),
         ("As models are told it", {"fields": ("model_message_json",)}),
         (
@@ -66,6 +69,8 @@ class MessageAdmin(ReadOnlyAdmin):
         ),
     )
 
+    created_at_shown = time_field("created_at")
+    updated_at_shown = time_field("updated_at")
     tool_calls_json = json_field("tool_calls")
     tool_outputs_json = json_field("tool_outputs")
     raw_payload_json = json_field("raw_payload")

@@ -14,10 +14,18 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.formats import date_format
 
-from sessions_app.admin.base import ReadOnlyAdmin, counted, first_line, json_field, short_time
+from sessions_app.admin.base import (
+    ReadOnlyAdmin,
+    counted,
+    first_line,
+    json_field,
+    short_time,
+    time_field,
+)
 from sessions_app.archive import CannotRestore, Restored, restore_run
 from sessions_app.models import CleanupRun
 from sessions_app.querysets import CleanupRunQuerySet
+from sessions_app.times import local_time
 
 SAMPLE_SIZE = 20
 _IDS_NAMED = 5
@@ -49,7 +57,10 @@ class CleanupRunAdmin(ReadOnlyAdmin):
 
     fieldsets = (
         (None, {"fields": ("status", "error", "matched", "removed", "restored", "undo")}),
-        ("Who and when", {"fields": ("started_by", "source", "started_at", "finished_at", "took")}),
+        (
+            "Who and when",
+            {"fields": ("started_by", "source", "started_at_shown", "finished_at_shown", "took")},
+        ),
         (
             "What was selected",
             {
@@ -60,6 +71,8 @@ class CleanupRunAdmin(ReadOnlyAdmin):
         ),
     )
 
+    started_at_shown = time_field("started_at")
+    finished_at_shown = time_field("finished_at")
     criteria_json = json_field("criteria")
 
     class Media:
@@ -79,7 +92,7 @@ class CleanupRunAdmin(ReadOnlyAdmin):
         if reason:
             return f"No: {reason}"
         days = settings.CLEANUP_ARCHIVE_DAYS
-        ended = timezone.localtime(run.finished_at or run.heartbeat_at)
+        ended = local_time(run.finished_at or run.heartbeat_at)
         last_day = date_format((ended + timedelta(days=days)).date())
         return f"{counted(run.archived)} can be put back; kept at least until {last_day}."
 

@@ -15,8 +15,8 @@ from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
-from sessions_app.admin.base import ModelAdmin, counted, json_field, short_time
-from sessions_app.admin.filters import PlatformFilter, RemovableFilter, UserFilter
+from sessions_app.admin.base import ModelAdmin, counted, json_field, short_time, time_field
+from sessions_app.admin.filters import PlatformFilter, RemovableFilter, TimeFilter, UserFilter
 from sessions_app.admin.removal import remove_empty_sessions
 from sessions_app.admin.transcript import transcript_of
 from sessions_app.models import Message, Session
@@ -48,7 +48,7 @@ class SessionAdmin(ModelAdmin):
         *("shown_name", "user", "platform", "agent", "message_count"),
         *("created", "last_activity"),
     )
-    list_filter = (RemovableFilter, PlatformFilter, "agent", UserFilter, "created_at")
+    list_filter = (RemovableFilter, PlatformFilter, "agent", UserFilter, ("created_at", TimeFilter))
     list_select_related = ("user", "agent")
     list_per_page = 50
     show_full_result_count = False
@@ -64,14 +64,17 @@ class SessionAdmin(ModelAdmin):
         "user",
         "agent",
         "platform",
-        "created_at",
-        "updated_at",
-        "run_finished_at",
+        "created_at_shown",
+        "updated_at_shown",
+        "run_finished_at_shown",
         "metadata_json",
         "id",
     )
     readonly_fields = fields[1:]
 
+    created_at_shown = time_field("created_at")
+    updated_at_shown = time_field("updated_at")
+    run_finished_at_shown = time_field("run_finished_at")
     metadata_json = json_field("metadata")
 
     class Media:

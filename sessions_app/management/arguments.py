@@ -5,7 +5,7 @@ Each function also accepts a value that has its final type, as call_command() pa
 
 import argparse
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
@@ -64,7 +64,12 @@ def moment(text: str | datetime) -> datetime:
         raise argparse.ArgumentTypeError(
             f"{text!r} is not a moment such as 2026-01-31 or 2026-01-31T18:00+01:00"
         )
-    return found if timezone.is_aware(found) else timezone.make_aware(found)
+    found = found if timezone.is_aware(found) else timezone.make_aware(found)
+    try:
+        found.astimezone(UTC)  # as databases are asked for it
+    except OverflowError:
+        raise argparse.ArgumentTypeError(f"{text} is beyond the calendar's end") from None
+    return found
 
 
 def _span(**amount: int) -> timedelta:
