@@ -21,9 +21,11 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import Error, OperationalError, connection
+from django.db.models.functions import Now
 
 from sessions_app.archive import purge_expired
 from sessions_app.batches import Batch, Batches, KeyRange, batches_for, equal_shares
+from sessions_app.heartbeat import heartbeat
 from sessions_app.models import CleanupRun
 from sessions_app.querysets import EVER, SessionQuerySet, Survey, Window
 
@@ -142,7 +144,7 @@ def start_cleanup(
         timedelta(days=settings.CLEANUP_ARCHIVE_DAYS),
         at_most=None if by_process else PURGED_PER_REQUEST,
     )
-    return CleanupRun.objects.create(
+    run = CleanupRun.objects.create(
         source=source,
         started_by=started_by,
         user=user,
@@ -150,7 +152,10 @@ def start_cleanup(
         pid=os.getpid() if by_process else None,
         criteria=criteria,
         matched=matched,
+        heartbeat_at=Now(),
     )
+    run.refresh_from_db()
+    return run
 
 
 def run_cleanup(
@@ -175,12 +180,13 @@ def run_cleanup(
         deadline=criteria.max_seconds and time.monotonic() + criteria.max_seconds,
     )
     try:
-        ranges = _disjoint_ranges(sessions.phantom_like(criteria.window), criteria)
-        if len(ranges) == 1:
-            rests = [walk.over(ranges[0])]
-        else:
-            with ThreadPoolExecutor(max_workers=len(ranges)) as pool:
-                rests = list(pool.map(walk.in_thread, ranges))
+        with heartbeat(run):
+            ranges = _disjoint_ranges(sessions.phantom_like(criteria.window), criteria)
+            if len(ranges) == 1:
+                rests = [walk.over(ranges[0])]
+            else:
+                with ThreadPoolExecutor(max_workers=len(ranges)) as pool:
+                    rests = list(pool.map(walk.in_thread, ranges))
     except BaseException as error:
         _record_failure(run, error)
         raise

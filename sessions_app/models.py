@@ -10,7 +10,7 @@ from datetime import timedelta
 from django.conf import settings
 from django.db import models
 from django.db.models import Q, Value
-from django.db.models.functions import Left
+from django.db.models.functions import Left, Now
 from django.db.models.lookups import Exact
 from django.utils import timezone
 
@@ -176,8 +176,8 @@ class CleanupRun(models.Model):
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
     )
-    # The process that works on it, to notice at once that it has died. Empty for the
-    # admin, whose runs go on over several requests.
+    # The process that works on it, for people who look for it. Empty for the admin, whose
+    # runs go on over several requests.
     host = models.CharField(blank=True, default="")
     pid = models.PositiveIntegerField(null=True)
     criteria = models.JSONField(default=dict)
@@ -192,6 +192,8 @@ class CleanupRun(models.Model):
     heartbeat_at = models.DateTimeField(default=timezone.now)
     finished_at = models.DateTimeField(null=True)
     archive_purged_at = models.DateTimeField(null=True)
+
+    current_status: str  # with_current_status()'s
 
     objects = CleanupRunQuerySet.as_manager()
 
@@ -229,7 +231,7 @@ class CleanupRun(models.Model):
     def add_removed(self, count: int) -> None:
         """Count a batch; part of the transaction that removes it."""
         CleanupRun.objects.filter(pk=self.pk).update(
-            removed=models.F("removed") + count, heartbeat_at=timezone.now()
+            removed=models.F("removed") + count, heartbeat_at=Now()
         )
 
     def pause_at(self, cursor: uuid.UUID | None) -> None:
@@ -237,14 +239,7 @@ class CleanupRun(models.Model):
 
         Unless it has been ended meanwhile, by another request.
         """
-        unfinished = [self.Status.RUNNING, self.Status.INTERRUPTED]
-        CleanupRun.objects.filter(pk=self.pk, status__in=unfinished).update(
-            status=self.Status.RUNNING,
-            finished_at=None,
-            error="",
-            cursor=cursor,
-            heartbeat_at=timezone.now(),
-        )
+        CleanupRun.objects.filter(pk=self.pk).beat(cursor=cursor)
         self.refresh_from_db()
 
     def add_restored(self, count: int) -> None:
@@ -256,10 +251,9 @@ class CleanupRun(models.Model):
         CleanupRun.objects.filter(pk=self.pk).update(archive_purged_at=timezone.now())
 
     def finish(self, status: Status, error: str = "") -> None:
-        """Record how it ended, also when it had been given up for dead meanwhile."""
-        now = timezone.now()
+        """Record how it ended, also when it had been presumed dead meanwhile."""
         CleanupRun.objects.filter(pk=self.pk).update(
-            status=status, error=error, heartbeat_at=now, finished_at=now
+            status=status, error=error, heartbeat_at=Now(), finished_at=timezone.now()
         )
         self.refresh_from_db()
 

@@ -5,14 +5,13 @@ The rule for what may be removed stands here and nowhere else: `SessionQuerySet.
 
 from __future__ import annotations
 
-import os
-import socket
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
-from django.db import models
-from django.db.models import Exists, F, OuterRef, Q
+from django.db import connections, models
+from django.db.models import Case, Exists, F, OuterRef, Q, Value, When
+from django.db.models.functions import Now
 from django.utils import timezone
 
 if TYPE_CHECKING:
@@ -165,41 +164,59 @@ class MessageQuerySet(models.QuerySet["Message"]):
 class CleanupRunQuerySet(models.QuerySet["CleanupRun"]):
     """Cleanup runs, in the product's words."""
 
-    # A run of which nothing has been heard for this long has died.
-    SILENCE = timedelta(minutes=5)
+    DIED = "The process that worked on it ended without a word."
+
+    # How often a command that removes says that it lives.
+    HEARTBEAT_INTERVAL = timedelta(seconds=2)
+    # A command's run that has been silent for this long is presumed dead: several beats. In
+    # SQLite a beat may also have to wait for another writer, for up to 20 seconds (the
+    # connection's time-out).
+    HEARTBEAT_TIMEOUT = {"postgresql": timedelta(seconds=10), "sqlite": timedelta(seconds=30)}
+    # One of the admin's goes on over several requests, between which a person reads.
+    ADMIN_TIMEOUT = timedelta(minutes=5)
 
     def running(self) -> Self:
         return self.filter(status="running")
 
-    def mark_dead_as_interrupted(self) -> int:
-        """Mark runs that died while running; returns how many there were.
+    def presumed_dead(self) -> Self:
+        """Runs that died while running, whether or not they have been marked."""
+        return self.filter(self._silent())
 
-        A run on this host has died when its process is gone, any other (also one of the
-        admin, which belongs to no process) when it has been silent for five minutes.
+    def with_current_status(self) -> Self:
+        """With `current_status`, which is interrupted also for runs that are presumed dead.
+
+        For those who only look: nothing is marked.
         """
-        silent = Q(heartbeat_at__lt=timezone.now() - self.SILENCE)
-        here = self.running().filter(host=socket.gethostname(), pid__isnull=False)
-        gone = [run.pk for run in here.only("pid") if not _process_runs(run.pid)]
-        return (
-            self.running()
-            .filter(silent | Q(pk__in=gone))
-            .update(
-                status="interrupted",
-                finished_at=F("heartbeat_at"),
-                error="The process that worked on it ended without a word.",
-            )
+        died = When(self._silent(), then=Value("interrupted"))
+        return self.annotate(
+            current_status=Case(died, default=F("status"), output_field=models.CharField())
         )
+
+    def mark_dead_as_interrupted(self) -> int:
+        """Mark runs that died while running; returns how many there were."""
+        return self.presumed_dead().update(
+            status="interrupted", finished_at=F("heartbeat_at"), error=self.DIED
+        )
+
+    def beat(self, **values: Any) -> int:
+        """Say that these runs live; a run that was presumed dead is running again.
+
+        Not one that has ended. Returns how many were unfinished.
+        """
+        return self.filter(status__in=["running", "interrupted"]).update(
+            status="running", finished_at=None, error="", heartbeat_at=Now(), **values
+        )
+
+    def _silent(self) -> Q:
+        """The rule by which a run is presumed dead, by the database's clock.
+
+        Not by its process id, which means nothing in another container.
+        """
+        timeout = self.HEARTBEAT_TIMEOUT[connections[self.db].vendor]
+        by_command = Q(source="command", heartbeat_at__lt=Now() - timeout)
+        by_admin = Q(source="admin", heartbeat_at__lt=Now() - self.ADMIN_TIMEOUT)
+        return Q(status="running") & (by_command | by_admin)
 
     def archive_expired(self, keep: timedelta) -> Self:
         """Ended runs whose removed sessions have been kept long enough."""
         return self.filter(finished_at__lt=timezone.now() - keep, archive_purged_at=None)
-
-
-def _process_runs(pid: int | None) -> bool:
-    try:
-        os.kill(pid or 0, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True  # it runs, as another user
-    return True

@@ -13,8 +13,8 @@ from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 from django.http import HttpRequest
 
 from sessions_app.admin.base import ModelAdmin
-from sessions_app.models import Message, Session
-from sessions_app.querysets import PHANTOM_PLATFORM, SessionQuerySet
+from sessions_app.models import CleanupRun, Message, Session
+from sessions_app.querysets import PHANTOM_PLATFORM, CleanupRunQuerySet, SessionQuerySet
 
 
 class RemovableFilter(admin.SimpleListFilter):
@@ -133,6 +133,21 @@ class SessionFilter(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Message]) -> QuerySet[Message]:
         value = self.value()
         return queryset if value is None else queryset.filter(session_id=UUID(value))
+
+
+class RunStatusFilter(admin.SimpleListFilter):
+    """How a cleanup ended; one that is presumed dead was interrupted, marked so or not."""
+
+    title = "status"
+    parameter_name = "status__exact"
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> list[tuple[str, str]]:
+        return [(status.value, status.label) for status in CleanupRun.Status]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> CleanupRunQuerySet:
+        runs: CleanupRunQuerySet = queryset
+        value = self.value()
+        return runs if value is None else runs.with_current_status().filter(current_status=value)
 
 
 def _printable(value: Any) -> Any:

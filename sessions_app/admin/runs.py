@@ -8,6 +8,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.db import Error
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -22,6 +23,7 @@ from sessions_app.admin.base import (
     short_time,
     time_field,
 )
+from sessions_app.admin.filters import RunStatusFilter
 from sessions_app.archive import CannotRestore, Restored, restore_run
 from sessions_app.models import CleanupRun
 from sessions_app.querysets import CleanupRunQuerySet
@@ -41,14 +43,14 @@ class CleanupRunAdmin(ReadOnlyAdmin):
         "started",
         "started_by",
         "source",
-        "status",
+        "shown_status",
         "matched",
         "removed",
         "restored",
         "took",
     )
     list_display_links = ("id", "started")
-    list_filter = ("status", "source")
+    list_filter = (RunStatusFilter, "source")
     list_per_page = 50
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
@@ -56,7 +58,10 @@ class CleanupRunAdmin(ReadOnlyAdmin):
     ordering = ("-id",)
 
     fieldsets = (
-        (None, {"fields": ("status", "error", "matched", "removed", "restored", "undo")}),
+        (
+            None,
+            {"fields": ("shown_status", "shown_error", "matched", "removed", "restored", "undo")},
+        ),
         (
             "Who and when",
             {"fields": ("started_by", "source", "started_at_shown", "finished_at_shown", "took")},
@@ -78,12 +83,26 @@ class CleanupRunAdmin(ReadOnlyAdmin):
     class Media:
         css = {"all": ["sessions_app/admin.css"]}
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[CleanupRun]:
+        runs: CleanupRunQuerySet = super().get_queryset(request)
+        return runs.with_current_status()
+
     @admin.display(description="started")
     def started(self, run: CleanupRun) -> str:
         return short_time(run.started_at)
 
+    @admin.display(description="status")
+    def shown_status(self, run: CleanupRun) -> str:
+        return str(CleanupRun.Status(run.current_status).label)
+
+    @admin.display(description="error")
+    def shown_error(self, run: CleanupRun) -> str:
+        return run.error or (CleanupRunQuerySet.DIED if _is_presumed_dead(run) else "")
+
     @admin.display(description="duration")
     def took(self, run: CleanupRun) -> str:
+        if _is_presumed_dead(run):
+            return _in_words(run.heartbeat_at - run.started_at)
         return _in_words(run.duration)
 
     @admin.display(description="can be undone")
@@ -162,10 +181,13 @@ class CleanupRunAdmin(ReadOnlyAdmin):
         self.message_user(request, _report(restored), level)
 
 
+def _is_presumed_dead(run: CleanupRun) -> bool:
+    return run.current_status != run.status
+
+
 def why_not_restorable(run: CleanupRun) -> str:
     """Why the run's sessions cannot be put back; empty when they can."""
-    silent = run.heartbeat_at < timezone.now() - CleanupRunQuerySet.SILENCE
-    if run.status == CleanupRun.Status.RUNNING and not silent:
+    if run.current_status == CleanupRun.Status.RUNNING:
         return "the cleanup is still running, or was left a few minutes ago."
     if run.archive_purged_at:
         return f"the archive was purged on {run.archive_purged_at:%Y-%m-%d}."

@@ -1,15 +1,29 @@
 """Cleanups that are killed or stopped: what they committed is recorded and can be undone."""
 
 import json
+import os
 import signal
+import socket
 import subprocess
+import threading
+import time
 from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
 
 import pytest
-from django.core.management import call_command
+from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.db.models.functions import Now
 
+from sessions_app.cleanup import Criteria, run_cleanup, start_cleanup
 from sessions_app.models import CleanupRun, RemovedSession, Session
+from sessions_app.querysets import CleanupRunQuerySet
+from tests.concurrency.helpers import held_transaction
 from tests.factories import make_session, phantom
+from tests.sessions_app.admin_helpers import Page, log_in
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -30,6 +44,12 @@ def under_way(manage: Manage) -> "subprocess.Popen[str]":
     return process
 
 
+def silent_for_long(run: CleanupRun) -> None:
+    """As if the time after which it is presumed dead had passed."""
+    timeout = CleanupRunQuerySet.HEARTBEAT_TIMEOUT[connection.vendor]
+    CleanupRun.objects.filter(pk=run.pk).update(heartbeat_at=Now() - 2 * timeout)
+
+
 def test_killed(under_way: "subprocess.Popen[str]") -> None:
     before = set(Session.objects.values_list("pk", flat=True))
     under_way.kill()
@@ -40,6 +60,7 @@ def test_killed(under_way: "subprocess.Popen[str]") -> None:
     assert killed.removed == killed.removed_sessions.count()
     assert Session.objects.count() == 1 + PHANTOMS - killed.removed
 
+    silent_for_long(killed)
     call_command("cleanup_sessions")
     killed.refresh_from_db()
     assert killed.status == CleanupRun.Status.INTERRUPTED
@@ -52,6 +73,102 @@ def test_killed(under_way: "subprocess.Popen[str]") -> None:
     assert Session.objects.count() == 1 + PHANTOMS
     assert before <= set(Session.objects.values_list("pk", flat=True))
     assert not RemovedSession.objects.exists()
+
+
+def test_a_killed_cleanup_is_seen_to_be_dead_without_anybody_marking_it(
+    under_way: "subprocess.Popen[str]",
+) -> None:
+    root = log_in(User.objects.create_superuser("root", password="secret"))
+    under_way.kill()
+    under_way.communicate(timeout=60)
+    run = CleanupRun.objects.get()
+    page = f"/admin/sessions_app/cleanuprun/{run.pk}/change/"
+    restore = f"/admin/sessions_app/cleanuprun/{run.pk}/restore/"
+    # It may have lived until just now.
+    assert "is still running" in Page.of(root, restore).text
+    silent_for_long(run)
+    before = CleanupRun.objects.values().get()
+    assert "Interrupted" in Page.of(root, page).text
+    for status, count in (("running", 0), ("interrupted", 1)):
+        shown = Page.of(root, f"/admin/sessions_app/cleanuprun/?status__exact={status}")
+        assert f"{count} cleanup run" in shown.text
+    assert "ended without a word" in Page.of(root, page).text
+    assert f"Put back {run.removed} sessions that" in (asked := Page.of(root, restore)).text
+    assert CleanupRun.objects.values().get() == before
+    assert asked.press(None, asked.forms[-1]).messages == [f"Put back {run.removed} sessions."]
+    run.refresh_from_db()
+    assert (run.status, run.finished_at) == (CleanupRun.Status.INTERRUPTED, before["heartbeat_at"])
+
+
+def test_a_cleanup_in_another_container_is_not_taken_for_dead(manage: Manage) -> None:
+    """Its host may have this one's name; its process id then means nothing here."""
+    phantom()
+    nowhere = 2**22 + 1  # above every process id
+    run = CleanupRun.objects.create(
+        source="command", started_by="me@here", host=socket.gethostname(), pid=nowhere, removed=1
+    )
+    RemovedSession.objects.create(
+        run=run, session_id=uuid4(), created_at=run.started_at, updated_at=run.started_at
+    )
+    other = manage("cleanup_sessions", "--json")
+    assert json.loads(other.communicate(timeout=60)[0])["removed"] == 1
+    with pytest.raises(CommandError, match="is still running"):
+        call_command("restore_sessions", str(run.pk))
+    run.refresh_from_db()
+    assert run.status == CleanupRun.Status.RUNNING
+
+
+def test_a_dead_cleanup_whose_process_id_is_in_use_again() -> None:
+    run = CleanupRun.objects.create(
+        source="command", started_by="me@here", host=socket.gethostname(), pid=os.getpid()
+    )
+    silent_for_long(run)
+    call_command("cleanup_sessions")
+    run.refresh_from_db()
+    assert run.status == CleanupRun.Status.INTERRUPTED
+
+
+def test_a_cleanup_that_waits_goes_on_beating_and_ends_as_it_should(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also when it has been presumed dead meanwhile."""
+    monkeypatch.setattr(CleanupRunQuerySet, "HEARTBEAT_INTERVAL", timedelta(milliseconds=20))
+    for _ in range(3):
+        phantom()
+    run = start_cleanup(source=CleanupRun.Source.COMMAND, started_by="me", matched=3, criteria={})
+    runs = CleanupRun.objects.filter(pk=run.pk)
+    revived = []
+
+    def wait(removed: int) -> None:
+        silent_for_long(run)
+        CleanupRun.objects.mark_dead_as_interrupted()
+        give_up = time.monotonic() + 60
+        while CleanupRun.objects.presumed_dead() or not runs.filter(status="running").exists():
+            assert time.monotonic() < give_up, "no beat was heard"
+        revived.append(removed)
+
+    run_cleanup(run, Session.objects.all(), Criteria(batch_size=1), on_removed=wait)
+    assert revived == [1, 1, 1]
+    run.refresh_from_db()
+    assert (run.status, run.removed, run.error) == (CleanupRun.Status.DONE, 3, "")
+    assert "heartbeat" not in {thread.name for thread in threading.enumerate()}
+
+
+@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="a beat would wait as well")
+def test_a_cleanup_that_waits_for_a_lock_is_alive(under_way: "subprocess.Popen[str]") -> None:
+    def lock() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("LOCK TABLE messages IN ACCESS EXCLUSIVE MODE")
+
+    with held_transaction(lock):
+        heard: set[Any] = set()
+        counted: set[int] = set()
+        while len(heard) < 3:
+            assert under_way.poll() is None, under_way.communicate()
+            run = CleanupRun.objects.get()
+            heard.add(run.heartbeat_at)
+            counted.add(run.removed)
+    assert len(counted) == 1
 
 
 @pytest.mark.parametrize(

@@ -201,7 +201,7 @@ def test_a_request_under_way_does_not_revive_a_stopped_run(
 @pytest.mark.usefixtures("slices")
 def test_an_interrupted_run_is_taken_up_again(root: Client) -> None:
     page = choose(root, *phantoms(5), across=True).press("confirm")
-    long_ago = timezone.now() - 2 * CleanupRunQuerySet.SILENCE
+    long_ago = timezone.now() - 2 * CleanupRunQuerySet.ADMIN_TIMEOUT
     CleanupRun.objects.update(heartbeat_at=long_ago)
     CleanupRun.objects.mark_dead_as_interrupted()
     assert only_run().status == Status.INTERRUPTED

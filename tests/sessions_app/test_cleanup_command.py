@@ -280,8 +280,8 @@ def test_what_each_query_is_for(django_assert_num_queries: Any) -> None:
     last_batch = savepoints + (1 if connection.vendor == "sqlite" else 2)  # finds nothing to lock
     with django_assert_num_queries(
         2  # survey
-        + 3  # runs on this host, runs that died, archives that expired
-        + 1  # the run
+        + 2  # runs that died, archives that expired
+        + 2  # the run; reading it back, with the database's time
         + 2 * one_batch
         + last_batch
         + 2  # its end; reading it back
