@@ -6,16 +6,44 @@ user, and say the request's id, under which the log has the details.
 
 import logging
 import sys
+from dataclasses import dataclass
 from http import HTTPStatus
 
 from django.core.exceptions import ValidationError
 from django.db import DataError
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.middleware.csrf import get_token
 from django.template import loader
 
 from agents_app.views import is_script
+from sessions_app.database import is_unavailable
 
 logger = logging.getLogger(__name__)
+
+
+RETRY_AFTER = 5  # seconds
+UNAVAILABLE = "The server is busy. Try again in a moment."
+
+
+@dataclass(frozen=True)
+class TypedField:
+    """A field of a form that could not be stored, as it is shown again."""
+
+    name: str
+    value: str
+
+    @property
+    def kind(self) -> str:
+        """How it is shown: what a person has written is visible, a secret is asked for anew."""
+        if "password" in self.name.lower():
+            return "password"
+        return {"text": "text", "name": "line", "username": "line"}.get(self.name, "hidden")
+
+    @property
+    def label(self) -> str:
+        return {"text": "Message", "username": "User name"}.get(
+            self.name, self.name.replace("_", " ").capitalize()
+        )
 
 
 def bad_request(request: HttpRequest, exception: Exception, *, reason: str = "") -> HttpResponse:
@@ -42,6 +70,9 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 def response_to(request: HttpRequest, error: BaseException) -> HttpResponse | None:
     """The response to an error that is not the code's fault; None when it is."""
+    if is_unavailable(error):
+        logger.warning("The database is busy or away: %s", error)
+        return _unavailable(request)
     if _is_of_an_unusable_value(error):
         logger.warning("The database cannot work with a value of a request", exc_info=error)
         return _page(request, HTTPStatus.BAD_REQUEST)
@@ -56,6 +87,28 @@ def _is_of_an_unusable_value(error: BaseException) -> bool:
     # SQLite's driver refuses numbers before the database sees them.
     too_large = isinstance(error, OverflowError) and "SQLite INTEGER" in str(error)
     return too_large or isinstance(error, DataError | ValidationError)
+
+
+def _unavailable(request: HttpRequest) -> HttpResponse:
+    response: HttpResponse
+    if is_script(request):
+        response = JsonResponse({"error": UNAVAILABLE}, status=HTTPStatus.SERVICE_UNAVAILABLE)
+    else:
+        fields = [
+            TypedField(name, str(value))
+            for name, values in request.POST.lists()
+            for value in values
+            if name != "csrfmiddlewaretoken"
+        ]
+        response = _page(
+            request,
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            fields=fields,
+            csrf_token=get_token(request),
+        )
+    response["Retry-After"] = str(RETRY_AFTER)
+    response["Cache-Control"] = "no-store"
+    return response
 
 
 def _page(

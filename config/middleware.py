@@ -63,7 +63,7 @@ class ReadableRequestMiddleware:
 
 
 class DatabaseErrorMiddleware:
-    """Answers for views whose database is asked for what cannot be.
+    """Answers for views whose database is busy or away, or was asked for what cannot be.
 
     Errors outside views come to config.errors.server_error, and end up in the same place.
     """

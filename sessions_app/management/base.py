@@ -6,8 +6,9 @@ import sys
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import Error, OperationalError, connection
+from django.db import Error
 
+from sessions_app.database import is_away, is_locked
 from sessions_app.text import printable
 
 
@@ -51,10 +52,10 @@ def explain_database_error(error: Error) -> str:
         return f"The database is not migrated ({text}). Run: python manage.py migrate"
     if code == "53100" or "disk is full" in text:
         return f"The database has run out of disk space ({text}). Make room and start again."
-    if code == "55P03" or "is locked" in text:
+    if is_locked(error):
         return f"Another program keeps the tables locked ({text}). Try again when it is done."
-    if isinstance(error, OperationalError) and connection.vendor == "postgresql" and not code:
-        return f"The database cannot be reached ({text}). Check DATABASE_URL and the server."
-    if "unable to open database file" in text:
+    if is_away(error) and "unable to open database file" in text:
         return f"The database cannot be opened ({text}). Check DATABASE_URL and the folder."
+    if is_away(error):
+        return f"The database cannot be reached ({text}). Check DATABASE_URL and the server."
     return f"The database refused: {text}"
