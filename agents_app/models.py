@@ -1,4 +1,4 @@
-"""Who answers (Agent), and each turn of an answer (AgentRun)."""
+"""Who answers (Agent), each turn of an answer (AgentRun), and whom an import has made."""
 
 import uuid
 from typing import Any
@@ -38,6 +38,20 @@ class Agent(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class ImportedUser(models.Model):
+    """The mark of a user whom an import has made, and not a person who logs in here."""
+
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, primary_key=True, related_name="+"
+    )
+
+    class Meta:
+        db_table = "imported_users"
+
+    def __str__(self) -> str:
+        return f"Import of user {self.pk}"
 
 
 class AgentRun(models.Model):

@@ -51,27 +51,31 @@ class Imported:
     messages: Count
 
 
-def import_automagik(source: Source, *, on_progress: OnProgress | None = None) -> Imported:
+def import_automagik(
+    source: Source, *, match_staff: bool = False, on_progress: OnProgress | None = None
+) -> Imported:
     """Store what a source holds and this database does not, in one transaction.
 
     What is known already (a session or a message by its id, an agent by its name, a user as
     ImportedUsers says) is left as it is, so that a second import changes nothing. Apart from
     the users and the agents, only one batch of rows at a time is held in memory.
 
+    With `match_staff`, staff own the chats of the person with their e-mail.
+
     Raises CannotImport at the first row that is not right; nothing is stored then.
     """
     with transaction.atomic():
-        return _Import(source, on_progress).run()
+        return _Import(source, match_staff, on_progress).run()
 
 
 class _Import:
     """An import under way: users and agents first, since the others refer to them."""
 
-    def __init__(self, source: Source, on_progress: OnProgress | None) -> None:
+    def __init__(self, source: Source, match_staff: bool, on_progress: OnProgress | None) -> None:
         self._source = source
         self._on_progress = on_progress
         self._now = timezone.now()
-        self._users = ImportedUsers(now=self._now)
+        self._users = ImportedUsers(now=self._now, match_staff=match_staff)
         self._agents_here = dict(Agent.objects.values_list("name", "pk"))
         self._agents: dict[str, int] = {}  # by Automagik's id
 

@@ -103,7 +103,7 @@ def time_field(name: str) -> Callable[[ModelAdmin, Model], str | None]:
     @admin.display(description=name.replace("_", " "))
     def show(model_admin: ModelAdmin, obj: Model) -> str | None:
         moment: datetime | None = getattr(obj, name)
-        return moment and date_format(local_time(moment), "DATETIME_FORMAT")
+        return None if moment is None else date_format(local_time(moment), "DATETIME_FORMAT")
 
     return show
 

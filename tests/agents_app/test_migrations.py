@@ -1,12 +1,15 @@
-"""The agent that the migrations make."""
+"""The rows that the migrations make."""
 
 from importlib import import_module
 
 import pytest
 from django.apps import apps
+from django.contrib.auth.models import User
 from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+from django.utils import timezone
 
-from agents_app.models import Agent
+from agents_app.models import Agent, ImportedUser
 
 pytestmark = pytest.mark.django_db
 
@@ -36,3 +39,24 @@ def test_simple_agent_that_exists_is_left_as_it_is() -> None:
     make_simple_agent()
 
     assert Agent.objects.values().get() == before
+
+
+@pytest.mark.django_db(transaction=True)
+def test_whom_earlier_imports_made_is_marked_unless_it_could_be_a_login() -> None:
+    def migrate(name: str) -> None:
+        MigrationExecutor(connection).migrate([("agents_app", name)])
+
+    migrate("0004_newest_runs")
+    try:
+        made = {
+            User.objects.create_user("+351900"),
+            User.objects.create_user("automagik-5", "eva example.org"),
+        }
+        User.objects.create_user("eva@example.org", "eva@example.org")
+        User.objects.create_user("+351901", password="chosen")
+        User.objects.create_user("+351902", is_staff=True)
+        User.objects.create_user("+351903", last_login=timezone.now())
+    finally:
+        migrate("0005_imported_user")
+
+    assert {mark.user for mark in ImportedUser.objects.select_related("user")} == made

@@ -27,10 +27,19 @@ class Command(OperatorCommand):
             "or the postgresql:// URL of a live Automagik database, which is only read",
         )
 
-    def handle(self, *, source: str, **options: Any) -> None:
+        parser.add_argument(
+            "--match-staff",
+            action="store_true",
+            help="give staff and superusers, too, the chats of the person with their e-mail; "
+            "otherwise such a person becomes a user of their own",
+        )
+
+    def handle(self, *, source: str, match_staff: bool, **options: Any) -> None:
         try:
             with open_source(source) as opened, self._progress() as on_progress:
-                imported = import_automagik(opened, on_progress=on_progress)
+                imported = import_automagik(
+                    opened, match_staff=match_staff, on_progress=on_progress
+                )
         except CannotImport as error:
             raise CommandError(f"{error} Nothing was imported.") from error
         self.stdout.write(summary(imported))

@@ -82,7 +82,7 @@ class Command(OperatorCommand):
             with transaction.atomic():
                 made = {login.name for login in LOGINS if _make(login)}
                 known = list(Agent.objects.values_list("pk", flat=True))
-                imported = import_automagik(CsvFolder(_sample()))
+                imported = import_automagik(CsvFolder(_sample()), match_staff=True)
                 # The sample's agents are on a hosted model, for which a demo has no key.
                 Agent.objects.exclude(pk__in=known).update(model="")
         except CannotImport as error:

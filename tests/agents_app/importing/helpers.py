@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.db.models import Model
 
-from agents_app.models import Agent
+from agents_app.models import Agent, ImportedUser
 from sessions_app.models import Message, Session
 from tests.agents_app.automagik import read_table, write_table
 
@@ -28,7 +28,7 @@ def run(source: Path | str) -> str:
 
 def dump() -> dict[str, list[dict[str, Any]]]:
     """Every row of every table that an import writes to."""
-    tables: list[type[Model]] = [User, Agent, Session, Message]
+    tables: list[type[Model]] = [User, ImportedUser, Agent, Session, Message]
     return {
         model._meta.label: list(model._default_manager.order_by("pk").values()) for model in tables
     }

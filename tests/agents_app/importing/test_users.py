@@ -2,11 +2,13 @@
 
 import uuid
 from datetime import UTC, datetime
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.management import call_command
 
 from sessions_app.models import Session
 from tests.agents_app.automagik import write_export
@@ -30,7 +32,7 @@ def owner(number: str) -> User:
 
 
 def test_user_is_matched_by_email_and_left_as_it_is(tmp_path: Path) -> None:
-    User.objects.create_user("bruno", "Bruno@Example.org", "chosen", is_staff=True)
+    User.objects.create_user("bruno", "Bruno@Example.org", "chosen")
     before = User.objects.values().get()
 
     import_users(tmp_path, {"id": "1", "email": " bruno@example.ORG "})
@@ -61,6 +63,8 @@ def test_new_user_has_no_usable_password_and_keeps_its_date(tmp_path: Path) -> N
         ({"email": "eva example.org"}, "automagik-5"),
         ({"email": f"{'e' * 140}@example.org"}, "automagik-5"),
         ({"phone_number": "9" * 151}, "automagik-5"),
+        ({"phone_number": "eva"}, "automagik-5"),
+        ({"email": "eva"}, "automagik-5"),
         ({"email": "taken@example.org"}, "automagik-5"),
         ({}, "automagik-5"),
     ],
@@ -75,6 +79,105 @@ def test_user_name(tmp_path: Path, user: dict[str, str], name: str) -> None:
     before = dump()
     run(tmp_path)
     assert dump() == before
+
+
+@pytest.mark.parametrize("rights", [{"is_staff": True}, {"is_superuser": True}], ids=str)
+@pytest.mark.parametrize(
+    ("name", "address"),
+    [("bruno", "Bruno@Example.org"), ("bruno@example.org", "")],
+    ids=["e-mail", "name"],
+)
+def test_staff_are_matched_by_email_only_when_that_is_asked_for(
+    tmp_path: Path, rights: dict[str, bool], name: str, address: str
+) -> None:
+    staff = User.objects.create_user(name, address, "chosen", **rights)
+    before = User.objects.values().get()
+
+    import_users(tmp_path, {"id": "1", "email": "bruno@example.org"})
+
+    assert owner("1").username == "automagik-1"
+    assert owner("1").email == "bruno@example.org"
+    assert not owner("1").has_usable_password()
+    assert User.objects.values().get(pk=staff.pk) == before
+    stored = dump()
+    run(tmp_path)
+    assert dump() == stored
+
+    Session.objects.all().delete()
+    User.objects.get(username="automagik-1").delete()
+    call_command("import_automagik", str(tmp_path), "--match-staff", stdout=StringIO())
+    assert owner("1") == staff
+    assert User.objects.values().get() == before
+
+
+@pytest.mark.parametrize(
+    "login",
+    [
+        {"username": "admin", "is_superuser": True, "is_staff": True, "password": "chosen"},
+        {"username": "admin", "password": "chosen"},
+        {"username": "admin"},
+        {"username": "+351900", "password": "chosen"},
+        {"username": "bruno@example.org", "email": "bruno@example.org"},
+        {"username": "automagik-1", "password": "chosen"},
+        {"username": "automagik-1", "is_staff": True},
+    ],
+    ids=str,
+)
+def test_a_phone_number_never_matches_a_login(tmp_path: Path, login: dict[str, Any]) -> None:
+    somebody = User.objects.create_user(**login)
+
+    import_users(tmp_path, {"id": "1", "phone_number": login["username"]})
+
+    assert owner("1") != somebody
+    assert owner("1").username.startswith("automagik-1")
+    assert not owner("1").is_staff
+    before = dump()
+    run(tmp_path)
+    assert dump() == before
+
+
+def test_a_phone_number_does_not_match_whom_an_import_made_from_an_email(tmp_path: Path) -> None:
+    import_users(
+        tmp_path,
+        {"id": "1", "email": "eva@example.org"},
+        {"id": "2", "phone_number": "eva@example.org"},
+    )
+
+    assert owner("1").username == "eva@example.org"
+    assert owner("2").username == "automagik-2"
+
+
+def test_whom_an_import_made_is_found_again_when_they_log_in_meanwhile(tmp_path: Path) -> None:
+    import_users(tmp_path, {"id": "1", "phone_number": "+351900"}, {"id": "2"})
+    for name in ("+351900", "automagik-2"):
+        user = User.objects.get(username=name)
+        user.set_password("chosen")
+        user.last_login = datetime(2026, 5, 1, tzinfo=UTC)
+        user.save()
+    before = dump()
+
+    run(tmp_path)
+
+    assert dump() == before
+
+
+def test_whom_an_import_made_is_not_found_by_a_phone_number_once_they_are_staff(
+    tmp_path: Path,
+) -> None:
+    import_users(tmp_path, {"id": "1", "phone_number": "+351900"})
+    User.objects.update(is_staff=True)
+
+    import_users(tmp_path, {"id": "2", "phone_number": "+351900"})
+
+    assert owner("2").username == "automagik-2"
+
+
+def test_another_spelling_of_a_name_is_another_name(tmp_path: Path) -> None:
+    User.objects.create_user("bruno@example.org")
+
+    import_users(tmp_path, {"id": "1", "email": "ｂruno@example.org"})
+
+    assert owner("1").username == "automagik-1"
 
 
 def test_two_users_with_one_email_are_one_person(tmp_path: Path) -> None:
