@@ -57,8 +57,10 @@ def import_automagik(
     """Store what a source holds and this database does not, in one transaction.
 
     What is known already (a session or a message by its id, an agent by its name, a user as
-    ImportedUsers says) is left as it is, so that a second import changes nothing. Apart from
-    the users and the agents, only one batch of rows at a time is held in memory.
+    ImportedUsers says) is left as it is, so that a second import changes nothing. A session
+    without an agent gets the one that its messages name last, when its first messages come;
+    later, and when its agent was taken from it here, it is left without. Apart from the users,
+    the agents and the ids of such sessions, only one batch of rows at a time is held in memory.
 
     With `match_staff`, staff own the chats of the person with their e-mail.
 
@@ -78,6 +80,8 @@ class _Import:
         self._users = ImportedUsers(now=self._now, match_staff=match_staff)
         self._agents_here = dict(Agent.objects.values_list("name", "pk"))
         self._agents: dict[str, int] = {}  # by Automagik's id
+        self._without_agent: set[UUID] = set()  # whose messages may name one
+        self._left_without_agent: set[UUID] = set()  # because somebody here has decided so
 
     def run(self) -> Imported:
         return Imported(
@@ -109,8 +113,14 @@ class _Import:
         return len(self._agents_here) - before
 
     def _store_sessions(self, batch: list[Row]) -> int:
-        here = _ids_here(Session.objects.all(), batch)
         read = [self._read_session(row) for row in batch]
+        ids = [chat_session.pk for chat_session in read]
+        here = dict(Session.objects.filter(pk__in=ids).values_list("pk", "agent_id"))
+        self._left_without_agent |= {
+            chat_session.pk
+            for chat_session in read
+            if chat_session.agent_id and chat_session.pk in here and not here[chat_session.pk]
+        }
         new = [chat_session for chat_session in read if chat_session.pk not in here]
         Session.objects.bulk_create(new)
         return len(new)
@@ -125,7 +135,25 @@ class _Import:
             append_messages(new, touch=False)
         except SessionGone as error:
             raise CannotImport(f"{error} It was removed during the import.") from error
+        self._name_agents(new)
         return len(new)
+
+    def _name_agents(self, new: list[Message]) -> None:
+        """Give sessions that have none the agent that new messages, in their order, name last.
+
+        Their rows are locked, since the messages have just been stored.
+        """
+        begun = {message.session_id for message in new if message.position == 1}
+        unnamed = Session.objects.filter(pk__in=begun - self._left_without_agent, agent=None)
+        self._without_agent |= set(unnamed.values_list("pk", flat=True))
+        named = {
+            message.session_id: message.agent_id
+            for message in new
+            if message.agent_id and message.session_id in self._without_agent
+        }
+        for agent_id in set(named.values()):
+            ids = [pk for pk, named_last in named.items() if named_last == agent_id]
+            Session.objects.filter(pk__in=ids).update(agent=agent_id)
 
     def _read_agent(self, row: Row) -> Agent:
         if not row.text("name"):

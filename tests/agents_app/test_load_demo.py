@@ -53,6 +53,16 @@ def test_agents_of_the_sample_answer_without_a_key() -> None:
 
 
 @pytest.mark.usefixtures("debug")
+def test_chats_have_the_agent_that_their_messages_name() -> None:
+    load()
+    chats = Session.objects.exclude(messages=None)
+    assert chats.count() == 87
+    # 47 come without an agent, and the messages of 35 of them name one.
+    assert chats.filter(agent=None).count() == 12
+    assert not chats.filter(agent=None, messages__agent__isnull=False).exists()
+
+
+@pytest.mark.usefixtures("debug")
 def test_logins_have_the_chats_and_the_rights_of_their_roles() -> None:
     load()
     admin, reviewer, ana = (User.objects.get(username=n) for n in ("admin", "reviewer", "ana"))

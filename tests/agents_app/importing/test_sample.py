@@ -46,6 +46,8 @@ def test_every_session_is_as_in_the_file() -> None:
         for row in read_table(SAMPLE, "users")
     }
     agents = {row["id"]: row["name"] for row in read_table(SAMPLE, "agents")}
+    messages = sorted(read_table(SAMPLE, "messages"), key=lambda row: row["created_at"])
+    named_last = {row["session_id"]: row["agent_id"] for row in messages if row["agent_id"]}
     stored = {str(s.pk): s for s in Session.objects.select_related("user", "agent")}
     rows = read_table(SAMPLE, "sessions")
 
@@ -60,7 +62,8 @@ def test_every_session_is_as_in_the_file() -> None:
         assert chat_session.run_finished_at is None
         user, agent = chat_session.user, chat_session.agent
         assert (user.username if user else None) == users.get(row["user_id"])
-        assert (agent.name if agent else None) == agents.get(row["agent_id"])
+        agent_id = row["agent_id"] or named_last.get(row["id"], "")
+        assert (agent.name if agent else None) == agents.get(agent_id)
     assert Session.objects.filter(metadata__isnull=True).count() == sum(
         not row["metadata"] for row in rows
     )
