@@ -5,6 +5,7 @@ answer.
 """
 
 import asyncio
+import logging
 import math
 import os
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -17,29 +18,33 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 from pydantic_ai import Agent as ModelAgent
 from pydantic_ai import AgentRunResult, AgentRunResultEvent, ModelSettings, UsageLimits
-from pydantic_ai.exceptions import ModelAPIError
+from pydantic_ai.exceptions import ModelAPIError, ModelConnectionError
 from pydantic_ai.messages import (
     AgentStreamEvent,
     FunctionToolCallEvent,
     ModelMessage,
+    ModelResponse,
     PartDeltaEvent,
     PartStartEvent,
     TextPart,
     TextPartDelta,
 )
 from pydantic_ai.models import Model
+from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.usage import RunUsage
 
 from agents_app import replay, transcripts
 from agents_app.history import MessageHistory
 from agents_app.llm import model_strings
 from agents_app.llm.clients import open_model
-from agents_app.llm.errors import AgentFailed, EmptyAnswer, as_agent_failed, is_too_long
+from agents_app.llm.errors import AgentFailed, BrokenOff, EmptyAnswer, as_agent_failed, is_too_long
 from agents_app.models import Agent
 from sessions_app.text import check_storable
 from sessions_app.writing import SessionGone
 
-__all__ = ["AgentFailed", "Finished", "SimpleAgent"]
+__all__ = ["AgentFailed", "BrokenOff", "Finished", "SimpleAgent"]
+
+logger = logging.getLogger(__name__)
 
 # The library greets its first use on a terminal; a server's log is no place for that.
 os.environ.setdefault("PYDANTIC_AI_NO_BANNER", "1")
@@ -147,8 +152,9 @@ class SimpleAgent:
         Of the history as much is told as fits into the model's context. A system prompt in it
         takes the place of the agent's own.
 
-        Raises AgentFailed for whatever goes wrong, and after AGENT_TIME_LIMIT. When it is
-        cancelled or closed, so is the request to the model.
+        Raises AgentFailed for whatever goes wrong, and after AGENT_TIME_LIMIT; BrokenOff, which
+        is one, when the provider ends in the middle. When it is cancelled or closed, so is the
+        request to the model.
         """
         ends_at = asyncio.get_running_loop().time() + settings.AGENT_TIME_LIMIT
         try:
@@ -173,6 +179,9 @@ class SimpleAgent:
                     if spoken or not is_too_long(error) or shorter == history:
                         raise
                     history = shorter
+        except BrokenOff:
+            logger.warning("Agent %s: the model's server broke off an answer", self.name)
+            raise
         except Exception as error:
             raise as_agent_failed(error, self.name) from error
 
@@ -197,15 +206,20 @@ class SimpleAgent:
         ) as events:
             between = ""
             spoken = False
-            async for event in events:
-                if isinstance(event, AgentRunResultEvent):
-                    yield _finished(event.result)
-                elif isinstance(event, FunctionToolCallEvent):
-                    between = "\n\n" if spoken else ""
-                elif text := _text(event):
-                    check_storable(text)
-                    yield between + text
-                    between, spoken = "", True
+            try:
+                async for event in events:
+                    if isinstance(event, AgentRunResultEvent):
+                        yield _finished(event.result, model)
+                    elif isinstance(event, FunctionToolCallEvent):
+                        between = "\n\n" if spoken else ""
+                    elif text := _text(event):
+                        check_storable(text)
+                        yield between + text
+                        between, spoken = "", True
+            except ModelConnectionError as error:
+                if spoken:
+                    raise BrokenOff from error
+                raise
 
     @property
     def _output_tokens(self) -> int:
@@ -229,9 +243,11 @@ def _text(event: AgentStreamEvent) -> str:
     return ""
 
 
-def _finished(result: AgentRunResult[str]) -> Finished:
+def _finished(result: AgentRunResult[str], model: Model) -> Finished:
     if not result.output.strip():
         raise EmptyAnswer
+    if not _was_ended(result.response, model):
+        raise BrokenOff
     new_messages = result.new_messages()
     transcripts.rows_from(new_messages)  # what cannot be stored is a failure, not an answer
     return Finished(
@@ -240,6 +256,17 @@ def _finished(result: AgentRunResult[str]) -> Finished:
         usage=result.usage,
         cut_off=result.response.finish_reason == "length",
     )
+
+
+def _was_ended(response: ModelResponse, model: Model) -> bool:
+    """Whether the model has said that this was its answer, and not just fallen silent.
+
+    With OpenAI's protocol the library takes silence for `stop`; what the provider itself has
+    said stands in the details only. Models without a provider never say why they end.
+    """
+    if isinstance(model, OpenAIChatModel) and response.finish_reason == "stop":
+        return bool((response.provider_details or {}).get("finish_reason"))
+    return response.finish_reason is not None or model.provider is None
 
 
 def _number(value: object) -> float | None:

@@ -3,6 +3,8 @@
 import json
 import queue
 import signal
+import socket
+import struct
 import sys
 import threading
 from collections.abc import Iterable, Iterator
@@ -21,7 +23,10 @@ class ModelServer:
 
     base_url: str = ""
     pieces: list[str] = field(default_factory=lambda: ["Hel", "lo"])
-    finish_reason: str = "stop"
+    # None: it just ends, without having said that this was all.
+    finish_reason: str | None = "stop"
+    # Cut the connection after the pieces.
+    resets: bool = False
     # An error instead of an answer: status and body.
     error: tuple[int, dict[str, Any]] | None = None
     # Refuse prompts that are longer than this, as llama.cpp does.
@@ -172,6 +177,14 @@ class _Handler(BaseHTTPRequestHandler):
                     self.connection.recv(1)
                     state.client_left.set()
                     return
+            if state.resets:
+                # Closed like this, it is cut at once.
+                linger = struct.pack("ii", 1, 0)
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                self.connection.close()
+                return
+            if state.finish_reason is None:
+                return
             self._send_event(_chunk({}, finish_reason=state.finish_reason))
             self._send_event(_chunk(None, usage={"prompt_tokens": 5, "completion_tokens": 2}))
             self.wfile.write(b"data: [DONE]\n\n")

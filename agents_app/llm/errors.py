@@ -16,6 +16,13 @@ class AgentFailed(Exception):
     """The agent gave no answer; the text is for a person, and holds nothing secret."""
 
 
+class BrokenOff(AgentFailed):
+    """The model's server ended its answer in the middle; what has come is a part of it."""
+
+    def __init__(self) -> None:
+        super().__init__("The model's server broke off the answer.")
+
+
 class EmptyAnswer(Exception):
     """The model ended its answer without having said anything."""
 

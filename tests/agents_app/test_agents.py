@@ -23,7 +23,7 @@ from pydantic_ai.models.function import AgentInfo, DeltaToolCall, FunctionModel
 from pydantic_ai.models.test import TestModel
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from agents_app.agents import AgentFailed, Finished, SimpleAgent
+from agents_app.agents import AgentFailed, BrokenOff, Finished, SimpleAgent
 from agents_app.models import Agent
 from sessions_app.models import Message, Session
 from sessions_app.writing import SessionGone
@@ -404,6 +404,25 @@ def test_an_answer_cut_off_by_the_model_is_an_answer(server: ModelServer) -> Non
     server.finish_reason = "length"
     _, finished = ask(SimpleAgent({"name": "x"}))
     assert (finished.text, finished.cut_off) == ("Hello", True)
+
+
+@pytest.mark.filterwarnings("ignore:Some responses omitted usage")
+@pytest.mark.parametrize("how", ["without a word", "in the middle of the connection"])
+def test_an_answer_that_the_provider_breaks_off_is_none(server: ModelServer, how: str) -> None:
+    if how == "without a word":
+        server.finish_reason = None
+    else:
+        server.resets = True
+    seen: list[str | Finished] = []
+
+    async def read() -> None:
+        async with aclosing(SimpleAgent({"name": "x"}).stream("Hi")) as pieces:
+            async for piece in pieces:
+                seen.append(piece)  # noqa: PERF401 - what came before the error counts
+
+    with pytest.raises(BrokenOff, match="broke off the answer"):
+        asyncio.run(read())
+    assert seen == ["Hel", "lo"]
 
 
 @pytest.mark.parametrize("text", ["a\0b", "\ud800"])
