@@ -1,11 +1,11 @@
 """Who answers (Agent), each turn of an answer (AgentRun), and whom an import has made."""
 
 import uuid
-from typing import Any
 
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from agents_app.querysets import AgentQuerySet, AgentRunQuerySet
@@ -115,22 +115,35 @@ class AgentRun(models.Model):
         return self.status in {self.Status.PENDING, self.Status.RUNNING}
 
     @property
+    def is_interrupted(self) -> bool:
+        return self.status == self.Status.INTERRUPTED
+
+    @property
     def can_be_retried(self) -> bool:
         return self.status in {self.Status.FAILED, self.Status.INTERRUPTED}
 
-    def keep_alive(self, text: str) -> bool:
-        """Save what has come so far. False when it has ended: it was stopped."""
-        return self._change(status=self.Status.RUNNING, text=text)
-
     def finish(self, status: Status, *, text: str | None = None, error: str = "") -> bool:
         """Record how it ended. False when it has ended before, and nothing was changed."""
-        return self._change(
+        changes = {} if text is None else {"text": text}
+        active = AgentRun.objects.active().filter(pk=self.pk)
+        ended = active.update(
             status=status,
             error=error,
             finished_at=timezone.now(),
-            **({} if text is None else {"text": text}),
+            heartbeat_at=Now(),
+            **changes,
         )
+        return bool(ended)
 
-    def _change(self, **values: Any) -> bool:
-        active = AgentRun.objects.active().filter(pk=self.pk)
-        return bool(active.update(heartbeat_at=timezone.now(), **values))
+    def resume(self) -> bool:
+        """Take back that its process was presumed dead; False when something came after it.
+
+        For that process, in a transaction that has locked the session.
+        """
+        later = AgentRun.objects.filter(message=self.message_id, created_at__gt=self.created_at)
+        last = Message.objects.filter(session=self.session_id).order_by("-position").first()
+        if later.exists() or last is None or last.pk != self.message_id:
+            return False
+        dead = AgentRun.objects.filter(pk=self.pk, status=self.Status.INTERRUPTED)
+        values = {"status": self.Status.RUNNING, "finished_at": None, "error": ""}
+        return bool(dead.update(heartbeat_at=Now(), **values))

@@ -11,7 +11,6 @@ from typing import Any
 from django.contrib.auth.models import AnonymousUser, User
 from django.db.models import Exists, OuterRef, Q, Subquery
 from django.db.models.functions import Left
-from django.utils import timezone
 
 from agents_app.models import AgentRun
 from agents_app.rendering import markdown, words
@@ -72,13 +71,7 @@ class Turn:
 
     @property
     def status(self) -> str:
-        """The run's, or what it will be once somebody has noticed that its process died."""
-        if self.run is None:
-            return ""
-        silent_since = timezone.now() - AgentRun.objects.all().SILENCE
-        if self.run.is_active and self.run.heartbeat_at < silent_since:
-            return AgentRun.Status.INTERRUPTED
-        return self.run.status
+        return self.run.status if self.run else ""
 
     @property
     def is_active(self) -> bool:
@@ -100,8 +93,8 @@ class Turn:
 
     @property
     def error(self) -> str:
-        """Why there is no answer; a run that nobody has noticed to be dead cannot say it."""
-        return (self.run and self.run.error) or "The server stopped while it was answering."
+        """Why there is no answer."""
+        return self.run.error if self.run else ""
 
     @property
     def partial_text(self) -> str:
@@ -196,7 +189,7 @@ def _last_words() -> Subquery:
 
 
 def _has_active_run() -> Exists:
-    return Exists(AgentRun.objects.alive().filter(session=OuterRef("pk")))
+    return Exists(AgentRun.objects.active().filter(session=OuterRef("pk")))
 
 
 def _read(chat_session: Session, before: int | None) -> Transcript:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
+from uuid import UUID
 
-from django.db import models
-from django.db.models import F
-from django.utils import timezone
+from django.conf import settings
+from django.db import models, transaction
+from django.db.models import Case, F, Value, When
+from django.db.models.functions import Now
 
 if TYPE_CHECKING:
     from agents_app.models import Agent, AgentRun  # noqa: F401 - quoted below
@@ -22,28 +25,56 @@ class AgentQuerySet(models.QuerySet["Agent"]):
 
 
 class AgentRunQuerySet(models.QuerySet["AgentRun"]):
-    """Runs, in the product's words."""
-
-    # A run's process writes a heartbeat several times a second; one that has been silent
-    # for this long has died.
-    SILENCE = timedelta(seconds=15)
+    """Runs, in the product's words. Heartbeats are made and compared in the database's time."""
 
     def active(self) -> Self:
         """Those that are being worked on, or wait for it."""
         return self.filter(status__in=["pending", "running"])
 
-    def alive(self) -> Self:
-        """The active ones whose process gives signs of life."""
-        return self.active().filter(heartbeat_at__gte=timezone.now() - self.SILENCE)
-
     def silent(self) -> Self:
-        """The active ones whose process has died, which nobody has noticed yet."""
-        return self.active().filter(heartbeat_at__lt=timezone.now() - self.SILENCE)
+        """The active ones whose process has given no sign of life for the heartbeat timeout.
 
-    def mark_silent_as_interrupted(self) -> int:
-        """Mark active runs whose process has died; returns how many there were."""
-        return self.silent().update(
-            status="interrupted",
-            finished_at=F("heartbeat_at"),
-            error="The server stopped while it was answering.",
-        )
+        It has died, unless the database was away or locked meanwhile.
+        """
+        timeout = timedelta(seconds=settings.AGENT_HEARTBEAT_TIMEOUT)
+        return self.active().filter(heartbeat_at__lt=Now() - timeout)
+
+    def keep_alive(self, run_ids: Collection[UUID], texts: Mapping[UUID, str]) -> set[UUID]:
+        """Give a sign of life for active runs, and save the texts of some that have grown.
+
+        Returns the ids of those for which it was done; the others have ended, or are locked
+        by somebody who is about to change them.
+        """
+        with transaction.atomic():
+            active = self._locked(self.active().filter(pk__in=run_ids))
+            changes: dict[str, Any] = {"status": "running", "heartbeat_at": Now()}
+            if cases := [When(pk=pk, then=Value(texts[pk])) for pk in active if pk in texts]:
+                changes["text"] = Case(*cases, default=F("text"), output_field=models.TextField())
+            self.filter(pk__in=active).update(**changes)
+        return active
+
+    def ended(self, run_ids: Collection[UUID]) -> dict[UUID, str | None]:
+        """Those of the runs that are not active any more: the status, None for one that is gone."""
+        states = dict(self.filter(pk__in=run_ids).values_list("pk", "status"))
+        active = {pk for pk, status in states.items() if status in {"pending", "running"}}
+        return {pk: states.get(pk) for pk in run_ids if pk not in active}
+
+    def mark_presumed_dead(self) -> int:
+        """Mark the silent ones of these as interrupted; returns how many there were.
+
+        For the one who knows that the database was there all the time (agents_app.liveness).
+        """
+        with transaction.atomic():
+            return self.filter(pk__in=self._locked(self.silent())).update(
+                status="interrupted",
+                finished_at=F("heartbeat_at"),
+                error="The server stopped while it was answering.",
+            )
+
+    def _locked(self, runs: Self) -> set[UUID]:
+        """The ids of those runs that nobody else has locked, which are locked now.
+
+        One row that is locked for long, by a deletion or by staff, must not hold up the others.
+        """
+        locked = runs.select_for_update(skip_locked=True, no_key=True)
+        return set(locked.values_list("pk", flat=True))

@@ -2,7 +2,8 @@
 
 A process has one event loop for it: the web server's, where the watchers are, or under WSGI
 one in a thread of its own. Runs hold nothing of the request that started them. The database
-is only touched through `in_database`: no connection is held while tokens flow.
+is only touched through `in_database`: no connection is held while tokens flow. What comes is
+saved meanwhile by agents_app.liveness.
 """
 
 import asyncio
@@ -15,25 +16,23 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
-from uuid import UUID
+from uuid import UUID, uuid4
 
-from django.db import Error, transaction
+from django.db import transaction
 
-from agents_app import live
-from agents_app.database import in_database
+from agents_app import live, liveness
+from agents_app.database import UNAVAILABLE, in_database, in_database_at_last
 from agents_app.llm import clients
-from agents_app.models import AgentRun
+from agents_app.models import Agent, AgentRun
 from agents_app.rendering import markdown
 from sessions_app.models import Message, Session
-from sessions_app.writing import SessionGone, append_messages
+from sessions_app.writing import append_messages
 
 if TYPE_CHECKING:
     from pydantic_ai.messages import ModelMessage
 
 logger = logging.getLogger(__name__)
 
-# How often what has come is saved, and a Stop pressed in another process is noticed.
-SAVE_SECONDS = 0.25
 _QUIT_SECONDS = 5
 
 
@@ -51,9 +50,10 @@ def warm_up() -> None:
     markdown("")
 
 
-def submit(run: AgentRun) -> None:
-    """Start to work on a run that this process has made and committed; returns at once."""
-    _turns[run.pk] = turn = _Turn(run, live.open_run(run.pk))
+def submit(run_id: UUID) -> None:
+    """Start to work on a run that was made here and is committed; returns at once."""
+    _turns[run_id] = turn = _Turn(run_id, live.open_run(run_id))
+    liveness.add(turn)
     # A context of its own: work that outlives the request must not use what is its own.
     contextvars.Context().run(_start, turn)
 
@@ -79,10 +79,10 @@ async def wait(run_id: UUID, seconds: float) -> None:
 async def quit_all() -> None:
     """The server stops: mark its runs as interrupted; they keep what has come."""
     live.close()
-    for turn in list(_turns.values()):
+    turns = list(_turns.values())
+    for turn in turns:
         _loop().call_soon_threadsafe(turn.cut_off, AgentRun.Status.INTERRUPTED)
-    for run_id in list(_turns):
-        await wait(run_id, _QUIT_SECONDS)
+    await asyncio.gather(*(wait(turn.run_id, _QUIT_SECONDS) for turn in turns))
 
 
 _turns: dict[UUID, "_Turn"] = {}
@@ -109,52 +109,68 @@ def _start(turn: "_Turn") -> "Future[None]":
 
 
 async def _work_on(turn: "_Turn") -> None:
-    run_id = turn.run.pk
     try:
         await turn.work()
+    except UNAVAILABLE:
+        logger.exception("Run %s could not be stored", turn.run_id)
+        await turn.fail("The answer could not be stored.")
     except Exception:
-        logger.exception("Run %s failed in a way nobody thought of", run_id)
-        with contextlib.suppress(Exception):
-            await turn.finish(AgentRun.Status.FAILED, "Something went wrong here.")
+        logger.exception("Run %s failed in a way nobody thought of", turn.run_id)
+        await turn.fail("Something went wrong here.")
     finally:
-        _turns.pop(run_id, None)
-        live.close_run(run_id)
+        _turns.pop(turn.run_id, None)
+        liveness.remove(turn)
+        live.close_run(turn.run_id)
 
 
 @dataclass
 class _Turn:
     """The work on one run, until it is recorded how it ended.
 
-    Only the answering is ever cut off: what has come is stored undisturbed.
+    Only the answering is ever cut off: what has come is stored undisturbed, however long the
+    database is away.
     """
 
-    run: AgentRun
+    run_id: UUID
     running: live.LiveRun
     _answering: "asyncio.Task[list[ModelMessage]] | None" = None
+    _resuming: "asyncio.Task[None] | None" = None
     _cut_off_as: AgentRun.Status | None = None
 
     async def work(self) -> None:
-        from agents_app.agents import AgentFailed
+        from agents_app.agents import AgentFailed, BrokenOff
 
-        self._answering = asyncio.create_task(self._answer())
+        task = await in_database_at_last(_read_task, self.run_id)
+        if task is None:
+            return
+        self._answering = asyncio.create_task(self._answer(task))
         if self._cut_off_as:
             self._answering.cancel()
-        saving = asyncio.create_task(self._save_until_ended())
+        await asyncio.wait([self._answering])
+        if self._resuming is not None:  # nothing may take back the end that is recorded now
+            await self._resuming
         try:
-            messages = await self._answering
+            messages = self._answering.result()
+        except BrokenOff as error:
+            recorded = await self._finish(AgentRun.Status.INTERRUPTED, str(error))
         except AgentFailed as error:
-            recorded = await self.finish(AgentRun.Status.FAILED, str(error))
+            recorded = await self._finish(AgentRun.Status.FAILED, str(error))
         except asyncio.CancelledError:
             is_quitting = self._cut_off_as == AgentRun.Status.INTERRUPTED
-            recorded = is_quitting and await self.finish(
+            recorded = is_quitting and await self._finish(
                 AgentRun.Status.INTERRUPTED, "The server was stopped."
             )
         else:
-            recorded = await in_database(_store_answer, self.run.pk, messages)
-        finally:
-            saving.cancel()
+            recorded = await in_database_at_last(_store_answer, self.run_id, messages)
         if not recorded:
-            await in_database(_keep_cut_off, self.run.pk, self.running.text)
+            await in_database_at_last(_keep_cut_off, self.run_id, self.text, uuid4())
+
+    async def fail(self, error: str) -> None:
+        """Record that it has failed, in whatever state it is."""
+        try:
+            await self._finish(AgentRun.Status.FAILED, error)
+        except Exception:
+            logger.exception("The end of run %s could not be recorded", self.run_id)
 
     def cut_off(self, status: AgentRun.Status = AgentRun.Status.STOPPED) -> None:
         """End the answering, because the run has ended as `status`, or is to end so."""
@@ -162,36 +178,70 @@ class _Turn:
         if self._answering is not None:
             self._answering.cancel()
 
-    async def finish(self, status: AgentRun.Status, error: str) -> bool:
-        return await in_database(self.run.finish, status, text=self.running.text, error=error)
+    # --- What liveness asks for ------------------------------------------------
 
-    async def _answer(self) -> "list[ModelMessage]":
+    @property
+    def text(self) -> str:
+        return self.running.text
+
+    def ended_elsewhere(self, status: str | None) -> None:
+        if status == AgentRun.Status.INTERRUPTED:
+            _loop().call_soon_threadsafe(self._resume_soon)
+        else:
+            _loop().call_soon_threadsafe(self.cut_off)
+
+    # --- Within ----------------------------------------------------------------
+
+    def _resume_soon(self) -> None:
+        """Go on, though the process was presumed dead, unless the chat has gone on."""
+        is_answering = self._answering is not None and not self._answering.done()
+        if is_answering and not self._cut_off_as and self._resuming is None:
+            self._resuming = asyncio.create_task(self._resume())
+
+    async def _resume(self) -> None:
+        try:
+            if not await in_database(_resume, self.run_id):
+                self.cut_off()
+        except UNAVAILABLE:
+            pass  # liveness asks again
+        finally:
+            self._resuming = None
+
+    async def _finish(self, status: AgentRun.Status, error: str) -> bool:
+        finish = AgentRun(pk=self.run_id).finish
+        return await in_database_at_last(finish, status, text=self.text, error=error)
+
+    async def _answer(self, task: "_Task") -> "list[ModelMessage]":
         from agents_app.agents import Finished, SimpleAgent
 
         messages: list[ModelMessage] = []
-        row, message = self.run.agent, self.run.message
-        assert row is not None  # noqa: S101 - whoever makes a run knows its agent
-        agent = SimpleAgent.for_row(row)
-        # The first message of a chat has nothing before it.
-        history = await in_database(_read_history, message) if message.position > 1 else []
-        async for piece in agent.stream(message.text_content, message_history=history):
+        agent = SimpleAgent.for_row(task.agent)
+        async for piece in agent.stream(task.prompt, message_history=task.history):
             if isinstance(piece, Finished):
                 messages = piece.new_messages
             else:
                 self.running.append(piece)
         return messages
 
-    async def _save_until_ended(self) -> None:
-        while True:
-            await asyncio.sleep(SAVE_SECONDS)
-            try:
-                alive = await in_database(self.run.keep_alive, self.running.text)
-            except Error:
-                logger.warning("Run %s could not be saved; trying again", self.run.pk)
-                continue
-            if not alive:
-                self.cut_off()
-                return
+
+@dataclass(frozen=True)
+class _Task:
+    """What has to be answered, by whom, and what was said before."""
+
+    agent: Agent
+    prompt: str
+    history: "list[ModelMessage]"
+
+
+def _read_task(run_id: UUID) -> _Task | None:
+    """The run's task; None when it has been stopped, or is gone."""
+    run = AgentRun.objects.select_related("agent", "message").filter(pk=run_id).first()
+    if run is None or not (run.is_active or run.is_interrupted):
+        return None
+    assert run.agent is not None  # noqa: S101 - whoever makes a run knows its agent
+    # The first message of a chat has nothing before it.
+    history = _read_history(run.message) if run.message.position > 1 else []
+    return _Task(run.agent, run.message.text_content, history)
 
 
 def _read_history(message: Message) -> "list[ModelMessage]":
@@ -206,19 +256,21 @@ def _store_answer(run_id: UUID, messages: "list[ModelMessage]") -> bool:
     """Store the run's messages and its end together; neither when it has ended or is gone."""
     from agents_app.transcripts import rows_from
 
-    run = AgentRun.objects.filter(pk=run_id).first()
-    if run is None:
-        return False
     try:
         with transaction.atomic():
+            run = _run_of_locked_session(run_id)
+            if run is None:
+                logger.info("Run %s finished after its chat was deleted", run_id)
+                return False
+            if run.status == AgentRun.Status.DONE:
+                return True  # by an earlier try, though nobody was told
+            if run.is_interrupted and not run.resume():
+                return False
             # The first of them is the person's message, which is there already.
             append_messages(_for_run(run, rows_from(messages[1:])))
             if not run.finish(AgentRun.Status.DONE, text=""):
                 raise _Overtaken
     except _Overtaken:
-        return False
-    except SessionGone:
-        logger.info("Run %s finished after its chat was deleted", run_id)
         return False
     return True
 
@@ -227,23 +279,38 @@ class _Overtaken(Exception):
     """The run was ended just before it could be recorded as done."""
 
 
-def _keep_cut_off(run_id: UUID, text: str) -> None:
+def _keep_cut_off(run_id: UUID, text: str, message_id: UUID) -> None:
     """Keep what had come when the run was ended by somebody else.
 
-    What a person stopped becomes a message, unless the chat has gone on. A run that was held
-    for dead keeps it as its text.
+    What a person stopped becomes a message with the given id, unless the chat has gone on. A
+    run that was held for dead keeps it as its text.
     """
     with transaction.atomic():
-        run = AgentRun.objects.filter(pk=run_id).first()
-        if run is None or not Session.objects.select_for_update().filter(pk=run.session_id):
+        run = _run_of_locked_session(run_id)
+        if run is None or Message.objects.filter(pk=message_id).exists():
             return
         last = Message.objects.filter(session=run.session_id).order_by("-position").first()
         is_last = last is not None and last.pk == run.message_id
         if run.status == AgentRun.Status.STOPPED and is_last and text.strip():
-            answer = Message(role=Message.Role.ASSISTANT, text_content=text)
+            answer = Message(pk=message_id, role=Message.Role.ASSISTANT, text_content=text)
             append_messages(_for_run(run, [answer]))
             text = ""
         AgentRun.objects.filter(pk=run_id).update(text=text)
+
+
+def _resume(run_id: UUID) -> bool:
+    """Whether the run goes on, now that it is known that its process lives."""
+    with transaction.atomic():
+        run = _run_of_locked_session(run_id)
+        return run is not None and (run.is_active or run.resume())
+
+
+def _run_of_locked_session(run_id: UUID) -> AgentRun | None:
+    """The run, as it is now that nobody else can write to its session; None if it is gone."""
+    session = Session.objects.select_for_update(of=("self",)).filter(runs=run_id)
+    if not session.values_list("pk", flat=True):
+        return None
+    return AgentRun.objects.filter(pk=run_id).first()
 
 
 def _for_run(run: AgentRun, rows: list[Message]) -> list[Message]:

@@ -10,6 +10,7 @@ from uuid import UUID
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.db.models import Q
+from django.db.models.functions import Now
 
 from agents_app.models import Agent, AgentRun
 from sessions_app.models import Message, Session
@@ -159,7 +160,11 @@ def retry_run(*, user: User, run_id: UUID, agent_id: int | None = None) -> Agent
             raise CannotRetry("The chat has gone on since; send your message again instead.")
         _give_agent(failed.session, agent)
         return AgentRun.objects.create(
-            session_id=failed.session_id, message=latest, agent=agent, user=user
+            session_id=failed.session_id,
+            message=latest,
+            agent=agent,
+            user=user,
+            heartbeat_at=Now(),
         )
 
 
@@ -203,7 +208,6 @@ def get_session(*, user: User, session_id: UUID) -> Session:
 
 def get_run(*, user: User, run_id: UUID) -> AgentRun:
     """A run in one of the person's own sessions. Raises ChatGone."""
-    AgentRun.objects.mark_silent_as_interrupted()
     run = (
         AgentRun.objects.filter(pk=run_id, session__in=Session.objects.for_user(user))
         .select_related("session__agent")
@@ -301,13 +305,16 @@ def _said(message_id: UUID, text: str, user: User, chat_session: Session, agent:
 
 def _answer_to(message: Message) -> AgentRun:
     return AgentRun.objects.create(
-        session=message.session, message=message, agent=message.agent, user=message.user
+        session=message.session,
+        message=message,
+        agent=message.agent,
+        user=message.user,
+        heartbeat_at=Now(),
     )
 
 
 def _refuse_while_answering(session_id: UUID) -> None:
     """Called with the session's row locked."""
-    AgentRun.objects.mark_silent_as_interrupted()
     if AgentRun.objects.active().filter(session=session_id).exists():
         raise AlreadyAnswering("An answer is still being written; wait for it or stop it.")
 

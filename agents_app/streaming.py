@@ -18,8 +18,8 @@ from uuid import UUID
 from django.template.loader import render_to_string
 from django.utils.html import format_html
 
-from agents_app import live
-from agents_app.database import in_database
+from agents_app import live, liveness
+from agents_app.database import in_database_at_last
 from agents_app.models import AgentRun
 from agents_app.pages import turn_of
 from agents_app.rendering import markdown
@@ -66,7 +66,7 @@ async def _run_events(
                     await asyncio.sleep(min(max(_PAUSE_SECONDS, pause), _LONGEST_PAUSE_SECONDS))
                 else:
                     yield _KEEP_ALIVE
-        yield await in_database(_end_event, run_id)
+        yield await in_database_at_last(_end_event, run_id)
     except Exception:
         # The answer has begun with status 200; the page must still hear that it is over.
         yield _event("end", {"status": "failed", "html": ""})
@@ -87,9 +87,10 @@ def _from_memory(running: live.LiveRun) -> AsyncGenerator[str]:
 
 async def _from_row(run_id: UUID) -> AsyncGenerator[str]:
     """The same for a run of another process, from what that saves a few times a second."""
+    liveness.start()  # that process may have died, which somebody has to notice
     sent, quiet = 0, 0.0
     while not live.is_closed():
-        run = await in_database(_read, run_id)
+        run = await in_database_at_last(_read, run_id)
         if run is None:
             return
         if len(run.text) > sent:
@@ -105,7 +106,6 @@ async def _from_row(run_id: UUID) -> AsyncGenerator[str]:
 
 
 def _read(run_id: UUID) -> AgentRun | None:
-    AgentRun.objects.mark_silent_as_interrupted()
     return AgentRun.objects.filter(pk=run_id).first()
 
 

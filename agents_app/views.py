@@ -280,7 +280,7 @@ def delete(request: HttpRequest, session_id: UUID) -> HttpResponse:
 def _answering(request: HttpRequest, run: AgentRun, *, is_new: bool) -> HttpResponseBase:
     """Work on a run that is new; the response is the answer, or says where it will be."""
     if is_new:
-        runner.submit(run)
+        runner.submit(run.pk)
     if _accepted(request) == _EVENTS:
         return _stream(run.pk, first=turn_event(run))
     url = _url_of(run.session_id, run.pk)

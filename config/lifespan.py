@@ -10,7 +10,7 @@ from typing import Any
 
 async def lifespan(receive: Any, send: Any) -> None:
     """No start with a wrong AGENT_MODEL, a quick first run, and a good end for the last ones."""
-    from agents_app import runner
+    from agents_app import liveness, runner
     from agents_app.checks import check_agent_model
 
     while (await receive())["type"] == "lifespan.startup":
@@ -19,9 +19,11 @@ async def lifespan(receive: Any, send: Any) -> None:
             return
         runner.work_in(asyncio.get_running_loop())
         asyncio.get_running_loop().run_in_executor(None, runner.warm_up)
+        liveness.start()
         _when_told_to_stop(runner.quit_all)
         await send({"type": "lifespan.startup.complete"})
     await runner.quit_all()
+    await asyncio.to_thread(liveness.stop)
     await send({"type": "lifespan.shutdown.complete"})
 
 

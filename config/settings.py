@@ -163,6 +163,9 @@ AGENT_BASE_URL = env.http_url("AGENT_BASE_URL", default="")
 AGENT_API_KEY = env.token("AGENT_API_KEY")
 AGENT_TIME_LIMIT = env.number("AGENT_TIME_LIMIT", default=120, minimum=1)  # seconds per run
 AGENT_TOKEN_LIMIT = env.number("AGENT_TOKEN_LIMIT", default=1024, minimum=1)  # output, per run
+# A process that gives no sign of life for so many seconds is presumed dead, and its answers
+# are marked as interrupted.
+AGENT_HEARTBEAT_TIMEOUT = env.number("AGENT_HEARTBEAT_TIMEOUT", default=15, minimum=5)
 # What a model is told and answers must fit into this many tokens.
 AGENT_CONTEXT_TOKENS = env.number("AGENT_CONTEXT_TOKENS", default=8192, minimum=512)
 if AGENT_TOKEN_LIMIT >= AGENT_CONTEXT_TOKENS:

@@ -2,23 +2,27 @@
 
 import asyncio
 import threading
+import time
 import uuid
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import OperationalError
+from django.db import OperationalError, transaction
 from django.utils import timezone
 from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart, UserPromptPart
 from pydantic_ai.usage import RunUsage
+from pytest_django import Settings
 
-from agents_app import live, runner, services, streaming
+from agents_app import database, live, runner, services, streaming
 from agents_app.agents import AgentFailed, Finished, SimpleAgent
 from agents_app.database import in_database
 from agents_app.models import Agent, AgentRun
 from sessions_app.models import Message, Session
+from tests.concurrency.helpers import held_transaction
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -127,7 +131,7 @@ def transcript(run: AgentRun) -> list[tuple[str, str]]:
 def test_answer_is_stored_with_the_end_of_its_run(run: AgentRun, script: Script, ana: User) -> None:
     script.say("Good ", "day")
     script.end()
-    runner.submit(run)
+    runner.submit(run.pk)
     assert wait_for(run).status == AgentRun.Status.DONE
     assert transcript(run) == [("user", "Hello"), ("assistant", "Good day")]
     answer = Message.objects.get(role="assistant")
@@ -138,7 +142,7 @@ def test_answer_is_stored_with_the_end_of_its_run(run: AgentRun, script: Script,
 def test_history_is_what_was_said_before(run: AgentRun, script: Script, ana: User) -> None:
     script.say("Good day")
     script.end()
-    runner.submit(run)
+    runner.submit(run.pk)
     wait_for(run)
     second, _ = services.send_message(
         user=ana, session_id=run.session_id, text="And now?", message_id=uuid.uuid4()
@@ -146,7 +150,7 @@ def test_history_is_what_was_said_before(run: AgentRun, script: Script, ana: Use
     script.forget()
     script.say("Now")
     script.end()
-    runner.submit(second)
+    runner.submit(second.pk)
     wait_for(second)
     said = [
         part.content
@@ -159,7 +163,7 @@ def test_history_is_what_was_said_before(run: AgentRun, script: Script, ana: Use
 
 def test_watchers_come_and_go(run: AgentRun, script: Script) -> None:
     async def watch() -> None:
-        await in_database(runner.submit, run)
+        await in_database(runner.submit, run.pk)
         first = streaming.run_events(run.pk)
         script.say("Good ")
         assert "Good " in (await anext(first)).decode()
@@ -181,7 +185,7 @@ def test_failure_keeps_what_came_but_not_as_the_assistants_words(
     run: AgentRun, script: Script, ana: User
 ) -> None:
     script.say("Good ", AgentFailed("The model is busy."))
-    runner.submit(run)
+    runner.submit(run.pk)
     assert wait_for(run).status == AgentRun.Status.FAILED
     assert (run.text, run.error) == ("Good ", "The model is busy.")
     assert transcript(run) == [("user", "Hello")]
@@ -190,7 +194,7 @@ def test_failure_keeps_what_came_but_not_as_the_assistants_words(
     script.forget()
     script.say("Better")
     script.end()
-    runner.submit(again)
+    runner.submit(again.pk)
     assert wait_for(again).status == AgentRun.Status.DONE
     assert transcript(run) == [("user", "Hello"), ("assistant", "Better")]
     assert Session.objects.count() == 1
@@ -200,7 +204,7 @@ def test_bug_in_an_agent_ends_its_run(
     run: AgentRun, script: Script, caplog: pytest.LogCaptureFixture
 ) -> None:
     script.say(RuntimeError("a bug"))
-    runner.submit(run)
+    runner.submit(run.pk)
     assert wait_for(run).status == AgentRun.Status.FAILED
     assert "a bug" not in run.error
     assert "a bug" in caplog.text
@@ -209,7 +213,7 @@ def test_bug_in_an_agent_ends_its_run(
 @pytest.mark.parametrize("here", [True, False], ids=["in this process", "from another"])
 def test_stop_keeps_what_came(run: AgentRun, script: Script, ana: User, here: bool) -> None:
     script.say("Good ")
-    runner.submit(run)
+    runner.submit(run.pk)
     asyncio.run(first_frame(run))
     assert services.stop_run(user=ana, run_id=run.pk)
     if here:
@@ -227,7 +231,7 @@ def test_silence_is_filled(run: AgentRun, script: Script, monkeypatch: pytest.Mo
     monkeypatch.setattr(streaming, "KEEP_ALIVE_SECONDS", 0.01)
 
     async def watch() -> list[str]:
-        await in_database(runner.submit, run)
+        await in_database(runner.submit, run.pk)
         seen: list[str] = []
         async for frame in streaming.run_events(run.pk):
             if not seen:
@@ -253,10 +257,11 @@ def test_watcher_hears_of_a_database_that_is_gone(
 
     async def watch() -> None:
         if here:
-            await in_database(runner.submit, run)
+            await in_database(runner.submit, run.pk)
         watcher = streaming.run_events(run.pk)
         script.end()
-        monkeypatch.setattr(streaming, "in_database", gone)
+        monkeypatch.setattr(database, "PATIENCE_SECONDS", 0)
+        monkeypatch.setattr(database, "in_database", gone)
         assert await anext(watcher) == b'event: end\ndata: {"status": "failed", "html": ""}\n\n'
         with pytest.raises(OperationalError):
             await anext(watcher)
@@ -282,10 +287,10 @@ def test_stop_while_the_end_is_recorded(
             await asyncio.to_thread(go_on.wait, 30)
         return await in_database(work, *args, **options)
 
-    monkeypatch.setattr(runner, "in_database", slow)
+    monkeypatch.setattr(runner, "in_database_at_last", slow)
     script.say("Everything that was seen", *ending)
     script.end()
-    runner.submit(run)
+    runner.submit(run.pk)
     assert recording.wait(30)
     for _ in ("here", "in another tab"):
         services.stop_run(user=ana, run_id=run.pk)
@@ -295,29 +300,121 @@ def test_stop_while_the_end_is_recorded(
     assert transcript(run) == [("user", "Hello"), ("assistant", "Everything that was seen")]
 
 
-def test_run_that_was_held_for_dead_keeps_what_it_has(run: AgentRun, script: Script) -> None:
-    """As when a laptop sleeps: the worker is alive, and silent for too long."""
+def presume_dead(run: AgentRun) -> None:
+    """As a process does that has heard nothing of this one for long."""
+    silent = timezone.now() - timedelta(minutes=5)
+    values = {"status": "interrupted", "finished_at": silent, "error": "The server stopped."}
+    assert AgentRun.objects.active().filter(pk=run.pk).update(heartbeat_at=silent, **values)
+
+
+def test_run_that_was_presumed_dead_goes_on(run: AgentRun, script: Script) -> None:
+    """As when the network was away: the worker is alive, and its verdict is taken back."""
     script.say("Still ")
-    runner.submit(run)
+    runner.submit(run.pk)
     asyncio.run(first_frame(run))
-    silent = timezone.now() - AgentRun.objects.all().SILENCE * 2
-    AgentRun.objects.filter(pk=run.pk).update(heartbeat_at=silent)
-    AgentRun.objects.mark_silent_as_interrupted()
+    presume_dead(run)
+    while not AgentRun.objects.filter(pk=run.pk, status="running", finished_at=None).exists():
+        assert not script.closed.is_set(), "nobody tells the model to stop"
+    script.say("here")
+    script.end()
+    assert wait_for(run).status == AgentRun.Status.DONE
+    assert (run.text, run.error) == ("", "")
+    assert transcript(run) == [("user", "Hello"), ("assistant", "Still here")]
+
+
+def test_answer_of_a_run_that_was_presumed_dead_is_stored(
+    run: AgentRun, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when the verdict comes only when the answer is complete."""
+
+    async def late(work: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        if script.closed.is_set():
+            await in_database(presume_dead, run)
+        return await in_database(work, *args, **options)
+
+    monkeypatch.setattr(runner, "in_database_at_last", late)
+    script.say("Still here")
+    script.end()
+    runner.submit(run.pk)
+    assert wait_for(run).status == AgentRun.Status.DONE
+    assert transcript(run) == [("user", "Hello"), ("assistant", "Still here")]
+
+
+def test_run_that_was_presumed_dead_does_not_go_on_beside_its_successor(
+    run: AgentRun, script: Script, ana: User
+) -> None:
+    script.say("Still ")
+    runner.submit(run.pk)
+    asyncio.run(first_frame(run))
+    with transaction.atomic():
+        presume_dead(run)
+        again = services.retry_run(user=ana, run_id=run.pk)
+    assert script.closed.wait(30), "the model is told to stop"
     assert wait_for(run).status == AgentRun.Status.INTERRUPTED
     assert run.text == "Still "
     assert transcript(run) == [("user", "Hello")]
+    assert AgentRun.objects.active().get() == again
+
+
+@pytest.mark.parametrize("ending", ["done", "stopped", "failed"])
+def test_commit_of_which_nobody_was_told_is_not_repeated(
+    run: AgentRun, script: Script, ana: User, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    """The connection breaks after the commit, before its answer: everything is tried again."""
+    tries: list[str] = []
+
+    async def untold(work: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        result = await in_database(work, *args, **options)
+        name = getattr(work, "__name__", "")
+        tries.append(name)
+        if script.closed.is_set() and tries.count(name) == 1:
+            raise OperationalError("server closed the connection unexpectedly")
+        return result
+
+    monkeypatch.setattr(database, "in_database", untold)
+    script.say("Good day", *([AgentFailed("busy")] if ending == "failed" else []))
+    runner.submit(run.pk)
+    if ending == "stopped":
+        asyncio.run(first_frame(run))
+        services.stop_run(user=ana, run_id=run.pk)
+    else:
+        script.end()
+    assert wait_for(run).status == ending
+    stored = [("user", "Hello"), ("assistant", "Good day")]
+    assert transcript(run) == (stored[:1] if ending == "failed" else stored)
+    assert (run.text, run.error) == (("Good day", "busy") if ending == "failed" else ("", ""))
+    assert max(map(tries.count, tries)) > 1
+
+
+def test_end_that_cannot_be_stored_for_long_is_a_failure_that_keeps_its_text(
+    run: AgentRun, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "PATIENCE_SECONDS", 0)
+
+    async def away(work: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        if work.__name__ == "_store_answer":
+            raise OperationalError("away")
+        return await in_database(work, *args, **options)
+
+    monkeypatch.setattr(database, "in_database", away)
+    script.say("Good day")
+    script.end()
+    runner.submit(run.pk)
+    assert wait_for(run).status == AgentRun.Status.FAILED
+    assert (run.text, run.error) == ("Good day", "The answer could not be stored.")
+    assert run.can_be_retried
 
 
 def test_stop_before_anything_came(run: AgentRun, script: Script, ana: User) -> None:
     services.stop_run(user=ana, run_id=run.pk)
-    runner.submit(run)
+    runner.submit(run.pk)
     assert wait_for(run).status == AgentRun.Status.STOPPED
     assert not script.started.is_set() or script.closed.wait(30), "the model is told to stop"
     assert transcript(run) == [("user", "Hello")]
 
 
 def test_chat_deleted_meanwhile_stays_deleted(run: AgentRun, script: Script, ana: User) -> None:
-    runner.submit(run)
+    runner.submit(run.pk)
     assert script.started.wait(30)
     services.delete_session(user=ana, session_id=run.session_id)
     script.say("Too late")
@@ -342,7 +439,7 @@ def test_server_that_stops_interrupts_its_runs(
 
     async def stop_server() -> None:
         script.say("Good ")
-        await in_database(runner.submit, run)
+        await in_database(runner.submit, run.pk)
         async with text_has_come():
             await runner.quit_all()
 
@@ -359,7 +456,7 @@ def test_watching_a_run_of_another_process(run: AgentRun) -> None:
     async def watch() -> list[str]:
         watcher = asyncio.create_task(frames(run))
         elsewhere = AgentRun(pk=run.pk)
-        await in_database(elsewhere.keep_alive, "Good day")
+        await in_database(AgentRun.objects.keep_alive, [run.pk], {run.pk: "Good day"})
         await in_database(elsewhere.finish, AgentRun.Status.FAILED, error="The model is busy.")
         return await watcher
 
@@ -368,12 +465,43 @@ def test_watching_a_run_of_another_process(run: AgentRun) -> None:
     assert "The model is busy." in seen[-1]
 
 
-def test_run_of_a_dead_process_is_interrupted_for_its_watchers(run: AgentRun) -> None:
-    AgentRun(pk=run.pk).keep_alive("Good ")
-    silent = timezone.now() - AgentRun.objects.all().SILENCE * 2
-    AgentRun.objects.filter(pk=run.pk).update(heartbeat_at=silent)
+def test_run_of_a_dead_process_is_interrupted_for_its_watchers(
+    run: AgentRun, settings: Settings
+) -> None:
+    settings.AGENT_HEARTBEAT_TIMEOUT = 1
+    AgentRun.objects.keep_alive([run.pk], {run.pk: "Good "})
     seen = asyncio.run(frames(run))
     assert '"Good "' in seen[0]
     assert '"status": "interrupted"' in seen[-1]
+    assert "The server stopped while it was answering." in seen[-1]
     run.refresh_from_db()
     assert run.text == "Good "
+
+
+def test_all_runs_end_side_by_side(
+    run: AgentRun, script: Script, ana: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many cannot be ended in time: the server does not wait for one after the other."""
+    monkeypatch.setattr(live, "_closed", threading.Event())
+    monkeypatch.setattr(runner, "_QUIT_SECONDS", 1)
+    assert run.agent
+    others = [
+        services.start_session(
+            user=ana, agent_id=run.agent.pk, text="Hello", message_id=uuid.uuid4()
+        )[0]
+        for _ in range(5)
+    ]
+    runs = [run, *others]
+    script.say("Good ")
+    for one in runs:
+        runner.submit(one.pk)
+        asyncio.run(first_frame(one))
+    lock = AgentRun.objects.select_for_update().order_by("pk")
+    with held_transaction(lambda: list(lock)) as commit:
+        started = time.monotonic()
+        asyncio.run(runner.quit_all())
+        took = time.monotonic() - started
+        commit()
+    assert 1 <= took < len(runs) / 2
+    assert {wait_for(one).status for one in runs} == {AgentRun.Status.INTERRUPTED}
+    assert {one.text for one in runs} == {"Good "}

@@ -35,6 +35,6 @@ def submitted(monkeypatch: pytest.MonkeyPatch) -> list[UUID]:
     async def wait(run_id: UUID, seconds: float) -> None:
         assert seconds < 60, "proxies give up"
 
-    monkeypatch.setattr(runner, "submit", lambda run: runs.append(run.pk))
+    monkeypatch.setattr(runner, "submit", runs.append)
     monkeypatch.setattr(runner, "wait", wait)
     return runs

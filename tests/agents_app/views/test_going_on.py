@@ -104,7 +104,7 @@ def test_stop(page: Client, user: User, monkeypatch: pytest.MonkeyPatch) -> None
     told: list[UUID] = []
     monkeypatch.setattr(runner, "stopped", told.append)
     run = ask(user)
-    run.keep_alive("As far as **this**")
+    AgentRun.objects.keep_alive([run.pk], {run.pk: "As far as **this**"})
     url = run_url(run, "chat-stop")
     assert page.post(url).status_code == 303
     assert page.post(url, headers=JSON).json() == {"stopped": False}
@@ -153,6 +153,8 @@ def test_run_whose_process_died_is_shown_as_interrupted(page: Client, user: User
     run = ask(user)
     long_ago = timezone.now() - timedelta(minutes=5)
     AgentRun.objects.update(heartbeat_at=long_ago, text="Half an")
+    assert "The server stopped" not in html(page.get(chat_url(run.session))), "nobody knows yet"
+    assert AgentRun.objects.mark_presumed_dead() == 1
     shown = html(page.get(chat_url(run.session)))
     assert "The server stopped while it was answering." in shown
     assert "Half an" in shown
@@ -162,7 +164,7 @@ def test_run_whose_process_died_is_shown_as_interrupted(page: Client, user: User
 
 def test_unfinished_answer_can_be_reloaded_and_stopped(page: Client, user: User) -> None:
     run = ask(user)
-    run.keep_alive("It <b>begins")
+    AgentRun.objects.keep_alive([run.pk], {run.pk: "It <b>begins"})
     shown = html(page.get(chat_url(run.session)))
     assert "It &lt;b&gt;begins" in shown
     assert ">Reload</a>" in shown
