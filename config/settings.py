@@ -16,20 +16,16 @@ env = StrictEnv()
 StrictEnv.read_env(BASE_DIR / ".env")  # a file's values never override the environment's
 
 DEBUG = env.flag("DEBUG", default=False)
-SECRET_KEY = env.str("SECRET_KEY", default="")
-if not SECRET_KEY:
-    if not DEBUG:
-        raise ImproperlyConfigured(
-            "SECRET_KEY is not set. Set it to a long random value, "
-            "or set DEBUG=on on a development machine."
-        )
-    SECRET_KEY = "insecure-and-only-for-development"  # noqa: S105
+if DEBUG:
+    SECRET_KEY = env.str("SECRET_KEY", default="") or "insecure-and-only-for-development"
+    ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[])
+else:
+    SECRET_KEY = env.secret("SECRET_KEY")
+    ALLOWED_HOSTS = env.hosts("ALLOWED_HOSTS")
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
 # A message may have a million characters, each up to twelve bytes long in a form.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 13_000_000
-
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[])
-CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
 # How long removed sessions can be put back. 0 keeps no archive: nothing can be undone.
 CLEANUP_ARCHIVE_DAYS = env.number("CLEANUP_ARCHIVE_DAYS", default=30)
@@ -48,6 +44,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "config.middleware.RequestIdMiddleware",
+    "config.health.HealthMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "config.static.StaticFilesMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -128,7 +125,6 @@ WHITENOISE_AUTOREFRESH = DEBUG
 
 HTTPS = env.flag("HTTPS", default=not DEBUG)
 SECURE_SSL_REDIRECT = HTTPS
-SECURE_REDIRECT_EXEMPT = [r"^healthz$"]  # probes speak plain HTTP
 SECURE_HSTS_SECONDS = 30 * 24 * 3600 if HTTPS else 0
 SESSION_COOKIE_SECURE = HTTPS
 CSRF_COOKIE_SECURE = HTTPS

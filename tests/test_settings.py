@@ -4,8 +4,10 @@ import os
 import secrets
 import subprocess
 import sys
+from urllib.parse import quote
 
 import pytest
+from django.db import connection
 
 from tests.conftest import ROOT
 
@@ -51,9 +53,22 @@ def test_deployment_checks_find_a_model_that_does_not_exist(model: str) -> None:
         ({"SECRET_KEY": None}, "SECRET_KEY is not set"),
         ({"SECRET_KEY": ""}, "SECRET_KEY is not set"),
         ({"SECRET_KEY": None, "DEBUG": None}, "SECRET_KEY is not set"),
+        ({"SECRET_KEY": "x"}, "SECRET_KEY is too easy to guess"),
+        ({"SECRET_KEY": "short-but-random-9Zq4"}, "SECRET_KEY is too easy to guess"),
+        ({"SECRET_KEY": "password" * 8}, "SECRET_KEY is too easy to guess"),
+        ({"ALLOWED_HOSTS": "*"}, "ALLOWED_HOSTS must not hold “*”"),
+        ({"ALLOWED_HOSTS": "chat.example.org, *"}, "ALLOWED_HOSTS must not hold “*”"),
         ({"DEBUG": "maybe"}, "DEBUG='maybe' is not on or off"),
         ({"DATABASE_URL": "mysql://localhost/x"}, "DATABASE_URL starts with 'mysql'"),
         ({"DATABASE_URL": "nonsense"}, "DATABASE_URL starts with 'nonsense'"),
+        ({"DATABASE_URL": "sqlite:db.sqlite3"}, "DATABASE_URL starts with 'sqlite'"),
+        ({"DATABASE_URL": "sqlite://db.sqlite3"}, "DATABASE_URL cannot be read"),
+        ({"DATABASE_URL": "postgresql:db"}, "DATABASE_URL starts with 'postgresql'"),
+        ({"DATABASE_URL": "postgresql://host"}, "DATABASE_URL names no database"),
+        ({"DATABASE_URL": "postgresql://u@[::1/db"}, "DATABASE_URL cannot be read"),
+        ({"DATABASE_URL": "postgresql://u@host:port/db"}, "DATABASE_URL cannot be read"),
+        ({"DATABASE_URL": "postgresql://u:pa/ss@host/db"}, "DATABASE_URL cannot be read"),
+        ({"DATABASE_URL": "postgresql://u@host/db?nonsense=1"}, "DATABASE_URL cannot be read"),
         ({"CLEANUP_ARCHIVE_DAYS": "-1"}, "CLEANUP_ARCHIVE_DAYS='-1' is not a whole number"),
         ({"CLEANUP_ARCHIVE_DAYS": "a month"}, "CLEANUP_ARCHIVE_DAYS='a month'"),
         ({"AGENT_BASE_URL": "http://localhost:99x/v1"}, "AGENT_BASE_URL cannot be read"),
@@ -73,3 +88,30 @@ def test_bad_values(entry: list[str], environment: dict[str, str], complaint: st
     assert complaint in done.stderr
     assert done.stderr.count("\n") == 1
     assert done.stdout == ""
+    assert all(value not in done.stderr for value in _secrets(environment))
+
+
+def _secrets(environment: dict[str, str]) -> list[str]:
+    """What must not be repeated; a key of one letter cannot be told from a word."""
+    key = environment.get("SECRET_KEY") or ""
+    return [key] * (len(key) > 1) + ["pa/ss", "'pa'"]
+
+
+def test_development_takes_any_key_and_any_host() -> None:
+    done = run("manage.py", "check", DEBUG="on", SECRET_KEY="x", ALLOWED_HOSTS="*")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif("connection.vendor == 'sqlite'", reason="PostgreSQL's socket")
+@pytest.mark.django_db(transaction=True)
+def test_the_folder_of_a_socket_may_stand_where_a_host_does() -> None:
+    settings = connection.settings_dict
+    folder = settings["HOST"] or settings["OPTIONS"].get("host", "")
+    if not folder.startswith("/"):
+        pytest.skip("the tests' server has no socket")
+    login = quote(settings["USER"])
+    if settings["PASSWORD"]:
+        login += f":{quote(settings['PASSWORD'])}"
+    url = f"postgresql://{login}@{quote(folder, safe='')}/{settings['NAME']}"
+    done = run("manage.py", "migrate", "--check", DATABASE_URL=url)
+    assert done.returncode == 0, done.stderr

@@ -137,3 +137,27 @@ def test_rights_of_an_existing_user_of_that_name_are_not_touched() -> None:
 
     assert User.objects.values().get(username="admin") == before
     assert User.objects.get(email="admin@example.org").username == "admin@example.org"
+
+
+@pytest.mark.usefixtures("debug")
+def test_if_empty_tells_again_the_logins_that_still_work() -> None:
+    load(if_empty=True)
+    User.objects.get(username="reviewer").delete()
+    ana = User.objects.get(username="ana")
+    ana.set_password("changed by ana")
+    ana.save()
+    before = dump()
+
+    out = load(if_empty=True)
+
+    assert dump() == before
+    assert f"{'admin':<10}demo-admin" in out
+    assert "reviewer" not in out
+    assert "demo-ana" not in out
+
+
+def test_without_debug_the_logins_are_not_told_again(settings: Any) -> None:
+    settings.DEBUG = True
+    load()
+    settings.DEBUG = False
+    assert "demo-" not in load(if_empty=True) + load()

@@ -1,11 +1,13 @@
 """manage.py load_demo: real clutter to look at, and logins to look at it with."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from django.apps import apps
 from django.conf import settings
+from django.contrib.auth.hashers import check_password
 from django.contrib.auth.models import Permission, User
 from django.core.management.base import CommandError, CommandParser
 from django.db import transaction
@@ -76,6 +78,8 @@ class Command(OperatorCommand):
     def handle(self, *, if_empty: bool, **options: Any) -> None:
         if if_empty and (User.objects.exists() or Session.objects.exists()):
             self.stdout.write("The database is in use already; the demo was not loaded.")
+            if known_logins := [login for login in LOGINS if _opens(login)]:
+                self._tell_logins(known_logins)
             return
         try:
             # The logins first: the import finds them by their e-mails.
@@ -88,19 +92,19 @@ class Command(OperatorCommand):
         except CannotImport as error:
             raise CommandError(f"The demo is damaged: {error}") from error
         self.stdout.write(f"{summary(imported)}\n")
-        self._tell_logins(made)
-
-    def _tell_logins(self, made: set[str]) -> None:
-        self.stdout.write(f"{'Login':<10}{'Password':<21}Who")
-        for login in LOGINS:
-            new = login.password if settings.DEBUG else "none yet"
-            password = new if login.name in made else "as it was"
-            self.stdout.write(f"{login.name:<10}{password:<21}{login.about}")
+        self._tell_logins(LOGINS, made)
         if made and not settings.DEBUG:
             self.stdout.write(
                 "\nDEBUG is off, and everybody knows the demo's passwords: the new logins have "
                 "none. To set one: python manage.py changepassword admin"
             )
+
+    def _tell_logins(self, logins: list[Login], made: Collection[str] = ()) -> None:
+        self.stdout.write(f"{'Login':<10}{'Password':<21}Who")
+        for login in logins:
+            unknown = "none yet" if login.name in made else "as it was"
+            password = login.password if _opens(login) else unknown
+            self.stdout.write(f"{login.name:<10}{password:<21}{login.about}")
 
 
 def _make(login: Login) -> bool:
@@ -120,6 +124,15 @@ def _make(login: Login) -> bool:
         for app_label, model in login.may_view
     )
     return True
+
+
+def _opens(login: Login) -> bool:
+    """Whether one can log in so, and may be told; never with DEBUG off."""
+    if not settings.DEBUG:
+        return False
+    user = User.objects.filter(username=login.name, is_active=True).first()
+    # Not user.check_password(), which may store the password anew.
+    return user is not None and check_password(login.password, user.password)
 
 
 def _sample() -> Path:
