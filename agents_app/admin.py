@@ -15,7 +15,7 @@ from django.utils.text import Truncator
 
 from agents_app.llm.model_strings import check_model_string
 from agents_app.models import Agent, AgentRun
-from sessions_app.admin.base import ModelAdmin, ReadOnlyAdmin, short_time, time_field
+from sessions_app.admin.base import CheckedAdmin, ReadOnlyAdmin, short_time, time_field
 from sessions_app.admin.filters import TimeFilter
 from sessions_app.text import UnstorableText, encodable, storable_json
 
@@ -83,7 +83,7 @@ class AgentForm(forms.ModelForm):  # type: ignore[type-arg]  # Django has no suc
 
 
 @admin.register(Agent)
-class AgentAdmin(ModelAdmin):
+class AgentAdmin(CheckedAdmin):
     """Who can be chatted with, on which model, and with which instructions."""
 
     form = AgentForm

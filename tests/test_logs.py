@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -132,7 +133,7 @@ def line() -> Callable[..., str]:
     request_id.set("")
     formatter = LineFormatter("{levelname}{in_request}: {message}", style="{")
 
-    def written(message: str, *arguments: object, exc_info: object = None) -> str:
+    def written(message: str, *arguments: object, exc_info: Any = None) -> str:
         record = logging.LogRecord(
             "agents_app", logging.WARNING, __file__, 1, message, arguments, exc_info
         )

@@ -13,7 +13,7 @@ from django.core.exceptions import BadRequest, ValidationError
 from django.db import Error
 from django.db.models import Model, QuerySet
 from django.db.models.constants import LOOKUP_SEP
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponse
 from django.utils.formats import date_format
 from django.utils.html import format_html
 
@@ -22,20 +22,20 @@ from sessions_app.text import json_text
 from sessions_app.times import local_time
 
 if TYPE_CHECKING:
-    DjangoModelAdmin = admin.ModelAdmin[Any]
+    ModelAdmin = admin.ModelAdmin[Any]
 else:
-    DjangoModelAdmin = admin.ModelAdmin  # generic in the type stubs only
+    ModelAdmin = admin.ModelAdmin  # generic in the type stubs only
 
 logger = logging.getLogger(__name__)
 
 
-class ModelAdmin(DjangoModelAdmin):
+class CheckedAdmin(ModelAdmin):
     """Django's, for requests that nobody's browser made: what they ask for may not exist.
 
     Django refuses filters that it cannot build. Some can be built, and fail in the database.
     """
 
-    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         # No page links to one, and a pattern can keep a database busy for minutes.
         if lookup.rpartition(LOOKUP_SEP)[2] in {"regex", "iregex"}:
             return False
@@ -49,26 +49,33 @@ class ModelAdmin(DjangoModelAdmin):
             changelist = super().get_changelist_instance(request)
             if request.method != "POST":
                 len(changelist.result_list)  # fetched here once, not first in the template
-        except (Error, OverflowError, ValueError) as error:
+        except (Error, LookupError, OverflowError, TypeError, ValueError) as error:
             if is_unavailable(error):
                 raise
             logger.warning("A filter of an admin's list failed", exc_info=error)
             raise IncorrectLookupParameters(error) from error
         return changelist
 
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> Any:
+        # Django checks the name of a field that comes with the request, unless it is empty.
+        return super().get_object(request, object_id, from_field or None)
+
     def response_action(
-        self, request: HttpRequest, queryset: QuerySet[Any]
-    ) -> HttpResponseBase | None:
+        self, request: HttpRequest, queryset: QuerySet[Any], *location: Any, **named: Any
+    ) -> HttpResponse | None:
         """Like Django's; raises BadRequest for ticked rows whose keys no row can have."""
         for key in request.POST.getlist(ACTION_CHECKBOX_NAME):
             try:
                 self.opts.pk.clean(key, None)
             except ValidationError as error:
                 raise BadRequest(f"No row has the key {key!r}.") from error
-        return super().response_action(request, queryset)
+        # Django passes the location of the form since 6.1, and none before.
+        return super().response_action(request, queryset, *location, **named)
 
 
-class ReadOnlyAdmin(ModelAdmin):
+class ReadOnlyAdmin(CheckedAdmin):
     """Rows to look at: nobody adds, changes or deletes them here."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:

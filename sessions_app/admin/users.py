@@ -4,16 +4,16 @@ from django.contrib import admin
 from django.contrib.auth import admin as auth_admin
 from django.contrib.auth.models import Group, User
 
-from sessions_app.admin.base import ModelAdmin
+from sessions_app.admin.base import CheckedAdmin
 
 admin.site.unregister([User, Group])
 
 
 @admin.register(User)
-class UserAdmin(ModelAdmin, auth_admin.UserAdmin):  # type: ignore[type-arg]
+class UserAdmin(CheckedAdmin, auth_admin.UserAdmin):  # type: ignore[type-arg]
     """Who can log in."""
 
 
 @admin.register(Group)
-class GroupAdmin(ModelAdmin, auth_admin.GroupAdmin):
+class GroupAdmin(CheckedAdmin, auth_admin.GroupAdmin):
     """Rights that several users have."""
