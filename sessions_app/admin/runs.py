@@ -136,13 +136,14 @@ class CleanupRunAdmin(ReadOnlyAdmin):
 
     def restore_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Ask, and put the run's sessions back."""
+        # Before the run is looked up: whoever may not restore is not told which runs exist.
+        if not self.has_view_permission(request) or not self.has_restore_permission(request):
+            raise PermissionDenied
         run: CleanupRun | None = self.get_object(request, unquote(object_id))
         if run is None:
             url = reverse("admin:sessions_app_cleanuprun_changelist")
             self.message_user(request, "There is no such cleanup.", messages.WARNING)
             return HttpResponseRedirect(url)
-        if not self.has_view_permission(request, run) or not self.has_restore_permission(request):
-            raise PermissionDenied
         if request.method == "POST":
             self._restore(request, run)
             url = reverse("admin:sessions_app_cleanuprun_change", args=[run.pk])

@@ -214,6 +214,17 @@ def test_who_may_remove_may_put_back(permissions: list[str], status: int) -> Non
     assert Session.objects.exists() is (status == 200)
 
 
+@pytest.mark.parametrize("permissions", [[], ["view_cleanuprun"], ["delete_session"]])
+def test_who_may_not_restore_is_not_told_which_runs_exist(permissions: list[str]) -> None:
+    client = log_in(staff("clerk", *permissions))
+    token = client.cookies["csrftoken"].value
+    for number in (str(cleaned(1).pk), "999999", "x"):
+        url = f"{RUNS}{number}/restore/"
+        assert client.get(url).status_code == 403
+        assert client.post(url, {"csrfmiddlewaretoken": token}).status_code == 403
+    assert not Session.objects.exists()
+
+
 def test_a_get_and_a_forged_post_put_nothing_back(root: Client) -> None:
     run = cleaned(1)
     root.get(restore_url(run))
