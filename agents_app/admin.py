@@ -8,15 +8,14 @@ from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.forms.fields import InvalidJSONInput
 from django.http import HttpRequest
-from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html
 from django.utils.text import Truncator
 
 from agents_app.llm.model_strings import check_model_string
 from agents_app.models import Agent, AgentRun
-from sessions_app.admin.base import CheckedAdmin, ReadOnlyAdmin, short_time, time_field
+from sessions_app.admin.base import ReadOnlyAdmin, ReviewAdmin, short_time, time_field
 from sessions_app.admin.filters import TimeFilter
+from sessions_app.models import Message, Session
 from sessions_app.text import UnstorableText, encodable, storable_json
 
 
@@ -83,7 +82,7 @@ class AgentForm(forms.ModelForm):  # type: ignore[type-arg]  # Django has no suc
 
 
 @admin.register(Agent)
-class AgentAdmin(CheckedAdmin):
+class AgentAdmin(ReviewAdmin):
     """Who can be chatted with, on which model, and with which instructions."""
 
     form = AgentForm
@@ -114,7 +113,7 @@ class AgentAdmin(CheckedAdmin):
 class AgentRunAdmin(ReadOnlyAdmin):
     """Each answer of an agent: who asked, how it ended, and why it failed."""
 
-    list_display = ("started", "status", "in_session", "user", "agent", "short_error")
+    list_display = ("started", "status", "session", "user", "agent", "short_error")
     list_filter = ("status", "agent", ("created_at", TimeFilter))
     list_select_related = ("session", "user", "agent")
     list_per_page = 50
@@ -123,10 +122,11 @@ class AgentRunAdmin(ReadOnlyAdmin):
     sortable_by = ()
     ordering = ("-created_at", "-id")
     search_fields = ("session__name", "user__username", "error")
-    search_help_text = "Name of the chat, user name, or words of the error"
+    search_help_text = "Name of the chat (if you may see chats), user name, or words of the error"
+    fields_that_tell_of = {Session: ("session",), Message: ("message", "text")}
 
     fields = (
-        *("status", "error", "in_session", "message", "user", "agent"),
+        *("status", "error", "session", "message", "user", "agent"),
         *("text", "created_at_shown", "heartbeat_at_shown", "finished_at_shown", "id"),
     )
 
@@ -144,12 +144,6 @@ class AgentRunAdmin(ReadOnlyAdmin):
     @admin.display(description="started")
     def started(self, run: AgentRun) -> str:
         return short_time(run.created_at)
-
-    @admin.display(description="session")
-    def in_session(self, run: AgentRun) -> str:
-        url = reverse("admin:sessions_app_session_change", args=[run.session_id])
-        name = Truncator(run.session.name or "(no name)").chars(60)
-        return format_html('<a href="{}">{}</a>', url, name)
 
     @admin.display(description="error")
     def short_error(self, run: AgentRun) -> str:

@@ -1,21 +1,30 @@
-"""What the admin's pages have in common: read-only pages, counts and times, JSON for people."""
+"""What the admin's pages have in common: who sees what, links, counts and times, JSON."""
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.utils import quote
 from django.contrib.admin.views.main import ChangeList
-from django.core.exceptions import BadRequest, ValidationError
+from django.core.exceptions import (
+    BadRequest,
+    FieldDoesNotExist,
+    PermissionDenied,
+    ValidationError,
+)
 from django.db import Error
-from django.db.models import Model, QuerySet
+from django.db.models import ForeignKey, Model, QuerySet
 from django.db.models.constants import LOOKUP_SEP
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils.formats import date_format
 from django.utils.html import format_html
+from django.utils.text import Truncator
 
 from sessions_app.database import is_unavailable
 from sessions_app.text import json_text
@@ -27,6 +36,49 @@ else:
     ModelAdmin = admin.ModelAdmin  # generic in the type stubs only
 
 logger = logging.getLogger(__name__)
+
+_LINK_LENGTH = 60  # characters
+
+
+def may_view(request: HttpRequest, model: type[Model]) -> bool:
+    """Whether the person may open the admin's pages of `model`."""
+    return admin.site.is_registered(model) and admin.site.get_model_admin(
+        model
+    ).has_view_permission(request)
+
+
+def link_if_allowed(request: HttpRequest, row: Model, text: str) -> str:
+    """A link to the row's page, or only the text for those who may not open it."""
+    if not may_view(request, type(row)):
+        return text
+    name = f"admin:{row._meta.app_label}_{row._meta.model_name}_change"
+    return format_html('<a href="{}">{}</a>', reverse(name, args=[quote(row.pk)]), text)
+
+
+@dataclass(frozen=True)
+class RelatedLink:
+    """A column or a read-only field that shows a related row, linked if that is allowed.
+
+    Django calls it with nothing but the row, so it brings the request along. Two of the same
+    field and request are equal, since Django looks a read-only field up among the fields.
+    """
+
+    field: str
+    request: HttpRequest
+
+    @property
+    def __name__(self) -> str:
+        return self.field
+
+    @property
+    def short_description(self) -> str:
+        return self.field.replace("_", " ")
+
+    def __call__(self, row: Model) -> str:
+        related: Model | None = getattr(row, self.field)
+        if related is None:
+            return "-"
+        return link_if_allowed(self.request, related, Truncator(str(related)).chars(_LINK_LENGTH))
 
 
 class CheckedAdmin(ModelAdmin):
@@ -75,7 +127,83 @@ class CheckedAdmin(ModelAdmin):
         return super().response_action(request, queryset, *location, **named)
 
 
-class ReadOnlyAdmin(CheckedAdmin):
+class ReviewAdmin(CheckedAdmin):
+    """Pages that show no more of other rows than their own pages would.
+
+    Related rows are links for those who may open them. (Django's own are links for everybody,
+    which answer 403.)
+    """
+
+    # The fields that tell what is in rows of another model: for those who may see these.
+    fields_that_tell_of: ClassVar[dict[type[Model], tuple[str, ...]]] = {}
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        hidden = self._hidden(request)
+        columns = super().get_list_display(request)
+        return [self._shown(request, column) for column in columns if column not in hidden]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        hidden = self._hidden(request)
+        read_only = super().get_readonly_fields(request, obj)
+        only_looks = obj is not None and not self.has_change_permission(request, obj)
+        return [
+            (
+                title,
+                {
+                    **options,
+                    "fields": [
+                        self._shown(request, field) if only_looks or field in read_only else field
+                        for field in options["fields"]
+                        if field not in hidden
+                    ],
+                },
+            )
+            for title, options in super().get_fieldsets(request, obj)
+        ]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        fields = super().get_readonly_fields(request, obj)
+        return [self._shown(request, field) for field in fields]
+
+    def get_search_fields(self, request: HttpRequest) -> Any:
+        hidden = self._hidden(request)
+        return [
+            field
+            for field in super().get_search_fields(request)
+            if field.split(LOOKUP_SEP)[0] not in hidden
+        ]
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
+        if lookup.split(LOOKUP_SEP)[0] in self._hidden(request):
+            return False
+        return super().lookup_allowed(lookup, value, request)
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        # Django looks the row up first, and so tells everybody whether there is one.
+        if not self.has_view_or_change_permission(request):
+            raise PermissionDenied
+        return super().history_view(request, object_id, extra_context)
+
+    def _hidden(self, request: HttpRequest) -> set[str]:
+        return {
+            field
+            for model, fields in self.fields_that_tell_of.items()
+            if not may_view(request, model)
+            for field in fields
+        }
+
+    def _shown(self, request: HttpRequest, name: Any) -> Any:
+        """What shows the column or the read-only field of that name."""
+        try:
+            is_related = isinstance(self.opts.get_field(name), ForeignKey)
+        except FieldDoesNotExist:
+            return name
+        return RelatedLink(name, request) if is_related else name
+
+
+class ReadOnlyAdmin(ReviewAdmin):
     """Rows to look at: nobody adds, changes or deletes them here."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:

@@ -7,13 +7,12 @@ from django.contrib.admin.views.main import ChangeList
 from django.db.models import QuerySet
 from django.db.models.functions import Left
 from django.http import HttpRequest
-from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.text import Truncator
 
 from sessions_app.admin.base import ReadOnlyAdmin, json_field, short_time, time_field
 from sessions_app.admin.filters import SessionFilter
-from sessions_app.models import Message
+from sessions_app.models import Message, Session
 
 _EXCERPT = 100  # characters
 
@@ -43,7 +42,7 @@ class MessageList(ChangeList):
 class MessageAdmin(ReadOnlyAdmin):
     """What was said. Messages are written by chats only, and go with their session."""
 
-    list_display = ("position", "role", "excerpt", "in_session", "created")
+    list_display = ("position", "role", "excerpt", "session", "created")
     list_display_links = ("position", "excerpt")
     list_filter = (SessionFilter, "role")
     list_select_related = ("session",)
@@ -53,10 +52,11 @@ class MessageAdmin(ReadOnlyAdmin):
     sortable_by = ()
     search_fields = ("text_content",)
     search_help_text = "Part of the text"
+    fields_that_tell_of = {Session: ("session",)}
     ordering = ("session_id", "position")
 
     fieldsets = (
-        (None, {"fields": ("in_session", "position", "role", "text", "message_type")}),
+        (None, {"fields": ("session", "position", "role", "text", "message_type")}),
         (
             "Who and when",
             {"fields": ("user", "agent", "created_at_shown", "updated_at_shown", "id")},
@@ -84,11 +84,6 @@ class MessageAdmin(ReadOnlyAdmin):
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return MessageList
-
-    @admin.display(description="session")
-    def in_session(self, message: Message) -> str:
-        url = reverse("admin:sessions_app_session_change", args=[message.session_id])
-        return format_html('<a href="{}">{}</a>', url, message.session)
 
     @admin.display(description="created")
     def created(self, message: Message) -> str:

@@ -15,7 +15,7 @@ from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
-from sessions_app.admin.base import CheckedAdmin, counted, json_field, short_time, time_field
+from sessions_app.admin.base import ReviewAdmin, counted, json_field, short_time, time_field
 from sessions_app.admin.filters import PlatformFilter, RemovableFilter, TimeFilter, UserFilter
 from sessions_app.admin.removal import remove_empty_sessions
 from sessions_app.admin.transcript import transcript_of
@@ -38,7 +38,7 @@ class SessionList(ChangeList):
 
 
 @admin.register(Session)
-class SessionAdmin(CheckedAdmin):
+class SessionAdmin(ReviewAdmin):
     """Where staff review conversations, rename them, and remove them.
 
     Nobody adds a session here: it exists because a person started a chat.
@@ -166,6 +166,8 @@ class SessionAdmin(CheckedAdmin):
         """Delete a session with what belongs to it, unless that has grown since it was shown."""
         if request.method != "POST":
             return super().delete_view(request, object_id, extra_context)
+        if not self.has_delete_permission(request):
+            raise PermissionDenied
         with transaction.atomic():
             chat_session = self.get_object(request, unquote(object_id))
             if chat_session is not None:

@@ -6,7 +6,9 @@ from typing import Any
 from urllib.parse import urljoin
 
 from django.contrib.auth.models import Permission, User
+from django.db.models import Model
 from django.test import Client
+from django.urls import reverse
 
 LIST = "/admin/sessions_app/session/"
 ACTION = "remove_empty_sessions"
@@ -26,6 +28,12 @@ def log_in(user: User) -> Client:
     page.forms[0].fields += [("username", user.username), ("password", "secret")]
     page.press(None)
     return client
+
+
+def change_url(row: Model) -> str:
+    """The page of one row."""
+    name = f"{row._meta.app_label}_{row._meta.model_name}"
+    return reverse(f"admin:{name}_change", args=[row.pk])
 
 
 @dataclass
