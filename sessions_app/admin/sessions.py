@@ -155,7 +155,7 @@ class SessionAdmin(ReviewAdmin):
     ) -> HttpResponse:
         """The form, with the transcript for those who may read messages."""
         if self.admin_site.get_model_admin(Message).has_view_permission(request):
-            context["transcript"] = transcript_of(context["original"])
+            context["transcript"] = transcript_of(context["original"], request)
         return super().render_change_form(request, context, *args, **kwargs)
 
     # --- Deletion of one session ---------------------------------------------------
