@@ -2,15 +2,16 @@
 
 import string
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
+from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.db.models import CASCADE, Count, IntegerField, Model, OuterRef, QuerySet, Subquery
+from django.db.models import CASCADE, Count, IntegerField, Model, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -20,7 +21,9 @@ from sessions_app.admin.filters import PlatformFilter, RemovableFilter, TimeFilt
 from sessions_app.admin.removal import remove_empty_sessions
 from sessions_app.admin.transcript import transcript_of
 from sessions_app.models import Message, Session
+from sessions_app.writing import SessionGone
 
+_EDITABLE = ("name", "agent")
 _ID_PREFIX = 8  # the first group of a UUID; a shorter one would match by chance
 
 
@@ -37,13 +40,31 @@ class SessionList(ChangeList):
         return sessions.defer("metadata")
 
 
+class SessionForm(forms.ModelForm):  # type: ignore[type-arg]  # Django has no such subscript
+    """Offers the agents that a chat can be gone on with, and the one that the session has."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "agent" in self.fields:
+            choice = cast("forms.ModelChoiceField[Any]", self.fields["agent"])
+            choice.queryset = _agents().filter(Q(active=True) | Q(pk=self.instance.agent_id))
+
+    def clean_agent(self) -> Model | None:
+        """The agent, locked: its deletion would let the transaction fail at its very end."""
+        agent: Model | None = self.cleaned_data["agent"]
+        if agent and not _agents().select_for_update(no_key=True).filter(pk=agent.pk).exists():
+            raise forms.ValidationError("This agent was deleted just now.", code="deleted")
+        return agent
+
+
 @admin.register(Session)
 class SessionAdmin(ReviewAdmin):
-    """Where staff review conversations, rename them, and remove them.
+    """Where staff review conversations, rename them, give them an agent, and remove them.
 
     Nobody adds a session here: it exists because a person started a chat.
     """
 
+    form = SessionForm
     list_display = (
         *("shown_name", "user", "platform", "agent", "message_count"),
         *("created", "last_activity"),
@@ -70,7 +91,7 @@ class SessionAdmin(ReviewAdmin):
         "metadata_json",
         "id",
     )
-    readonly_fields = fields[1:]
+    readonly_fields = tuple(field for field in fields if field not in _EDITABLE)
 
     created_at_shown = time_field("created_at")
     updated_at_shown = time_field("updated_at")
@@ -146,9 +167,27 @@ class SessionAdmin(ReviewAdmin):
             list(Session.objects.select_for_update().filter(pk=chat_session.pk).values("pk"))
         return super().get_object(request, object_id, from_field)
 
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        try:
+            return super().changeform_view(request, object_id, form_url, extra_context)
+        except SessionGone:
+            message = "Nothing was saved: the session was deleted meanwhile."
+            self.message_user(request, message, messages.ERROR)
+            return redirect("admin:sessions_app_session_changelist")
+
     def save_model(self, request: HttpRequest, obj: Session, form: Any, change: bool) -> None:
-        """Save the name, and leave alone what a chat may have written meanwhile."""
-        obj.save(update_fields=["name"])
+        """Save what staff may edit, and leave alone what a chat may have written meanwhile."""
+        written = Session.objects.filter(pk=obj.pk).update(
+            **{field: getattr(obj, field) for field in _EDITABLE}
+        )
+        if not written:
+            raise SessionGone(obj.pk)
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
@@ -204,6 +243,11 @@ class SessionAdmin(ReviewAdmin):
         counts.pop(str(self.opts.verbose_name_plural))
         context["going"] = sum(counts.values())
         return super().render_delete_form(request, context)
+
+
+def _agents() -> QuerySet[Any]:
+    agents: QuerySet[Any] = Session._meta.get_field("agent").related_model._default_manager.all()
+    return agents
 
 
 def _going_along(sessions: Sequence[Session] | QuerySet[Session]) -> dict[type[Model], int]:

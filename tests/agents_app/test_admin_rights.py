@@ -3,11 +3,12 @@
 import uuid
 
 import pytest
+from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
 
 from agents_app.models import AgentRun
-from tests.agents_app.chats import ask, failed, make_user
+from tests.agents_app.chats import ask, failed, make_agent, make_user
 from tests.sessions_app.admin_helpers import Page, change_url, log_in, staff
 
 RUNS = "/admin/agents_app/agentrun/"
@@ -46,18 +47,17 @@ def test_every_link_leads_somewhere(rights: tuple[str, ...]) -> None:
 
 
 def test_related_rows_are_linked_for_those_who_may_open_them() -> None:
-    run = failed(make_user())
+    ana, agent = make_user(), make_agent()
+    run = failed(ana)
     client = log_in(staff("clerk", *REVIEW, "view_user", "view_agent"))
     for row in (run, run.session, run.message):
-        links = Page.of(client, change_url(row)).links
-        assert change_url(run.user) in links
-        assert change_url(run.agent) in links
+        assert {change_url(ana), change_url(agent)} <= set(Page.of(client, change_url(row)).links)
     assert {change_url(run.session), change_url(run.message)} <= set(
         Page.of(client, change_url(run)).links
     )
     plain = Page.of(log_in(staff("reviewer", *REVIEW)), change_url(run))
     assert "ana" in plain.text
-    assert change_url(run.user) not in plain.links
+    assert change_url(ana) not in plain.links
 
 
 # --- Runs without the right to read chats ------------------------------------------
@@ -110,15 +110,14 @@ def test_who_sees_messages_only_reads_no_name_of_a_chat() -> None:
 
 @pytest.mark.parametrize("page", ["change", "history", "delete"])
 def test_who_may_see_nothing_is_told_nothing(page: str) -> None:
-    run = ask(make_user())
+    run, agent = ask(make_user()), make_agent()
     nobody = log_in(staff("nobody"))
     token = nobody.cookies["csrftoken"].value
-    for row in (run, run.session, run.message, run.agent):
+    rows: list[Model] = [run, run.session, run.message, agent]
+    for row in rows:
         there = change_url(row).removesuffix("change/") + f"{page}/"
-        missing = there.replace(str(row.pk), str(uuid.uuid4()))  # type: ignore[union-attr]
-        if row is run.agent:
-            missing = f"/admin/agents_app/agent/987654/{page}/"
-        for url in (there, missing):
+        unknown = "987654" if row is agent else str(uuid.uuid4())
+        for url in (there, there.replace(f"/{row.pk}/", f"/{unknown}/")):
             assert nobody.get(url).status_code == 403, url
             data = {"csrfmiddlewaretoken": token, "post": "yes", "going": "77"}
             assert nobody.post(url, data).status_code == 403, url
