@@ -46,7 +46,9 @@ class SessionForm(forms.ModelForm):  # type: ignore[type-arg]  # Django has no s
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if "agent" in self.fields:
-            choice = cast("forms.ModelChoiceField[Any]", self.fields["agent"])
+            choice = cast("Any", self.fields["agent"])
+            # No buttons here that change or delete the agent itself.
+            choice.widget.can_change_related = choice.widget.can_delete_related = False
             choice.queryset = _agents().filter(Q(active=True) | Q(pk=self.instance.agent_id))
 
     def clean_agent(self) -> Model | None:

@@ -4,6 +4,7 @@ import uuid
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -52,6 +53,15 @@ def test_only_agents_that_answer_are_offered_beside_the_present_one(editor: Clie
     assert "changed successfully" in page.messages[0]
     chat_session.refresh_from_db()
     assert (chat_session.name, chat_session.agent) == ("New", off)
+
+
+def test_the_page_has_no_buttons_that_change_or_delete_the_agent_itself() -> None:
+    chat_session = make_session(agent=make_agent("helper"))
+    root = log_in(User.objects.create_superuser("root", password="secret"))
+    page = Page.of(root, change_url(chat_session))
+    assert "helper" in page.text
+    assert "change_id_agent" not in page.html
+    assert "delete_id_agent" not in page.html
 
 
 def test_the_agent_can_be_taken_away(editor: Client) -> None:
