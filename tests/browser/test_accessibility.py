@@ -103,7 +103,8 @@ def test_many_agents_to_choose_from(
             page.get_by_label(label, exact=True),
             page.locator(".composer"),
         ]
-        above, field, box = (part.bounding_box() or {} for part in parts)
+        boxes = [part.bounding_box() for part in parts]
+        above, field, box = (box for box in boxes if box is not None)
         assert above["x"] == field["x"] == box["x"]
         assert field["width"] == box["width"]
         assert above["y"] + above["height"] <= field["y"] <= above["y"] + 60, "one under the other"
