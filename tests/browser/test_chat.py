@@ -362,25 +362,60 @@ def test_answer_that_breaks_off_is_taken_up_again(page: Page, model: ToldModel) 
     assert Message.objects.filter(role="user").count() == 2
 
 
-@pytest.mark.parametrize("data", ['{"text": "No HTML."}', '{"html": null}', "{}"])
-def test_event_without_html_is_not_shown(page: Page, model: ToldModel, data: str) -> None:
+NOT_SHOWN = "The answer could not be shown. Reload the page."
+UNREADABLE = [
+    'event: text\ndata: {"text": "No HTML."}\n\n',
+    'event: text\ndata: {"html": null}\n\n',
+    "event: text\ndata: null\n\n",
+    'event: end\ndata: {"status": "done"}\n\n',
+]
+
+
+@pytest.mark.parametrize("event", UNREADABLE)
+def test_event_without_html_is_not_shown(page: Page, model: ToldModel, event: str) -> None:
     """As from a server that is newer than the script in a tab that was left open."""
-    page.route(
-        "**/events",
-        lambda route: route.fulfill(
-            content_type="text/event-stream", body=f"event: text\ndata: {data}\n\n"
-        ),
-    )
+    tries = []
+
+    def speak_otherwise(route: Route) -> None:
+        tries.append(route.request)
+        route.fulfill(content_type="text/event-stream", body=event)
+
+    page.route("**/events", speak_otherwise)
     send(page, "Do you understand me?")
-    expect(page.get_by_role("alert")).to_have_text(
-        "The answer could not be shown. Reload the page."
-    )
+    expect(page.get_by_text("The connection broke")).to_be_visible()
+    expect(page.get_by_role("alert")).to_have_text(NOT_SHOWN)
+    assert len(tries) == 3
+    expect(page.get_by_text("The connection broke")).to_be_hidden()
     for nothing in ("undefined", "null", "No HTML"):
         expect(conversation(page)).not_to_contain_text(nothing)
     page.unroute("**/events")
     model.asked().say("Now I do.").end()
     page.reload()
     expect(conversation(page)).to_contain_text("Now I do.")
+
+
+@pytest.mark.parametrize("event", UNREADABLE)
+def test_event_without_html_is_asked_for_again(page: Page, model: ToldModel, event: str) -> None:
+    def speak_otherwise(route: Route) -> None:
+        """The first real piece of text, and then something else."""
+        body = beginning(route.request) + event.encode()
+        route.fulfill(content_type="text/event-stream", body=body)
+
+    model.will_say("Here we go.")
+    send(page, "Ready?")
+    expect(conversation(page)).to_contain_text("Here we go.")
+    model.asked()
+    page.route("**/messages/", speak_otherwise, times=1)
+    model.will_say_first("Light. ")
+    with page.expect_response("**/messages/"):
+        send(page, "Do you understand me?")
+    answer = model.asked()
+    expect(conversation(page)).to_contain_text("Light.")
+    answer.say("Dark.").end()
+    expect(conversation(page)).to_contain_text("Light. Dark.")
+    expect(page.get_by_role("button", name="Send")).to_be_visible()
+    expect(page.get_by_text(NOT_SHOWN)).to_be_hidden()
+    assert Message.objects.filter(role="user").count() == 2
 
 
 # --- Looking after chats -----------------------------------------------------

@@ -3,6 +3,7 @@
 
 const RETRY_FIRST = 500; // milliseconds before a broken connection is tried again
 const RETRY_LONGEST = 10_000;
+const UNREADABLE_MOST = 3; // events of one answer; then trying again has not helped
 const NEAR_BOTTOM = 60; // pixels
 const DRAFTS = "draft ";
 const OWN_DRAFTS = `${DRAFTS}${document.body.dataset.user} `; // others may log in in this tab
@@ -25,6 +26,9 @@ const isLatest = Boolean(jump); // not a page of older messages
 
 /** Something that the person must be told; trying again does not help. */
 class Refusal extends Error {}
+
+/** An event that is not as this script knows it; whoever reconnects may be sent a better one. */
+class Unreadable extends Refusal {}
 
 // --- Talking to the server ---------------------------------------------------
 
@@ -70,7 +74,12 @@ async function* eventsOf(response) {
             }
             const frames = (rest + value).split("\n\n");
             rest = frames.pop();
-            yield* frames.map(parse).filter(Boolean);
+            for (const event of frames.map(parse).filter(Boolean)) {
+                if (typeof event.data?.html !== "string") {
+                    throw new Unreadable(NOT_SHOWN);
+                }
+                yield event;
+            }
         }
     } finally {
         reader.cancel().catch(() => {});
@@ -79,15 +88,8 @@ async function* eventsOf(response) {
 
 /** An event of the stream, or null for a line that only keeps the connection alive. */
 function parse(frame) {
-    const [, name, json] = /^event: (.*)\ndata: (.*)$/.exec(frame) ?? [];
-    if (!name) {
-        return null;
-    }
-    const data = JSON.parse(json);
-    if (typeof data.html !== "string") {
-        throw new Refusal(NOT_SHOWN); // from a server that speaks otherwise than this script
-    }
-    return { name, data };
+    const [, name, data] = /^event: (.*)\ndata: (.*)$/.exec(frame) ?? [];
+    return name ? { name, data: JSON.parse(data) } : null;
 }
 
 function hasType(response, type) {
@@ -379,12 +381,14 @@ async function watch(answer, events) {
     stopForm.action = answer.dataset.stop;
     setStoppable(true);
     let delay = RETRY_FIRST;
+    let unreadable = 0;
     let end = null;
     while (end === null && watched === answer) {
         try {
             end = await follow(answer, events ?? await reconnect(answer), () => { delay = RETRY_FIRST; });
         } catch (error) {
-            if (error instanceof Refusal) {
+            const mayHelp = error instanceof Unreadable && ++unreadable < UNREADABLE_MOST;
+            if (error instanceof Refusal && !mayHelp) {
                 end = { status: "refused", html: "" };
                 showError(error.message);
             }
