@@ -52,37 +52,39 @@ def test_no_violations(
     broken = failed(user).session
     page = open_page("/accounts/login/", login=False, **window)
 
-    def check(what: str) -> None:
+    def check(what: str, shown: str) -> None:
+        expect(page.get_by_role("main")).to_contain_text(shown)
         results = Axe().run(page)
+        assert results.response["passes"], what
         assert results.violations_count == 0, f"{what}\n{results.generate_report()}"
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), what
 
-    check("login")
+    check("login", "Password")
     page = open_page(**window)
-    for path in (
-        "/chats/",
-        "/chats/?q=nowhere",
-        f"/chats/{chat_session.pk}/",
-        f"/chats/{broken.pk}/",
-        f"/chats/{chat_session.pk}/delete/",
+    for path, shown in (
+        ("/chats/", "Sums up long texts."),
+        ("/chats/?q=nowhere", "No chat of yours mentions"),
+        (f"/chats/{chat_session.pk}/", "Said elsewhere."),
+        (f"/chats/{broken.pk}/", "The model did not answer."),
+        (f"/chats/{chat_session.pk}/delete/", "will be deleted"),
     ):
         page.goto(path)
-        check(path)
+        check(path, shown)
 
     Message.objects.all().delete()
     page.goto(f"/chats/{chat_session.pk}/")
     page.get_by_text("Rename").click()
-    check("nothing said, renaming")
+    check("nothing said, renaming", "Name of this chat")
 
     page.goto("/chats/")
     page.get_by_label("Message").fill("Go on")
     page.get_by_role("button", name="Send").click()
     answer = model.asked().say("Half an answer")
     expect(page.get_by_role("log")).to_contain_text("Half an answer")
-    check("while it is written")
+    check("while it is written", "The answer is being written.")
     answer.end()
     expect(page.get_by_role("button", name="Send")).to_be_visible()
-    check("when it is there")
+    check("when it is there", "Half an answer")
 
 
 @pytest.mark.parametrize("width", [320, 390, 768, 1440])

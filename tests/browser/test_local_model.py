@@ -4,6 +4,7 @@ import pytest
 from django.contrib.auth.models import User
 from playwright.sync_api import Browser, expect
 
+from agents_app.rendering import words
 from sessions_app.models import Message
 from tests.agents_app.chats import make_agent
 from tests.browser.conftest import log_in
@@ -24,5 +25,7 @@ def test_it_answers(browser: Browser, user: User) -> None:
         page.get_by_label("Message").fill("Say hello in one short sentence.")
         page.get_by_role("button", name="Send").click()
         expect(page.locator("[data-answer][data-status=done]")).to_be_visible(timeout=120_000)
+        said = words(Message.objects.get(role="assistant").text_content)
+        assert said
+        expect(page.locator(".theirs .text")).to_have_text(said)
         context.close()
-    assert Message.objects.get(role="assistant").text_content.strip()
