@@ -147,7 +147,7 @@ class RunStatusFilter(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: Any) -> CleanupRunQuerySet:
         runs: CleanupRunQuerySet = queryset
         value = self.value()
-        return runs if value is None else runs.with_current_status().filter(current_status=value)
+        return runs if value is None else runs.with_current_status().filter(Q(current_status=value))
 
 
 def _printable(value: Any) -> Any:

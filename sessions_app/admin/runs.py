@@ -1,7 +1,7 @@
 """The admin's pages of cleanup runs: what each one did, and the button that undoes it."""
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 from django.conf import settings
 from django.contrib import admin, messages
@@ -83,8 +83,7 @@ class CleanupRunAdmin(ReadOnlyAdmin):
         css = {"all": ["sessions_app/admin.css"]}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[CleanupRun]:
-        runs: CleanupRunQuerySet = super().get_queryset(request)
-        return runs.with_current_status()
+        return cast("CleanupRunQuerySet", super().get_queryset(request)).with_current_status()
 
     @admin.display(description="started")
     def started(self, run: CleanupRun) -> str:

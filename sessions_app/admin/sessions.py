@@ -167,7 +167,8 @@ class SessionAdmin(ReviewAdmin):
             return chat_session
         with transaction.atomic():
             list(Session.objects.select_for_update().filter(pk=chat_session.pk).values("pk"))
-        return super().get_object(request, object_id, from_field)
+        chat_session = super().get_object(request, object_id, from_field)
+        return chat_session
 
     def changeform_view(
         self,

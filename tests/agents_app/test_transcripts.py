@@ -130,7 +130,7 @@ def test_a_payload_of_another_version_is_rebuilt_from_the_columns() -> None:
 
 
 def test_without_the_message_itself_a_turn_with_tools_is_rebuilt_from_the_columns() -> None:
-    turn = [
+    turn: list[ModelMessage] = [
         ModelRequest([UserPromptPart("2+2?", timestamp=NOW)], timestamp=NOW),
         ModelResponse([TextPart("Let me see"), ToolCallPart("add", {"a": 2}, "c1")], timestamp=NOW),
         ModelRequest([ToolReturnPart("add", 4, tool_call_id="c1", timestamp=NOW)], timestamp=NOW),

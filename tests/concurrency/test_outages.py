@@ -62,7 +62,7 @@ class Chats:
 
     def query(self, statement: str) -> list[TupleRow]:
         with psycopg.connect(self.cluster.url, autocommit=True) as other:
-            cursor = other.execute(statement)  # type: ignore[call-overload]
+            cursor = other.execute(statement)
             return list(cursor) if cursor.description else []
 
     def statuses(self) -> dict[str, int]:

@@ -219,8 +219,9 @@ def test_a_lone_surrogate_is_shown_escaped(page: Client, user: User, column: str
     if connection.vendor == "postgresql":
         pytest.skip("PostgreSQL stores none.")
     chat_session = answered(user)
-    say(chat_session, role="tool", **{column: [{"tool_name": "f\ud800", "args": "a\udfff"}]})
-    say(chat_session, role="tool", **{column: "just\ud800"})
+    for value in ([{"tool_name": "f\ud800", "args": "a\udfff"}], "just\ud800"):
+        stored: dict[str, Any] = {column: value}
+        say(chat_session, role="tool", **stored)
     shown = html(page.get(chat_url(chat_session)))
     assert "f\\ud800" in shown
     assert "a\\udfff" in shown
