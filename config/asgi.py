@@ -1,5 +1,6 @@
 """The ASGI entry point: `uvicorn config.asgi:application`."""
 
+import logging
 import os
 import sys
 
@@ -10,12 +11,14 @@ from typing import Any
 
 import django
 from asgiref.sync import sync_to_async
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, SuspiciousOperation
 from django.core.handlers.asgi import ASGIHandler
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseBadRequest
 from django.http.response import HttpResponseBase
 
 from config.lifespan import lifespan
+
+logger = logging.getLogger(__name__)
 
 
 class OneThreadHandler(ASGIHandler):
@@ -27,6 +30,15 @@ class OneThreadHandler(ASGIHandler):
 
     def load_middleware(self, is_async: bool = False) -> None:
         super().load_middleware(is_async=False)
+
+    def create_request(self, scope: dict[str, Any], body_file: Any) -> tuple[Any, Any]:
+        """Like Django's, but answers 400 to headers that cannot be read."""
+        try:
+            request, response = super().create_request(scope, body_file)
+        except (SuspiciousOperation, ValueError) as error:
+            logger.warning("The headers of a request cannot be read: %s", error)
+            return None, HttpResponseBadRequest()
+        return request, response
 
     async def get_response_async(self, request: HttpRequest) -> HttpResponseBase:
         return await sync_to_async(self.get_response)(request)

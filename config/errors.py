@@ -16,7 +16,7 @@ from django.middleware.csrf import get_token
 from django.template import loader
 
 from agents_app.views import is_script
-from sessions_app.database import is_unavailable
+from sessions_app.database import is_too_complex, is_unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ def _is_of_an_unusable_value(error: BaseException) -> bool:
     """
     # SQLite's driver refuses numbers before the database sees them.
     too_large = isinstance(error, OverflowError) and "SQLite INTEGER" in str(error)
-    return too_large or isinstance(error, DataError | ValidationError)
+    return too_large or is_too_complex(error) or isinstance(error, DataError | ValidationError)
 
 
 def _unavailable(request: HttpRequest) -> HttpResponse:

@@ -1,4 +1,4 @@
-"""What a database error means: is the database busy or away, so that trying again helps?"""
+"""What a database error means: is the database busy or away, or was it asked for too much?"""
 
 from django.db import Error, InterfaceError, OperationalError, connection
 
@@ -18,6 +18,7 @@ _AWAY = {
     "57P03",  # cannot connect now
     "57P05",  # idle for too long
 }
+_SQLITE_LIMITS = ("pattern too complex", "Expression tree is too large", "too many SQL variables")
 
 
 def is_unavailable(error: BaseException) -> bool:
@@ -41,6 +42,14 @@ def is_away(error: BaseException) -> bool:
     code = _code(error)
     # Without a connection there is no server to give a code.
     return code is None or code.startswith("08") or code in _AWAY
+
+
+def is_too_complex(error: BaseException) -> bool:
+    """Whether a query was larger than the database allows, as one with a thousand words is."""
+    if not isinstance(error, OperationalError):
+        return False
+    class_of_limits = (_code(error) or "").startswith("54")
+    return class_of_limits or any(text in str(error) for text in _SQLITE_LIMITS)
 
 
 def _code(error: Error) -> str | None:

@@ -164,6 +164,13 @@ def test_rights_with_numbers_beyond_every_column(admin: Client) -> None:
         assert response.status_code in {200, 400}
 
 
+@pytest.mark.parametrize("term", ["\0", "x" * 60_000, " ".join("ab" for _ in range(1500))])
+def test_words_for_the_admins_own_search(admin: Client, term: str) -> None:
+    field = {"app_label": "agents_app", "model_name": "agentrun", "field_name": "user"}
+    response = admin.get("/admin/autocomplete/", {**field, "term": term})
+    assert response.status_code in {200, 400}
+
+
 def test_a_cookie_that_holds_nul(client: Client) -> None:
     client.raise_request_exception = False  # Django sends its signal before the error page
     client.cookies.load('sessionid="abcdefgh\\000"')

@@ -127,6 +127,25 @@ def test_a_line_break_in_a_path_starts_no_line(site: Site, logged: Callable[[], 
     assert said.endswith("Not Found: /x\\r\\n2026-01-01 ERROR forged\\x1b[2J\\u202e")
 
 
+@pytest.mark.parametrize(
+    ("path", "content_type"),
+    [
+        ("/accounts/login/", "text/plain; charset*=foo''%41"),
+        ("/accounts/login/", "multipart/form-data; boundary*=foo''%41"),
+        (f"/accounts/login/?{'a=&' * 1100}", "text/plain; charset=utf-8"),
+        ("/accounts/login/?q=%ff", "text/plain; charset=hex"),
+        ("/accounts/login/?q=%ff", "text/plain; charset=idna"),
+    ],
+)
+def test_headers_that_cannot_be_read_are_refused(
+    site: Site, logged: Callable[[], str], path: str, content_type: str
+) -> None:
+    for method in ("GET", "POST"):
+        response, _ = site.ask(path, method, Content_Type=content_type)
+        assert response.status == 400
+    assert "Traceback" not in logged()
+
+
 @pytest.fixture
 def line() -> Callable[..., str]:
     """One event, as the handlers write it."""
