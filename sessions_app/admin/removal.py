@@ -7,6 +7,7 @@ posts the action to the list again, so that Django builds the same selection ane
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, cast
@@ -18,7 +19,8 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.views.main import PAGE_VAR
 from django.contrib.auth.models import User
 from django.db import Error
-from django.db.models import QuerySet
+from django.db.models import OuterRef, QuerySet, Subquery, Value
+from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -47,9 +49,14 @@ class RemovalForm(forms.Form):
 
 @dataclass(frozen=True)
 class Selection:
-    """The selected sessions, and the form's fields that select them again."""
+    """The selected sessions, and the form's fields that select them again.
 
-    sessions: SessionQuerySet
+    Twice the same ones: in a form that is fast to count, and in one of which a few at a time
+    are fast to find.
+    """
+
+    counted: SessionQuerySet
+    in_batches: SessionQuerySet
     url: str
     fields: list[tuple[str, str]]
     criteria: dict[str, Any]
@@ -62,10 +69,20 @@ class Selection:
         query.pop(PAGE_VAR, None)
         ticked = request.POST.getlist(ACTION_CHECKBOX_NAME)
         across = request.POST.get("select_across", "0") not in {"", "0"}
-        criteria = {"list": query.urlencode()} if across else {"selected": len(ticked)}
+        if across:
+            listed = queryset.order_by()
+            # Queries of their own, since rows of a list that is joined cannot be locked. For
+            # removing, each row is looked up in the list, as a value and not as a condition to
+            # be planned: with `pk__in` or Exists() the whole list is put together, and for
+            # each batch anew.
+            row = listed.filter(pk=OuterRef("pk")).values(is_listed=Value(True))
+            counted = Session.objects.filter(pk__in=listed.values("pk"))
+            in_batches = Session.objects.filter(Coalesce(Subquery(row[:1]), False))
+        else:
+            counted = in_batches = Session.objects.filter(pk__in=ticked)
         return cls(
-            # A query of its own: rows of a list that is joined or made distinct cannot be locked.
-            sessions=Session.objects.filter(pk__in=queryset.order_by().values("pk")),
+            counted=counted,
+            in_batches=in_batches,
             url=f"{request.path}?{query.urlencode()}" if query else request.path,
             fields=[
                 ("action", remove_empty_sessions.__name__),
@@ -73,8 +90,17 @@ class Selection:
                 # Django wants one ticked row even when all are selected.
                 *((ACTION_CHECKBOX_NAME, pk) for pk in (ticked[:1] if across else ticked)),
             ],
-            criteria=criteria,
+            criteria=_criteria(query.urlencode(), None if across else ticked),
         )
+
+
+def _criteria(query: str, ticked: list[str] | None) -> dict[str, Any]:
+    """Exactly what was selected: the list, by its filters, and which of its rows were ticked."""
+    if ticked is None:
+        return {"list": query}
+    ids = sorted(set(ticked))
+    digest = hashlib.sha256("\n".join(ids).encode()).hexdigest()
+    return {"selected": len(ids), "ids_sha256": digest, **({"list": query} if query else {})}
 
 
 class CannotContinue(Exception):
@@ -112,7 +138,7 @@ def remove_empty_sessions(
         if form.cleaned_data["stop"]:
             run.finish(CleanupRun.Status.PARTIAL)
         else:
-            continue_cleanup(run, selection.sessions, seconds=SLICE_SECONDS)
+            continue_cleanup(run, selection.in_batches, seconds=SLICE_SECONDS)
     except Error as error:
         # When the database is out of reach, the run itself cannot say so.
         run.status, run.error = CleanupRun.Status.FAILED, first_line(error)
@@ -136,7 +162,7 @@ def _start(
     """A new run, for as many sessions as the confirmation page announced."""
     user = cast("User", request.user)  # nobody else gets into the admin
     if matched is None:
-        matched = selection.sessions.survey().removable
+        matched = selection.counted.survey().removable
     run = start_cleanup(
         source=CleanupRun.Source.ADMIN,
         started_by=user.get_username(),
@@ -169,8 +195,8 @@ def _run_to_continue(request: HttpRequest, selection: Selection, pk: int) -> Cle
 def _confirmation(
     model_admin: ModelAdmin, request: HttpRequest, selection: Selection
 ) -> HttpResponse:
-    survey = selection.sessions.survey()
-    sample = selection.sessions.removable().select_related("user", "agent").order_by("pk")
+    survey = selection.counted.survey()
+    sample = selection.counted.removable().select_related("user", "agent").order_by("pk")
     return _page(
         model_admin,
         request,

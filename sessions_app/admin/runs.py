@@ -69,8 +69,9 @@ class CleanupRunAdmin(ReadOnlyAdmin):
             "What was selected",
             {
                 "fields": ("criteria_json",),
-                "description": "“selected” counts ticked rows, “list” is what the list was "
-                "filtered by (nothing: the whole list); the rest are the command's options.",
+                "description": "“selected” counts ticked rows, and “ids_sha256” stands for "
+                "their ids; “list” is what the list was filtered by (nothing: the whole list); "
+                "the rest are the command's options.",
             },
         ),
     )

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.test import Client
 from django.utils import timezone
 
@@ -49,6 +49,13 @@ def progress_of(page: Page) -> Iterator[Page]:
         yield page
         page = page.press("confirm")
     yield page
+
+
+def progress_of_post(page: Page, ticked: list[str]) -> Iterator[Page]:
+    """Like `progress_of`, with these rows ticked."""
+    while any("stop" in dict(form.buttons) for form in page.forms):
+        page = page.press("confirm", _selected_action=ticked)
+        yield page
 
 
 # --- Asking first --------------------------------------------------------------------
@@ -109,7 +116,7 @@ def test_ticked_sessions_are_removed_at_once(root: Client) -> None:
     assert f"/admin/sessions_app/cleanuprun/{run.pk}/change/" in page.links
     assert set(Session.objects.all()) == set(staying)
     assert (run.status, run.source, run.matched, run.removed) == (Status.DONE, "admin", 3, 3)
-    assert run.criteria == {"selected": 4}
+    assert (run.criteria["selected"], set(run.criteria)) == (4, {"selected", "ids_sha256"})
     assert run.started_by == "root"
     assert run.user == User.objects.get(username="root")
     assert run.archived == 3
@@ -235,6 +242,78 @@ def test_nobody_goes_on_with_a_run_that_is_not_theirs_or_not_that(root: Client) 
         assert "Nothing was removed" in page.press("confirm", run=nonsense).messages[0]
     assert Session.objects.count() == 4
     assert page.press("stop", run=str(next(iter(refused)).pk)).messages[0].startswith("Nothing")
+
+
+@pytest.mark.usefixtures("slices")
+def test_a_run_goes_on_with_exactly_the_rows_that_were_ticked(root: Client) -> None:
+    ticked, others = phantoms(4), phantoms(4)
+    page = choose(root, *ticked).press("confirm")
+    assert "Removed 2 of 4 sessions so far" in page.text
+    as_many = [str(row.pk) for row in others]
+    refused = page.press("confirm", _selected_action=as_many)
+    assert "was started for another selection" in refused.messages[0]
+    assert Session.objects.count() == 6
+    again = [str(row.pk) for row in reversed(ticked)]
+    *_, page = progress_of_post(page, again)
+    assert page.messages == [f"Removed 4 sessions. Cleanup {only_run().pk}"]
+    assert set(Session.objects.all()) == set(others)
+
+
+@pytest.mark.usefixtures("slices")
+@pytest.mark.parametrize("across", [True, False])
+def test_a_run_does_not_go_on_when_the_list_is_filtered_otherwise(
+    root: Client, across: bool
+) -> None:
+    going = phantoms(4)
+    page = choose(root, *going, url=f"{LIST}?platform=automagik", across=across).press("confirm")
+    form = next(form for form in page.forms if "stop" in dict(form.buttons))
+    form.action = f"{LIST}?removable=yes"
+    answer = page.press("confirm", form)
+    assert "was started for another selection" in answer.messages[0]
+    assert Session.objects.count() == 2
+
+
+@pytest.mark.skipif("connection.vendor != 'sqlite'", reason="counts SQLite's own steps")
+@pytest.mark.usefixtures("slices")
+@pytest.mark.parametrize("query", ["", "?removable=yes", "?q=session", "?user=ana"])
+def test_a_batch_costs_the_same_however_many_were_selected(root: Client, query: str) -> None:
+    ana = User.objects.create_user("ana")
+
+    def steps_of_a_batch(selected: int) -> int:
+        Session.objects.bulk_create(
+            Session(name=f"Session-{number}", platform="automagik", user=ana)
+            for number in range(selected)
+        )
+        one = Session.objects.all()[0]
+        page = choose(root, one, url=f"{LIST}{query}", across=True).press("confirm")
+        steps = 0
+
+        def count() -> int:
+            nonlocal steps
+            steps += 1
+            return 0
+
+        def wrapper(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+            in_batch = (
+                sql.startswith("DELETE")
+                or "removed_sessions" in sql
+                or sql.endswith('ORDER BY "sessions"."id" LIMIT %s')
+            )
+            connection.connection.set_progress_handler(count if in_batch else None, 1)
+            try:
+                return execute(sql, params, many, context)
+            finally:
+                connection.connection.set_progress_handler(None, 1)
+
+        with connection.execute_wrapper(wrapper):
+            page = page.press("confirm")
+        assert "Removed 4 of" in page.text
+        page.press("stop")
+        Session.objects.all().delete()
+        return steps
+
+    few, many = steps_of_a_batch(20), steps_of_a_batch(400)
+    assert 0 < many < 1.5 * few
 
 
 @pytest.mark.usefixtures("slices")
