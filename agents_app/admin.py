@@ -62,9 +62,12 @@ class AgentForm(forms.ModelForm):  # type: ignore[type-arg]  # Django has no suc
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        config = self.fields.get("config")  # missing for those who may only look
-        if isinstance(config, ConfigField) and self.instance.pk is not None:
+        if self.instance.pk is None:
+            return
+        # Fields are missing for those who may only look.
+        if isinstance(config := self.fields.get("config"), ConfigField):
             config.stored = self.instance.config
+        if "type" in self.fields:
             self.fields["type"].required = bool(self.instance.type)
 
     def clean_name(self) -> str:

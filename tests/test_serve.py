@@ -12,16 +12,20 @@ from pathlib import Path
 from tests.conftest import ROOT
 
 
+def environment(folder: Path) -> dict[str, str]:
+    return {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "config.settings",
+        "DATABASE_URL": f"sqlite:///{folder / 'db.sqlite3'}",
+        "DEBUG": "on",
+    }
+
+
 def start(port: int, folder: Path) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [sys.executable, "-m", "config.serve", "127.0.0.1", str(port)],
         cwd=ROOT,
-        env={
-            **os.environ,
-            "DJANGO_SETTINGS_MODULE": "config.settings",
-            "DATABASE_URL": f"sqlite:///{folder / 'db.sqlite3'}",
-            "DEBUG": "on",
-        },
+        env=environment(folder),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -30,6 +34,8 @@ def start(port: int, folder: Path) -> "subprocess.Popen[str]":
 
 
 def test_says_where_it_serves_when_it_does(tmp_path: Path) -> None:
+    migrate = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
+    subprocess.run(migrate, cwd=ROOT, env=environment(tmp_path), check=True)
     with start(0, tmp_path) as server:
         assert server.stdout is not None
         try:
