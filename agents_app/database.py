@@ -8,12 +8,13 @@ import asyncio
 import logging
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
 
-from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, connections
+from django.db import DEFAULT_DB_ALIAS, Error, InterfaceError, OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 P = ParamSpec("P")
@@ -74,10 +75,26 @@ def own_connection() -> Iterator[None]:
     connections[DEFAULT_DB_ALIAS] = connection
     try:
         yield
+    except Error as error:
+        release_cursors(error)
+        raise
     finally:
         del connections[DEFAULT_DB_ALIAS]
         with _idle_lock:
             _idle.append((time.monotonic(), connection))
+
+
+def release_cursors(error: BaseException) -> None:
+    """Let go of the cursors that the frames of a database's error hold on to.
+
+    Django's errors and their frames refer to one another, which leaves them to the garbage
+    collector. That runs in any thread, and with SQLite it would stop the whole process there,
+    until whoever waits for a lock on the cursor's connection has done waiting.
+    """
+    link: BaseException | None = error
+    while link is not None:
+        traceback.clear_frames(link.__traceback__)
+        link = link.__cause__ or link.__context__
 
 
 def close_idle(*, idle_seconds: float = _IDLE_SECONDS) -> None:
@@ -113,5 +130,5 @@ def _new() -> BaseDatabaseWrapper:
         options.pop("pool", None)
         options.setdefault("connect_timeout", 3)
     else:
-        options["timeout"] = min(1, options.get("timeout", 1))
+        options["timeout"] = 0.25
     return connection

@@ -18,7 +18,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import Error, connection, transaction
 
-from agents_app.database import close_idle, own_connection
+from agents_app.database import close_idle, own_connection, release_cursors
 from agents_app.models import AgentRun
 
 logger = logging.getLogger(__name__)
@@ -92,6 +92,7 @@ class _Thread(threading.Thread):
                 try:
                     self._round()
                 except Error as error:
+                    release_cursors(error)
                     self._failed(error)
                 except Exception:
                     # Whatever it is: without this thread, every run would be presumed dead.

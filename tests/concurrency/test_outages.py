@@ -99,11 +99,13 @@ def chats(own_cluster: Chats) -> Chats:
 
 
 def start_answers(
-    server: Server, model: ToldModel, cookies: str, agent_id: int, count: int = ANSWERS
+    server: Server, model: ToldModel, cookies: str, agent_id: int
 ) -> tuple[list[HTTPResponse], list[Answer]]:
-    """So many people watch answers that have begun."""
-    streams = [ask(server.address, cookies, agent_id) for _ in range(count)]
-    answers = [model.asked().say("Good ") for _ in streams]
+    """What ANSWERS people watch, each with what the model says in it; all have begun."""
+    streams, answers = [], []
+    for _ in range(ANSWERS):
+        streams.append(ask(server.address, cookies, agent_id))
+        answers.append(model.asked().say("Good "))
     for stream in streams:
         read_until(stream, '"Good "')
     return streams, answers
@@ -199,7 +201,7 @@ def test_answers_that_end_while_somebody_else_writes_for_long() -> None:
             end(answers[1:])
             held_until = time.monotonic() + 2 * HEARTBEAT_TIMEOUT
             while time.monotonic() < held_until:
-                assert set(AgentRun.objects.values_list("status", flat=True)) == {"running"}
+                assert AgentRun.objects.active().count() == ANSWERS
                 assert b"Answering" in client.get("/chats/").content
             commit()
             free_at = time.monotonic()
