@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.client import HTTPResponse
 from typing import Any
 
@@ -18,7 +18,7 @@ from psycopg.rows import TupleRow
 from agents_app.models import AgentRun
 from sessions_app.models import Message
 from tests.agents_app.chats import make_agent, make_user
-from tests.concurrency.helpers import held_transaction
+from tests.concurrency.helpers import Other, held_transaction
 from tests.concurrency.test_streams import ask, read_until
 from tests.conftest import ROOT, database_url
 from tests.model_server import Answer, ToldModel, served_model
@@ -135,6 +135,12 @@ def environment(model: ToldModel, **more: Any) -> dict[str, str]:
     }
 
 
+def wait_until(happened: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not happened():
+        assert time.monotonic() < deadline
+
+
 DONE = b'data: {"status": "done"'
 
 
@@ -181,6 +187,38 @@ def test_answers_that_end_while_the_server_is_away(chats: Chats, pool: str) -> N
         assert ends_of([streams[0], elsewhere]) == {DONE}
     assert chats.statuses() == {"done": ANSWERS}
     assert chats.stored() == [("Good day", 1)] * ANSWERS
+
+
+@needs_postgres
+def test_slow_requests_hold_up_nothing_that_belongs_to_answers(chats: Chats) -> None:
+    """They have all of the pool's connections, for longer than the heartbeat timeout."""
+    with (
+        served_model(ToldModel()) as model,
+        serve(chats.cluster.url, **environment(model, DATABASE_POOL="on")) as server,
+        serve(chats.cluster.url, **environment(model)),
+        psycopg.connect(chats.cluster.url) as lock,
+    ):
+        streams, answers = start_answers(server, model, chats.cookies, chats.agent_id)
+        started = chats.query("SELECT clock_timestamp()")[0][0]
+        lock.execute("LOCK TABLE django_session IN ACCESS EXCLUSIVE MODE")
+        page = urllib.request.Request(f"{server.address}/chats/", headers={"Cookie": chats.cookies})
+        slow = [
+            Other(lambda: urllib.request.urlopen(page, timeout=PATIENCE).status) for _ in range(8)
+        ]
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        wait_until(lambda: chats.query(waiting)[0][0] >= 4)
+        for answer in answers:
+            answer.say("and much more ")
+        grown = "SELECT count(*) FROM agent_runs WHERE text = 'Good and much more '"
+        wait_until(lambda: chats.query(grown)[0][0] == ANSWERS)
+        beaten = f"SELECT min(heartbeat_at) - interval '{2 * HEARTBEAT_TIMEOUT} s' FROM agent_runs"
+        while chats.query(beaten)[0][0] < started:
+            assert chats.statuses() == {"running": ANSWERS}
+        end(answers)
+        assert ends_of(streams) == {DONE}
+        lock.rollback()
+        assert {request.result() for request in slow} == {200}
+    assert chats.stored() == [("Good and much more day", 1)] * ANSWERS
 
 
 @needs_sqlite
