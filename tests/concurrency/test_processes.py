@@ -78,9 +78,10 @@ def test_killed(under_way: "subprocess.Popen[str]") -> None:
 def test_a_killed_cleanup_is_seen_to_be_dead_without_anybody_marking_it(
     under_way: "subprocess.Popen[str]",
 ) -> None:
-    root = log_in(User.objects.create_superuser("root", password="secret"))
     under_way.kill()
     under_way.communicate(timeout=60)
+    # Not before: on SQLite it would wait for the cleanup, which may have ended then.
+    root = log_in(User.objects.create_superuser("root", password="secret"))
     run = CleanupRun.objects.get()
     page = f"/admin/sessions_app/cleanuprun/{run.pk}/change/"
     restore = f"/admin/sessions_app/cleanuprun/{run.pk}/restore/"
