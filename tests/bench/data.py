@@ -94,5 +94,5 @@ def environment(database_url: str) -> dict[str, str]:
         "DATABASE_URL": database_url,
         "DJANGO_SETTINGS_MODULE": "config.settings",
         "DEBUG": "off",
-        "SECRET_KEY": "only-for-measuring",
+        "SECRET_KEY": "only-for-benchmarks-0123456789-abcdefghijklmnop",
     }
