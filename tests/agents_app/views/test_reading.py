@@ -10,6 +10,7 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from agents_app.models import Agent, AgentRun
@@ -19,6 +20,7 @@ from tests.agents_app.views.helpers import (
     chat_url,
     html,
     queries,
+    run_url,
 )
 from tests.concurrency.helpers import before_statement, elsewhere
 from tests.factories import make_session, phantom, say
@@ -72,6 +74,19 @@ def test_list_says_who_is_answering(page: Client, user: User) -> None:
     assert "Answering" in html(page.get("/chats/")), "a read presumes nobody dead"
     assert AgentRun.objects.mark_presumed_dead() == 1
     assert "Answering" not in html(page.get("/chats/")), "its process has died"
+
+
+def test_looking_writes_nothing(page: Client, user: User) -> None:
+    """Not even when a process has died: who notices that is agents_app.liveness."""
+    run = ask(user)
+    AgentRun.objects.update(heartbeat_at=timezone.now() - timedelta(minutes=5))
+    with CaptureQueriesContext(connection) as captured:
+        page.get("/chats/")
+        page.get(chat_url(run.session))
+        page.get(run_url(run, "chat-events"))  # its events are only read later
+    statements = [query["sql"].split()[0] for query in captured]
+    assert len(statements) > 5
+    assert set(statements) == {"SELECT"}
 
 
 def test_list_is_paged(page: Client, user: User) -> None:
