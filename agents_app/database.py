@@ -5,7 +5,6 @@ that waits for a database to come back may keep an answer from being stored.
 """
 
 import asyncio
-import logging
 import threading
 import time
 import traceback
@@ -19,8 +18,6 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-logger = logging.getLogger(__name__)
 
 # What a database raises that is away, restarting or locked.
 UNAVAILABLE = (OperationalError, InterfaceError)

@@ -1,8 +1,8 @@
 """Signs of life: one thread per process, with a connection of its own, for all of its runs.
 
-Several times a second it saves what has come of them and learns which were ended elsewhere,
-and it gives their heartbeat. Every few seconds it marks the runs of processes that have died.
-Nothing else does, and nothing but a held up database holds it up.
+Several times a second it saves what has come of them and learns which were ended elsewhere.
+Every second it gives their heartbeat, and marks the runs of processes that have died; nothing
+else does.
 
 A process is presumed dead when its heartbeat is too old. The heartbeats of living ones are
 just as old after the database was away, or a long write has locked it. So nobody is presumed
@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 # How often what has come is saved, and a Stop pressed in another process is noticed.
 SAVE_SECONDS = 0.25
 _HEARTBEAT_SECONDS = 1.0
+_STOP_SECONDS = 5
 
 
 class Worker(Protocol):
@@ -51,13 +52,13 @@ def start() -> None:
 
 
 def stop() -> None:
-    """Return when the thread has ended."""
+    """Return when the thread has ended, unless the database keeps it waiting."""
     global _thread
     with _lock:
         thread, _thread = _thread, None
     if thread is not None:
         thread.end.set()
-        thread.join()
+        thread.join(_STOP_SECONDS)
     close_idle(idle_seconds=0)
 
 
@@ -121,17 +122,17 @@ class _Thread(threading.Thread):
 
     def _look_for_the_dead(self) -> None:
         timeout = settings.AGENT_HEARTBEAT_TIMEOUT
-        since = self._steady_since
-        is_steady = since is not None and time.monotonic() - since >= timeout
         with transaction.atomic():  # on SQLite it waits here for whoever writes
             others = AgentRun.objects.exclude(pk__in=_workers.keys())
-            if others.silent().exists() and is_steady and (count := others.mark_presumed_dead()):
+            somebody_is_silent = others.silent().exists()
+            # Now that the database has answered: it may have been frozen, or this process.
+            now = time.monotonic()
+            if self._steady_since is None or now - self._wrote_at > timeout / 2:
+                self._steady_since = now
+            self._wrote_at = now
+            is_steady = now - self._steady_since >= timeout
+            if somebody_is_silent and is_steady and (count := others.mark_presumed_dead()):
                 logger.warning("The process of %s answers has died", count)
-        now = time.monotonic()
-        # A laptop that slept has not failed, and yet it was away.
-        if self._steady_since is None or now - self._wrote_at > timeout / 2:
-            self._steady_since = now
-        self._wrote_at = now
         if self._is_away:
             self._is_away = False
             logger.info("The database is back")

@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.db import OperationalError, transaction
+from django.db.backends.signals import connection_created
 from django.utils import timezone
 from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart, UserPromptPart
 from pydantic_ai.usage import RunUsage
 from pytest_django import Settings
 
-from agents_app import database, live, runner, services, streaming
+from agents_app import database, live, liveness, runner, services, streaming
 from agents_app.agents import AgentFailed, Finished, SimpleAgent
 from agents_app.database import in_database
 from agents_app.models import Agent, AgentRun
@@ -466,9 +467,11 @@ def test_watching_a_run_of_another_process(run: AgentRun) -> None:
 
 
 def test_run_of_a_dead_process_is_interrupted_for_its_watchers(
-    run: AgentRun, settings: Settings
+    run: AgentRun, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.AGENT_HEARTBEAT_TIMEOUT = 1
+    monkeypatch.setattr(liveness, "_HEARTBEAT_SECONDS", 0.1)
+    monkeypatch.setattr(liveness, "SAVE_SECONDS", 0.1)
     AgentRun.objects.keep_alive([run.pk], {run.pk: "Good "})
     seen = asyncio.run(frames(run))
     assert '"Good "' in seen[0]
@@ -476,6 +479,40 @@ def test_run_of_a_dead_process_is_interrupted_for_its_watchers(
     assert "The server stopped while it was answering." in seen[-1]
     run.refresh_from_db()
     assert run.text == "Good "
+
+
+def test_database_that_was_frozen_makes_nobody_presumed_dead(
+    run: AgentRun, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It answers after a while as if nothing had been, when all heartbeats are old."""
+    settings.AGENT_HEARTBEAT_TIMEOUT = 1
+    monkeypatch.setattr(liveness, "_HEARTBEAT_SECONDS", 0.1)
+    monkeypatch.setattr(liveness, "SAVE_SECONDS", 0.1)
+    froze, asked = threading.Event(), threading.Event()
+
+    def freeze(execute: Any, sql: str, *rest: Any) -> Any:
+        if asked.is_set() and not froze.is_set() and '"heartbeat_at" <' in sql:
+            froze.set()
+            time.sleep(1.5)  # not for anything to happen: this is the outage
+        return execute(sql, *rest)
+
+    def on_every_connection(connection: Any, **_: object) -> None:
+        connection.execute_wrappers.append(freeze)
+
+    connection_created.connect(on_every_connection)
+    try:
+        liveness.start()
+        lively_until = time.monotonic() + 2  # so that this process trusts in others' silence
+        while time.monotonic() < lively_until:
+            AgentRun.objects.keep_alive([run.pk], {})
+            time.sleep(0.2)  # between two heartbeats
+        asked.set()
+        assert froze.wait(30)
+        returned_at = time.monotonic() + 1.5
+        while time.monotonic() < returned_at + 0.5:
+            assert AgentRun.objects.get().is_active
+    finally:
+        connection_created.disconnect(on_every_connection)
 
 
 def test_all_runs_end_side_by_side(
