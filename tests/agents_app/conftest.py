@@ -1,10 +1,16 @@
 """What the tests of agents need."""
 
+import uuid
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 
-from agents_app import liveness
+from agents_app import liveness, services
+from agents_app.agents import SimpleAgent
+from agents_app.models import Agent, AgentRun
+from tests.agents_app.scripts import Script
 
 
 @pytest.fixture(autouse=True)
@@ -12,3 +18,29 @@ def no_signs_of_life_after_a_test() -> Iterator[None]:
     """Set up after the database, and so taken down before it."""
     yield
     liveness.stop()
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[Script]:
+    script = Script()
+
+    def stream(agent: SimpleAgent, prompt: str, **options: Any) -> Any:
+        return script.stream(agent, prompt, **options)
+
+    monkeypatch.setattr(SimpleAgent, "stream", stream)
+    yield script
+    script.forget()
+    script.end()
+
+
+@pytest.fixture
+def ana() -> User:
+    return User.objects.create_user("ana")
+
+
+@pytest.fixture
+def run(ana: User) -> AgentRun:
+    agent = Agent.objects.get_or_create(name="simple")[0]
+    return services.start_session(
+        user=ana, agent_id=agent.pk, text="Hello", message_id=uuid.uuid4()
+    )[0]

@@ -13,8 +13,8 @@ from agents_app.models import AgentRun
 from agents_app.services import send_message
 from sessions_app.models import Message, Session
 from tests.agents_app.chats import answered, failed, make_agent, make_user
+from tests.browser.chatting import conversation, send, write
 from tests.browser.conftest import OpenPage, log_in
-from tests.browser.test_chat import conversation, send, write
 from tests.model_server import ToldModel
 
 pytestmark = pytest.mark.django_db(transaction=True)

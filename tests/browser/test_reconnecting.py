@@ -1,0 +1,231 @@
+"""Going away from an answer and coming back to it, in a real browser."""
+
+import urllib.request
+import uuid
+from urllib.parse import urlsplit
+
+import pytest
+from django.contrib.auth.models import User
+from playwright.sync_api import Page, Request, Route, expect
+
+from agents_app.models import AgentRun
+from agents_app.services import send_message
+from sessions_app.models import Message, Session
+from tests.agents_app.chats import answered
+from tests.browser.chatting import conversation, send
+from tests.browser.conftest import OpenPage
+from tests.conftest import database_url
+from tests.model_server import ToldModel
+from tests.serving import serve
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_leaving_and_coming_back(page: Page, model: ToldModel) -> None:
+    send(page, "Take your time")
+    answer = model.asked().say("Before. ")
+    expect(conversation(page)).to_contain_text("Before.")
+    page.get_by_role("link", name="Chats", exact=True).click()
+    expect(page.get_by_text("Answering")).to_be_visible()
+    answer.say("Meanwhile. ")
+    page.get_by_role("link", name="Take your time").click()
+    expect(conversation(page)).to_contain_text("Before. Meanwhile.")
+    answer.say("After.").end()
+    expect(conversation(page)).to_contain_text("Before. Meanwhile. After.")
+    expect(page.get_by_role("button", name="Send")).to_be_visible()
+
+
+def test_second_tab_watches_and_stops(page: Page, open_page: OpenPage, model: ToldModel) -> None:
+    send(page, "For two")
+    answer = model.asked().say("Both ")
+    expect(conversation(page)).to_contain_text("Both")
+    second = open_page(page.url, beside=page)
+    answer.say("see this.")
+    for tab in (page, second):
+        expect(conversation(tab)).to_contain_text("Both see this.")
+    second.get_by_role("button", name="Stop").click()
+    for tab in (page, second):
+        expect(tab.get_by_text("Stopped", exact=True)).to_be_visible()
+
+
+def test_another_process_watches_and_stops(
+    page: Page, open_page: OpenPage, model: ToldModel
+) -> None:
+    send(page, "For two servers")
+    answer = model.asked().say("Both ")
+    expect(conversation(page)).to_contain_text("Both")
+    with serve(database_url(), AGENT_MODEL="fake", AGENT_BASE_URL=model.base_url) as elsewhere:
+        second = open_page(elsewhere.address + urlsplit(page.url).path, beside=page)
+        answer.say("see this.")
+        expect(conversation(second)).to_contain_text("Both see this.")
+        second.get_by_role("button", name="Stop").click()
+        for tab in (page, second):
+            expect(tab.get_by_text("Stopped", exact=True)).to_be_visible()
+            expect(conversation(tab)).to_contain_text("Both see this.")
+        second.close()
+    assert AgentRun.objects.get().status == "stopped"
+
+
+def test_back_to_the_list_starts_afresh(page: Page, model: ToldModel) -> None:
+    for number in (1, 2):
+        model.will_say("Yes.")
+        send(page, f"Chat number {number}")
+        expect(conversation(page)).to_contain_text("Yes.")
+        page.go_back()
+        expect(page.get_by_role("heading", name="Your chats")).to_be_visible()
+    assert Session.objects.count() == 2
+
+
+def test_tab_that_was_left_catches_up(page: Page, open_page: OpenPage, user: User) -> None:
+    chat_session = answered(user)
+    left = open_page(f"/chats/{chat_session.pk}/", beside=page)
+    run, _ = send_message(
+        user=user, session_id=chat_session.pk, text="From elsewhere", message_id=uuid.uuid4()
+    )
+    left.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(conversation(left)).to_contain_text("From elsewhere")
+    expect(left.get_by_role("button", name="Stop")).to_be_visible()
+    run.finish(AgentRun.Status.FAILED, error="Nobody worked on it.")
+    expect(conversation(left)).to_contain_text("Nobody worked on it.")
+
+
+def test_window_that_was_behind_shows_the_answer_it_must_wait_for(
+    page: Page, open_page: OpenPage, user: User, model: ToldModel
+) -> None:
+    url = f"/chats/{answered(user).pk}/"
+    behind = open_page(url, beside=page)
+    page.goto(url)
+    send(page, "From the first window")
+    answer = model.asked().say("Wait for it")
+    expect(conversation(page)).to_contain_text("Wait for it")
+
+    send(behind, "From the second window")
+    expect(conversation(behind)).to_contain_text("From the first window")
+    expect(conversation(behind)).to_contain_text("Wait for it")
+    expect(behind.get_by_role("button", name="Stop")).to_be_visible()
+    expect(behind.get_by_label("Message")).to_have_value("From the second window")
+    answer.end()
+    expect(behind.get_by_role("button", name="Send")).to_be_visible()
+    model.will_say("Now you.")
+    behind.get_by_role("button", name="Send").click()
+    expect(conversation(behind)).to_contain_text("Now you.")
+
+
+def break_twice(page: Page) -> None:
+    """Long enough to be seen."""
+    page.route("**/events", lambda route: route.abort(), times=2)
+
+
+def beginning(request: Request) -> bytes:
+    """Pass the request on; of the events that come, all up to the first piece of text."""
+    passed_on = urllib.request.Request(
+        request.url, request.post_data_buffer, request.all_headers(), method=request.method
+    )
+    events = b""
+    with urllib.request.urlopen(passed_on, timeout=30) as stream:
+        while b"event: text" not in events or not events.endswith(b"\n\n"):
+            line = stream.readline()
+            assert line, events
+            events += line
+    return events
+
+
+def test_broken_connection_is_taken_up_again(page: Page, model: ToldModel) -> None:
+    answers = []
+
+    def tunnel(route: Route) -> None:
+        answers.append(model.asked().say("Light. "))
+        route.fulfill(content_type="text/event-stream", body=beginning(route.request))
+
+    break_twice(page)
+    page.route("**/events", tunnel, times=1)
+    send(page, "Through a tunnel")
+    expect(page.get_by_text("The connection broke")).to_be_visible()
+    expect(conversation(page)).to_contain_text("Light.")
+    answers[0].say("Dark. ")
+    expect(conversation(page)).to_contain_text("Light. Dark.")
+    expect(conversation(page)).not_to_contain_text("Light. Light.")
+    answers[0].say("Light again.").end()
+    expect(conversation(page)).to_contain_text("Light. Dark. Light again.")
+
+
+def test_answer_that_breaks_off_is_taken_up_again(page: Page, model: ToldModel) -> None:
+    answers = []
+
+    def tunnel(route: Route) -> None:
+        """Let the message through, and of its answer only the beginning."""
+        model.will_say_first("Light. ")
+        route.fulfill(content_type="text/event-stream", body=beginning(route.request))
+        answers.append(model.asked())
+
+    model.will_say("Here we go.")
+    send(page, "Ready?")
+    expect(conversation(page)).to_contain_text("Here we go.")
+    model.asked()
+    break_twice(page)
+    page.route("**/messages/", tunnel, times=1)
+    with page.expect_response("**/messages/"):
+        send(page, "Through a tunnel")
+    expect(page.get_by_text("The connection broke")).to_be_visible()
+    expect(conversation(page)).to_contain_text("Light.")
+    answers[0].say("Dark.").end()
+    expect(conversation(page)).to_contain_text("Light. Dark.")
+    expect(conversation(page)).not_to_contain_text("Light. Light.")
+    expect(page.get_by_role("button", name="Send")).to_be_visible()
+    assert Message.objects.filter(role="user").count() == 2
+
+
+NOT_SHOWN = "The answer could not be shown. Reload the page."
+UNREADABLE = [
+    'event: text\ndata: {"text": "No HTML."}\n\n',
+    'event: text\ndata: {"html": null}\n\n',
+    "event: text\ndata: null\n\n",
+    'event: end\ndata: {"status": "done"}\n\n',
+]
+
+
+@pytest.mark.parametrize("event", UNREADABLE)
+def test_event_without_html_is_not_shown(page: Page, model: ToldModel, event: str) -> None:
+    """As from a server that is newer than the script in a tab that was left open."""
+    tries = []
+
+    def speak_otherwise(route: Route) -> None:
+        tries.append(route.request)
+        route.fulfill(content_type="text/event-stream", body=event)
+
+    page.route("**/events", speak_otherwise)
+    send(page, "Do you understand me?")
+    expect(page.get_by_text("The connection broke")).to_be_visible()
+    expect(page.get_by_role("alert")).to_have_text(NOT_SHOWN)
+    assert len(tries) == 3
+    expect(page.get_by_text("The connection broke")).to_be_hidden()
+    for nothing in ("undefined", "null", "No HTML"):
+        expect(conversation(page)).not_to_contain_text(nothing)
+    page.unroute("**/events")
+    model.asked().say("Now I do.").end()
+    page.reload()
+    expect(conversation(page)).to_contain_text("Now I do.")
+
+
+@pytest.mark.parametrize("event", UNREADABLE)
+def test_event_without_html_is_asked_for_again(page: Page, model: ToldModel, event: str) -> None:
+    def speak_otherwise(route: Route) -> None:
+        """The first real piece of text, and then something else."""
+        body = beginning(route.request) + event.encode()
+        route.fulfill(content_type="text/event-stream", body=body)
+
+    model.will_say("Here we go.")
+    send(page, "Ready?")
+    expect(conversation(page)).to_contain_text("Here we go.")
+    model.asked()
+    page.route("**/messages/", speak_otherwise, times=1)
+    model.will_say_first("Light. ")
+    with page.expect_response("**/messages/"):
+        send(page, "Do you understand me?")
+    answer = model.asked()
+    expect(conversation(page)).to_contain_text("Light.")
+    answer.say("Dark.").end()
+    expect(conversation(page)).to_contain_text("Light. Dark.")
+    expect(page.get_by_role("button", name="Send")).to_be_visible()
+    expect(page.get_by_text(NOT_SHOWN)).to_be_hidden()
+    assert Message.objects.filter(role="user").count() == 2
