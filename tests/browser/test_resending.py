@@ -124,7 +124,8 @@ def test_box_is_empty_after_a_reload_that_shows_the_message(chat: Page, model: T
 def test_retry_whose_response_was_lost(open_page: OpenPage, user: User, model: ToldModel) -> None:
     page = open_page(f"/chats/{failed(user, 'Try this').session_id}/")
     page.route("**/retry/", lose, times=1)
-    page.get_by_role("button", name="Retry").click()
+    with page.expect_event("requestfailed"):
+        page.get_by_role("button", name="Retry").click()
     model.asked().say("Tried again.").end()
     expect(conversation(page)).to_contain_text("Tried again.")
     expect(page.get_by_role("button", name="Retry")).to_be_hidden()
