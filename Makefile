@@ -55,7 +55,7 @@ check: .venv/installed-dev ## Lint, types, migrations, deployment settings
 		ALLOWED_HOSTS=chat.example.org \
 		$(BIN)/python manage.py check --deploy --fail-level INFO
 
-bench: .venv/installed-dev ## Measure the cleanup against a raw DELETE, and the first token
+bench: .venv/installed-dev ## Measure cleanups, streams, pages and the first token, as ratios
 	$(BIN)/python -m tests.bench
 
 lock: .venv/installed-dev ## Renew the requirements files

@@ -1,7 +1,6 @@
-"""SimpleAgent: a model with a system prompt, and the conversation it has.
+"""SimpleAgent: a model with a system prompt and a message history.
 
-Building one costs nothing: no session is made, and no model is loaded before the first
-answer.
+Constructing one is cheap: it creates no session, and loads no model before the first answer.
 """
 
 import asyncio
@@ -11,13 +10,14 @@ import os
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Self
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from pydantic_ai import Agent as ModelAgent
-from pydantic_ai import AgentRunResult, AgentRunResultEvent, ModelSettings, UsageLimits
+from pydantic_ai import AgentRun, AgentRunResult, ModelSettings, RunUsage, UsageLimits
 from pydantic_ai.exceptions import ModelAPIError, ModelConnectionError
 from pydantic_ai.messages import (
     AgentStreamEvent,
@@ -31,37 +31,48 @@ from pydantic_ai.messages import (
 )
 from pydantic_ai.models import Model
 from pydantic_ai.models.openai import OpenAIChatModel
-from pydantic_ai.usage import RunUsage
+from pydantic_ai.result import AgentStream
 
-from agents_app import replay, transcripts
+from agents_app.conversation import codec, trimming
 from agents_app.history import MessageHistory
 from agents_app.llm import model_strings
-from agents_app.llm.clients import open_model
+from agents_app.llm.clients import UNPRICED_PROVIDERS, open_model
 from agents_app.llm.errors import AgentFailed, BrokenOff, EmptyAnswer, as_agent_failed, is_too_long
-from agents_app.models import Agent
-from sessions_app.text import check_storable
+from agents_app.models import Agent, RunFacts
+from agents_app.run_options import NO_OPTIONS, RunOptions
+from sessions_app.models import Message
+from sessions_app.storable import check_storable
 from sessions_app.writing import SessionGone
 
-__all__ = ["AgentFailed", "BrokenOff", "Finished", "SimpleAgent"]
+__all__ = ["AgentFailed", "BrokenOff", "RunResult", "SimpleAgent"]
 
 logger = logging.getLogger(__name__)
+
+_EVENTS_PER_CHECK = 50
 
 # The library greets its first use on a terminal; a server's log is no place for that.
 os.environ.setdefault("PYDANTIC_AI_NO_BANNER", "1")
 
+if any(name.startswith("OTEL_EXPORTER_") or name == "OTEL_TRACES_EXPORTER" for name in os.environ):
+    # Traces of every model request go where the variables of OpenTelemetry say.
+    ModelAgent.instrument_all()
+
+
+_MAX_COST = 10**6  # what its column holds
+
 
 @dataclass(frozen=True)
-class Finished:
-    """The end of an answer.
+class RunResult:
+    """The complete answer of one run.
 
-    `text` is the answer, `new_messages` are those of the run, beginning with the person's
-    message, and `cut_off` says whether the answer ended at the token limit.
+    `text` is what it says, `rows` are its messages as unsaved rows that belong to no session
+    yet (tool calls, what they returned, the answer), and `truncated` says whether it ended at
+    the token limit.
     """
 
     text: str
-    new_messages: list[ModelMessage]
-    usage: RunUsage
-    cut_off: bool
+    rows: list[Message]
+    truncated: bool
 
 
 class SimpleAgent:
@@ -93,16 +104,17 @@ class SimpleAgent:
         self._max_tokens = _number(config.get("max_tokens"))
 
     @classmethod
-    def for_row(cls, agent: Agent) -> Self:
-        """The agent that a row describes."""
+    def for_row(cls, agent: Agent, options: RunOptions = NO_OPTIONS) -> Self:
+        """The agent that a row describes, with what replaces its values in this run."""
         config = agent.config if isinstance(agent.config, dict) else {}
+        replaced = options.as_json() or {}
         return cls(
             {
                 "name": agent.name,
                 "model": agent.model,
-                "system_prompt": agent.system_prompt,
-                "temperature": config.get("temperature"),
-                "max_tokens": config.get("max_tokens"),
+                "system_prompt": replaced.get("system_prompt", agent.system_prompt),
+                "temperature": replaced.get("temperature", config.get("temperature")),
+                "max_tokens": replaced.get("max_tokens", config.get("max_tokens")),
             },
             agent_id=agent.pk,
         )
@@ -122,61 +134,66 @@ class SimpleAgent:
         return (
             model_strings.context_tokens(self.model_string)
             - self._output_tokens
-            - replay.estimate_tokens(prompt)
-            - replay.estimate_tokens(self.system_prompt)
-            - 2 * replay.TOKENS_PER_MESSAGE
+            - trimming.estimate_tokens(prompt)
+            - trimming.estimate_tokens(self.system_prompt)
+            - 2 * trimming.TOKENS_PER_MESSAGE
         )
 
     async def run(self, prompt: str) -> str:
-        """Answer, with the message history before and after; returns the text.
+        """Answer on the basis of the message history, and add to it; returns the text.
 
-        The prompt is stored first, and stays when the answer fails with AgentFailed.
+        The prompt is stored first, and stays when the answer fails with AgentFailed. Raises
+        UnstorableText, with nothing stored, for a prompt that cannot be stored exactly.
         """
         history = self.message_history
         earlier = await sync_to_async(history.recent)(self.history_budget(prompt))
         await sync_to_async(history.add)(prompt, agent_id=self.agent_id)
         async with aclosing(self.stream(prompt, message_history=earlier)) as pieces:
             async for piece in pieces:
-                if isinstance(piece, Finished):
-                    # The prompt, the first of them, is there already.
-                    answer = piece.new_messages[1:]
-                    await sync_to_async(history.add_model_messages)(answer, agent_id=self.agent_id)
+                if isinstance(piece, RunResult):
+                    await sync_to_async(history.add_rows)(piece.rows, agent_id=self.agent_id)
                     return piece.text
-        raise AssertionError("a stream ends with Finished, or raises")
+        raise AssertionError("a stream ends with RunResult, or raises")
 
     async def stream(
-        self, prompt: str, *, message_history: Sequence[ModelMessage] = ()
-    ) -> AsyncGenerator[str | Finished]:
-        """Answer: yields pieces of text as they come, and at last Finished.
+        self,
+        prompt: str,
+        *,
+        message_history: Sequence[ModelMessage] = (),
+        facts: RunFacts | None = None,
+    ) -> AsyncGenerator[str | RunResult]:
+        """Answer: yields pieces of text as they arrive, and finally RunResult.
 
-        Of the history as much is told as fits into the model's context. A system prompt in it
-        takes the place of the agent's own.
+        The model is sent as much of the history as fits into its context. A system prompt in
+        the history replaces the agent's own. `facts` are filled in on the way, so that they
+        are there however it ends.
 
-        Raises AgentFailed for whatever goes wrong, and after AGENT_TIME_LIMIT; BrokenOff, which
-        is one, when the provider ends in the middle. When it is cancelled or closed, so is the
+        Raises AgentFailed for every failure, also after AGENT_TIME_LIMIT, and its subclass
+        BrokenOff when the provider ends in the middle. Cancelling or closing it cancels the
         request to the model.
         """
         ends_at = asyncio.get_running_loop().time() + settings.AGENT_TIME_LIMIT
         try:
-            check_storable(prompt)
             async with asyncio.timeout_at(ends_at):
                 model = self._model or await open_model(self.model_string)
-            history = replay.within_budget(
-                replay.replayable(message_history), self.history_budget(prompt)
-            )
+            facts = RunFacts() if facts is None else facts
+            facts.model = model.model_name
+            whole = trimming.prepare_for_model(message_history)
+            history = trimming.trim_to_budget(whole, self.history_budget(prompt))
             while True:
-                spoken = False
-                attempt = self._attempt(model, prompt, history, ends_at)
+                facts.context_from = trimming.first_position_if_trimmed(whole, history)
+                has_output = False
+                attempt = self._attempt(model, prompt, history, ends_at, facts)
                 try:
                     async with aclosing(attempt) as pieces:
                         async for piece in pieces:
-                            spoken = True
+                            has_output = True
                             yield piece
                     return
                 except ModelAPIError as error:
                     # Tokens are only estimated: a chat must not end because of that.
-                    shorter = replay.shortened(history)
-                    if spoken or not is_too_long(error) or shorter == history:
+                    shorter = trimming.trim_to_half(history)
+                    if has_output or not is_too_long(error) or shorter == history:
                         raise
                     history = shorter
         except BrokenOff:
@@ -186,40 +203,79 @@ class SimpleAgent:
             raise as_agent_failed(error, self.name) from error
 
     async def _attempt(
-        self, model: Model, prompt: str, history: list[ModelMessage], ends_at: float
-    ) -> AsyncGenerator[str | Finished]:
-        has_own_prompt = any(transcripts.is_system_prompt(message) for message in history)
+        self,
+        model: Model,
+        prompt: str,
+        history: list[ModelMessage],
+        ends_at: float,
+        facts: RunFacts,
+    ) -> AsyncGenerator[str | RunResult]:
+        usage = RunUsage()
+        has_own_prompt = any(codec.is_system_prompt(message) for message in history)
         agent = ModelAgent(
             model,
             name=self.name,
             instructions=None if has_own_prompt else self.system_prompt or None,
             tools=self._tools,
-            retries={"output": 0},  # an empty answer is for the person to repeat
+            retries={"output": 0},  # an empty answer is for the user to retry
         )
-        # The library's own time limit: one around a generator would strike whoever reads it.
-        async with agent.run_stream_events(
-            prompt,
-            message_history=history,
-            model_settings=self._model_settings,
-            usage_limits=UsageLimits(output_tokens_limit=self._output_tokens),
-            timeout=max(0.0, ends_at - asyncio.get_running_loop().time()),
-        ) as events:
-            between = ""
-            spoken = False
+        async with (
+            # Entered once: the library's own time limit is set anew for each event, and costs a
+            # tenth of the whole run.
+            asyncio.timeout_at(ends_at) as time_limit,
+            agent.iter(
+                prompt,
+                message_history=trimming.drop_foreign_thinking(history, model.system),
+                model_settings=self._model_settings,
+                usage=usage,
+            ) as agent_run,
+        ):
+            has_output = False
             try:
-                async for event in events:
-                    if isinstance(event, AgentRunResultEvent):
-                        yield _finished(event.result, model)
-                    elif isinstance(event, FunctionToolCallEvent):
-                        between = "\n\n" if spoken else ""
-                    elif text := _text(event):
+                async with aclosing(self._texts(agent_run)) as texts:
+                    async for text in texts:
                         check_storable(text)
-                        yield between + text
-                        between, spoken = "", True
+                        has_output = True
+                        time_limit.reschedule(None)  # it must not interrupt the reader
+                        yield text
+                        time_limit.reschedule(ends_at)
             except ModelConnectionError as error:
-                if spoken:
+                if has_output:
                     raise BrokenOff from error
                 raise
+            finally:
+                facts.input_tokens = _token_count(usage.input_tokens)
+                facts.output_tokens = _token_count(usage.output_tokens)
+            assert agent_run.result is not None  # noqa: S101 - otherwise it has raised
+            result = _run_result(agent_run.result, model)
+            _add_outcome(facts, agent_run.result)
+        yield result
+
+    async def _texts(self, agent_run: AgentRun[None, str]) -> AsyncGenerator[str]:
+        """What the model and its tools add to the answer, piece by piece."""
+        separator = ""
+        has_output = False
+        async for node in agent_run:
+            if not (ModelAgent.is_model_request_node(node) or ModelAgent.is_call_tools_node(node)):
+                continue
+            async with node.stream(agent_run.ctx) as events:
+                number = 0
+                async for event in events:
+                    number += 1
+                    # The library's own limit is checked at each event, which costs a tenth of the
+                    # whole run.
+                    if number % _EVENTS_PER_CHECK == 0 and isinstance(events, AgentStream):
+                        self._check_usage(events.usage)
+                    if isinstance(event, FunctionToolCallEvent):
+                        separator = "\n\n" if has_output else ""
+                    elif text := _text_of(event):
+                        yield separator + text
+                        separator, has_output = "", True
+            self._check_usage(agent_run.usage)
+
+    def _check_usage(self, usage: RunUsage) -> None:
+        """Raise UsageLimitExceeded when a model has not kept to `max_tokens`."""
+        UsageLimits(output_tokens_limit=self._output_tokens).check_tokens(usage)
 
     @property
     def _output_tokens(self) -> int:
@@ -234,7 +290,7 @@ class SimpleAgent:
         return model_settings
 
 
-def _text(event: AgentStreamEvent) -> str:
+def _text_of(event: AgentStreamEvent) -> str:
     """The text that an event adds to the answer."""
     if isinstance(event, PartStartEvent) and isinstance(event.part, TextPart):
         return event.part.content
@@ -243,26 +299,46 @@ def _text(event: AgentStreamEvent) -> str:
     return ""
 
 
-def _finished(result: AgentRunResult[str], model: Model) -> Finished:
+def _run_result(result: AgentRunResult[str], model: Model) -> RunResult:
     if not result.output.strip():
         raise EmptyAnswer
-    if not _was_ended(result.response, model):
+    if not _is_complete(result.response, model):
         raise BrokenOff
-    new_messages = result.new_messages()
-    transcripts.rows_from(new_messages)  # what cannot be stored is a failure, not an answer
-    return Finished(
-        text=result.output,
-        new_messages=new_messages,
-        usage=result.usage,
-        cut_off=result.response.finish_reason == "length",
+    # The first of the run's messages is the prompt.
+    rows = codec.to_rows(result.new_messages()[1:])
+    return RunResult(
+        text=result.output, rows=rows, truncated=result.response.finish_reason == "length"
     )
 
 
-def _was_ended(response: ModelResponse, model: Model) -> bool:
-    """Whether the model has said that this was its answer, and not just fallen silent.
+def _add_outcome(facts: RunFacts, result: AgentRunResult[str]) -> None:
+    facts.model = result.response.model_name or facts.model
+    facts.truncated = result.response.finish_reason == "length"
+    responses = [one for one in result.new_messages() if isinstance(one, ModelResponse)]
+    facts.cost = _cost(responses)
 
-    With OpenAI's protocol the library takes silence for `stop`; what the provider itself has
-    said stands in the details only. Models without a provider never say why they end.
+
+def _cost(responses: Sequence[ModelResponse]) -> Decimal | None:
+    """The price of the responses in US dollars, from the library's own list; None if unknown."""
+    if any(response.provider_name in UNPRICED_PROVIDERS for response in responses):
+        return None
+    try:
+        cost = sum((response.cost().total_price for response in responses), Decimal())
+    except Exception:  # an answer must not fail for want of its price
+        return None
+    return round(cost, 6) if cost < _MAX_COST else None
+
+
+def _token_count(reported: int) -> int | None:
+    """The number that a provider reports, if it is one that can be true and be stored."""
+    return reported if 0 < reported < 2**31 else None
+
+
+def _is_complete(response: ModelResponse, model: Model) -> bool:
+    """Whether the provider has sent a finish reason, rather than just ended its stream.
+
+    With OpenAI's protocol the library takes the end of a stream for `stop`; the provider's own
+    finish reason is in the details only. Models without a provider never send one.
     """
     if isinstance(model, OpenAIChatModel) and response.finish_reason == "stop":
         return bool((response.provider_details or {}).get("finish_reason"))
@@ -270,7 +346,7 @@ def _was_ended(response: ModelResponse, model: Model) -> bool:
 
 
 def _number(value: object) -> float | None:
-    """A number from a configuration, where Automagik wrote some as text."""
+    """A number from a configuration; Automagik wrote some as text."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:

@@ -1,4 +1,4 @@
-"""System checks: what is wrong with the settings, said before somebody chats."""
+"""System checks of the settings for agents."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,10 +14,10 @@ from agents_app.llm.model_strings import check_model_string
 def check_agent_model(
     *, app_configs: Sequence[AppConfig] | None = None, **options: Any
 ) -> list[CheckMessage]:
-    """AGENT_MODEL must mean a model, if it is set.
+    """AGENT_MODEL must name a usable model, if it is set. Needs no network.
 
-    Asks no network. It imports the agent library, and so belongs to `check --deploy` and the
-    start of the web server, not to every command.
+    Imports the agent library, so it runs with `check --deploy` and at the start of the web
+    server, not with every command.
     """
     try:
         check_model_string(settings.AGENT_MODEL)

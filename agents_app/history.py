@@ -1,7 +1,7 @@
-"""MessageHistory: a conversation as pydantic-ai messages, stored or only in memory.
+"""MessageHistory: a conversation as pydantic-ai messages, in a stored session or in memory only.
 
-How a row becomes a message is in agents_app.transcripts, and what of a conversation a model
-is told again is in agents_app.replay.
+agents_app.conversation.codec converts between rows and messages, and
+agents_app.conversation.trimming decides what of them a model is sent.
 """
 
 import logging
@@ -15,34 +15,37 @@ from django.db.models import Model
 from django.utils import timezone
 from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter, ModelRequest, ModelResponse
 
-from agents_app import replay, transcripts
-from agents_app.message_rows import LocalRows, MessageRows, StoredRows
+from agents_app.conversation import codec, trimming
+from agents_app.conversation.stores import DatabaseStore, InMemoryStore, MessageStore
 from agents_app.models import Agent
 from sessions_app.models import Message, Session
 from sessions_app.querysets import AUTO_NAME_PREFIX, PHANTOM_PLATFORM
-from sessions_app.text import storable_json
+from sessions_app.storable import storable_json
 
 logger = logging.getLogger(__name__)
 
 
 class UnknownReference(ValueError):
-    """A message was to carry a user or an agent that does not exist."""
+    """A message refers to a user or an agent that does not exist."""
 
 
 class MessageHistory:
-    """The messages of one session, or of none: then they live in memory only.
+    """The messages of one session, or, without a session, of a local history in memory.
 
-    `session_id` is a UUID or its text. With `no_auto_create` an unknown, empty or invalid one
-    gives a local history, and the sessions table is never written. Without it such an id
-    makes a session, as Automagik did; that is for old callers only, and is logged.
+    `session_id` is a UUID or its text. With `no_auto_create`, an unknown, empty or invalid one
+    gives a local history, and the sessions table is never written to. Without it, such an id
+    creates a session and logs a warning, as Automagik did.
 
-    `user_id` is stored with everything that is written here. Whether that user may see the
-    session is for the caller to decide. `system_prompt` is recorded when it is not the
-    session's current one.
+    `user_id` is stored with every message added here. The caller decides whether that user
+    may see the session. `system_prompt` is stored when it differs from the session's current
+    one.
 
-    Everything that writes raises UnstorableText for what cannot be stored exactly (also when
-    it would stay in memory), UnknownReference for a user or an agent that does not exist, and
-    SessionGone when the session was deleted meanwhile.
+    Everything that writes raises UnstorableText for what cannot be stored exactly (in a local
+    history too), UnknownReference for a user or an agent that does not exist, and SessionGone
+    when the session has been deleted.
+
+    The product itself calls `add`, `add_rows`, `recent` and `before`, and always passes
+    `no_auto_create`. Everything else is Automagik's interface, kept for code ported from it.
     """
 
     def __init__(
@@ -53,12 +56,14 @@ class MessageHistory:
         no_auto_create: bool = False,
     ) -> None:
         self.user_id = user_id
-        self._exist: set[tuple[type[Model], int]] = set()
+        self._known_references: set[tuple[type[Model], int]] = set()
         self._added: list[Message] = []
         # None for a local history.
-        self.session_id = self._find_session(_uuid_or_none(session_id), make=not no_auto_create)
-        self._rows: MessageRows = (
-            LocalRows() if self.session_id is None else StoredRows(self.session_id)
+        self.session_id = self._existing_session(_parse_uuid(session_id))
+        if self.session_id is None and not no_auto_create:
+            self.session_id = self._create_session(_parse_uuid(session_id) or uuid4())
+        self._store: MessageStore = (
+            InMemoryStore() if self.session_id is None else DatabaseStore(self.session_id)
         )
         if system_prompt:
             self.add_system_prompt(system_prompt)
@@ -67,17 +72,17 @@ class MessageHistory:
     def from_model_messages(cls, messages: Iterable[ModelMessage]) -> Self:
         """A local history of these messages."""
         history = cls(None, no_auto_create=True)
-        history._rows.append(transcripts.rows_from(messages))
+        history._store.append(codec.to_rows(messages))
         return history
 
     @classmethod
     def from_json(cls, data: str | bytes) -> Self:
-        """A local history of what `to_json` gave. Raises ValueError for anything else."""
+        """A local history from the output of `to_json`. Raises ValueError for anything else."""
         return cls.from_model_messages(ModelMessagesTypeAdapter.validate_json(data))
 
     def to_json(self) -> str:
-        """The whole transcript, with everything in it, as pydantic-ai's adapter writes it."""
-        messages = transcripts.to_messages(self._rows.all())
+        """Every message, complete, as pydantic-ai's adapter serializes them."""
+        messages = codec.to_model_messages(self._store.all())
         return ModelMessagesTypeAdapter.dump_json(messages).decode()
 
     # --- Writing ---------------------------------------------------------------
@@ -89,8 +94,8 @@ class MessageHistory:
         context: dict[str, Any] | None = None,
         channel_payload: dict[str, Any] | None = None,
     ) -> ModelRequest:
-        """Add what the user said."""
-        message = transcripts.user_prompt(content, timezone.now())
+        """Add a user's message."""
+        message = codec.user_prompt(content, timezone.now())
         self._add([message], agent_id, context=context, channel_payload=channel_payload)
         return message
 
@@ -105,33 +110,30 @@ class MessageHistory:
         context: dict[str, Any] | None = None,
         channel_payload: dict[str, Any] | None = None,
     ) -> ModelResponse:
-        """Add what the assistant answered; returns the answer.
+        """Add an assistant's answer; returns its last message.
 
         Tool calls are `{"tool_name", "args", "tool_call_id"}` and outputs `{"tool_name",
-        "content", "tool_call_id"}`. Answered calls and their outputs become messages of
-        their own, before the answer. `system_prompt` is recorded as in the constructor.
+        "content", "tool_call_id"}`. Calls that have an output become messages of their own,
+        before the text. `system_prompt` is stored as in the constructor.
         """
         now = timezone.now()
-        messages = transcripts.answer(
+        messages = codec.build_messages(
             content,
             storable_json(tool_calls),
             storable_json(tool_outputs),
-            at=now,
-            ids=f"call-{uuid4().hex[:12]}",
+            timestamp=now,
+            call_id_prefix=f"call-{uuid4().hex[:12]}",
             metadata={"assistant_name": assistant_name} if assistant_name else None,
         )
-        answers = [message for message in messages if isinstance(message, ModelResponse)]
+        responses = [message for message in messages if isinstance(message, ModelResponse)]
         if system_prompt and system_prompt != self._current_system_prompt():
-            messages = [transcripts.system_prompt(system_prompt, now), *messages]
+            messages = [codec.system_prompt(system_prompt, now), *messages]
         self._add(messages, agent_id, context=context, channel_payload=channel_payload)
-        return answers[-1]
+        return responses[-1]
 
     def add_system_prompt(self, content: str, agent_id: int | None = None) -> ModelRequest:
-        """Make this the session's system prompt: the latest one counts.
-
-        Stores nothing when it is the current one already.
-        """
-        message = transcripts.system_prompt(content, timezone.now())
+        """Make this the session's current system prompt; stored only when it differs."""
+        message = codec.system_prompt(content, timezone.now())
         if content != self._current_system_prompt():
             self._add([message], agent_id)
         return message
@@ -143,127 +145,136 @@ class MessageHistory:
         context: dict[str, Any] | None = None,
         channel_payload: dict[str, Any] | None = None,
     ) -> None:
-        """Store the messages of a finished run as they are: all of them, or none."""
+        """Add messages as they are: all of them, or none."""
         self._add(messages, agent_id, context=context, channel_payload=channel_payload)
+
+    def add_rows(self, rows: Sequence[Message], agent_id: int | None = None) -> None:
+        """Add unsaved rows of agents_app.conversation.codec: all of them, or none."""
+        for row in rows:
+            row.user_id, row.agent_id = self.user_id, agent_id
+        if self.session_id is not None:
+            self._check_exists(get_user_model(), self.user_id)
+            self._check_exists(Agent, agent_id)
+        self._store.append(list(rows))
+        self._added += rows
 
     def clear(self) -> None:
         """Delete all messages; the session stays."""
-        self._rows.clear()
+        self._store.clear()
         self._added = []
 
     # --- Reading ---------------------------------------------------------------
 
     def all_messages(self) -> list[ModelMessage]:
-        """The latest system prompt, and everything that was said after one another.
-
-        Answers with nothing in them are left out.
-        """
-        messages = transcripts.to_messages(self._rows.all())
-        return replay.without_empty_answers(replay.latest_system_prompt_first(messages))
+        """The latest system prompt, and the other messages in order, without empty responses."""
+        messages = codec.to_model_messages(self._store.all())
+        return trimming.drop_empty_responses(trimming.latest_system_prompt_first(messages))
 
     def new_messages(self) -> list[ModelMessage]:
-        """The messages that were added through this object, in order."""
-        return transcripts.to_messages(self._added)
+        """The messages added through this object, in order."""
+        return codec.to_model_messages(self._added)
 
     def get_messages(
         self, page: int = 1, page_size: int = 50, sort_desc: bool = True
     ) -> tuple[list[ModelMessage], int]:
-        """A page of the transcript, newest or oldest first, and how many rows it has in all.
+        """A page of all messages, newest or oldest first, and the number of stored rows.
 
-        Pages count stored rows, an imported one of which can be several messages. Nothing is
-        left out. Raises ValueError for a page or a page size below 1.
+        Pages count rows; an imported row can hold several messages. Raises ValueError for a
+        page or a page size below 1.
         """
         if page < 1 or page_size < 1:
             raise ValueError("Pages are counted from 1, and hold at least one message.")
-        count = self._rows.count()
-        # Databases count no further than their integers go.
-        first, last = (min(number * page_size, count) for number in (page - 1, page))
-        rows = self._rows.stretch(first, last, from_end=sort_desc)
-        messages = transcripts.to_messages(rows)
+        count = self._store.count()
+        # An offset larger than the database's integers would be an error.
+        start, stop = (min(number * page_size, count) for number in (page - 1, page))
+        rows = self._store.slice(start, stop, from_end=sort_desc)
+        messages = codec.to_model_messages(rows)
         return messages[::-1] if sort_desc else messages, count
 
     def get_formatted_pydantic_messages(self, limit: int = 20) -> list[ModelMessage]:
-        """What a model can be told: the newest whole turns, of at most `limit` messages.
+        """The newest whole turns of at most `limit` messages, prepared for a model.
 
         The system prompt comes first and does not count.
         """
-        return replay.within_count(self._newest(limit, lambda message: 1), limit)
+        return trimming.trim_to_count(self._load_newest(limit, lambda message: 1), limit)
 
     def recent(self, budget: int | None = None) -> list[ModelMessage]:
-        """What a model can be told: the newest whole turns that fit into `budget` tokens.
+        """The newest whole turns that fit into `budget` tokens, prepared for a model.
 
-        The default is AGENT_CONTEXT_TOKENS. Loads no more of a long conversation than it
-        needs.
+        The default is AGENT_CONTEXT_TOKENS. Loads no more of a long conversation than needed.
         """
-        return self._within_budget(budget)
-
-    def before(self, message: Message, budget: int | None = None) -> list[ModelMessage]:
-        """As `recent`, of what was said before a stored message."""
-        return self._within_budget(budget, before=message.position)
-
-    def _within_budget(
-        self, budget: int | None, *, before: int | None = None
-    ) -> list[ModelMessage]:
         budget = settings.AGENT_CONTEXT_TOKENS if budget is None else budget
-        return replay.within_budget(self._newest(budget, replay.tokens_of, before=before), budget)
+        newest = self._load_newest(budget, trimming.estimate_message_tokens)
+        return trimming.trim_to_budget(newest, budget)
 
-    def _newest(
+    def before(
+        self, message: Message, budget: int | None = None, *, inclusive: bool = False
+    ) -> list[ModelMessage]:
+        """The messages before a stored one, or up to it, as far back as `budget` tokens reach.
+
+        Not trimmed, so that the agent sees whether it leaves something out; the messages know
+        their positions.
+        """
+        budget = settings.AGENT_CONTEXT_TOKENS if budget is None else budget
+        return self._load_newest(
+            budget, trimming.estimate_message_tokens, before=message.position + inclusive
+        )
+
+    def _load_newest(
         self, limit: int, cost: Callable[[ModelMessage], int], *, before: int | None = None
     ) -> list[ModelMessage]:
-        """What a model can be told, from the end until it costs more than `limit`."""
+        """The newest messages until their cost exceeds `limit`, prepared for a model."""
+        to_messages = codec.to_model_messages if before is None else codec.to_placed_messages
         newest: list[ModelMessage] = []
         spent = 0
-        for rows in self._rows.chunks_from_end(before):
-            messages = transcripts.to_messages(rows)
+        for rows in self._store.batches_newest_first(before):
+            messages = to_messages(rows)
             newest = [*messages, *newest]
             spent += sum(cost(message) for message in messages)
             if spent > limit:
                 break
-        prompt = self._rows.latest_system_prompt(before)
-        return replay.replayable([*transcripts.to_messages([prompt] if prompt else []), *newest])
+        prompt = self._store.latest_system_prompt(before)
+        return trimming.prepare_for_model(
+            [*codec.to_model_messages([prompt] if prompt else []), *newest]
+        )
 
     def _current_system_prompt(self) -> str | None:
-        prompt = self._rows.latest_system_prompt()
+        prompt = self._store.latest_system_prompt()
         return None if prompt is None else prompt.text_content
 
-    # --- What is written -------------------------------------------------------
+    # --- Internals -------------------------------------------------------------
 
     def _add(
         self, messages: Iterable[ModelMessage], agent_id: int | None, **payloads: object
     ) -> None:
-        rows = transcripts.rows_from(messages)
+        rows = codec.to_rows(messages)
         storable = {name: storable_json(payload) for name, payload in payloads.items()}
         for row in rows:
-            row.user_id, row.agent_id = self.user_id, agent_id
             for name, payload in storable.items():
                 setattr(row, name, payload)
-        if self.session_id is not None:
-            self._require(get_user_model(), self.user_id)
-            self._require(Agent, agent_id)
-        self._rows.append(rows)
-        self._added += rows
+        self.add_rows(rows, agent_id)
 
-    def _require(self, model: type[Model], pk: int | None) -> None:
-        """Raise UnknownReference when there is no such row."""
+    def _check_exists(self, model: type[Model], pk: int | None) -> None:
+        """Raise UnknownReference when a user or an agent does not exist."""
         if pk is None:
             return
         try:
-            if (model, pk) in self._exist:
+            if (model, pk) in self._known_references:
                 return
             exists = model._default_manager.filter(pk=pk).exists()
         except (TypeError, ValueError):
             exists = False
         if not exists:
             raise UnknownReference(f"There is no {model._meta.verbose_name} {pk}.")
-        self._exist.add((model, pk))
+        self._known_references.add((model, pk))
 
-    def _find_session(self, session_id: UUID | None, *, make: bool) -> UUID | None:
-        if session_id is not None and Session.objects.filter(pk=session_id).exists():
-            return session_id
-        return self._make_session(session_id or uuid4()) if make else None
+    def _existing_session(self, session_id: UUID | None) -> UUID | None:
+        if session_id is None or not Session.objects.filter(pk=session_id).exists():
+            return None
+        return session_id
 
-    def _make_session(self, session_id: UUID) -> UUID:
-        self._require(get_user_model(), self.user_id)
+    def _create_session(self, session_id: UUID) -> UUID:
+        self._check_exists(get_user_model(), self.user_id)
         Session.objects.get_or_create(
             pk=session_id,
             defaults={
@@ -273,13 +284,13 @@ class MessageHistory:
             },
         )
         logger.warning(
-            "Building a MessageHistory made session %s; pass no_auto_create=True to prevent this.",
+            "A MessageHistory created session %s; pass no_auto_create=True to prevent this.",
             session_id,
         )
         return session_id
 
 
-def _uuid_or_none(session_id: UUID | str | None) -> UUID | None:
+def _parse_uuid(session_id: UUID | str | None) -> UUID | None:
     if isinstance(session_id, UUID):
         return session_id
     try:

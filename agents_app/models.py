@@ -1,6 +1,10 @@
-"""Who answers (Agent), each turn of an answer (AgentRun), and whom an import has made."""
+"""Agents, their runs, and what users think of the answers; agents_app.user_models has the rest."""
 
 import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from zlib import crc32
 
 from django.conf import settings
 from django.db import models
@@ -8,14 +12,50 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from agents_app.querysets import AgentQuerySet, AgentRunQuerySet
+from agents_app.querysets import (
+    AgentQuerySet,
+    AgentRunQuerySet,
+    WorkerProcessQuerySet,
+)
+from agents_app.user_models import (
+    ApiKey,
+    ApiKeyRequests,
+    CacheEntry,
+    ExternalUser,
+    ImportedUser,
+    Preferences,
+    Scope,
+    Theme,
+)
 from sessions_app.models import Message, Session
+
+__all__ = [
+    "Agent",
+    "AgentPicture",
+    "AgentRun",
+    "ApiKey",
+    "ApiKeyRequests",
+    "CacheEntry",
+    "ExternalUser",
+    "Feedback",
+    "ImportedUser",
+    "Preferences",
+    "RunFacts",
+    "RunStatus",
+    "Scope",
+    "Theme",
+    "Ticket",
+    "WorkerProcess",
+]
 
 
 class Agent(models.Model):
     """A model with a system prompt that people can chat with."""
 
     name = models.CharField(unique=True)
+    display_name = models.CharField(
+        blank=True, default="", help_text="What people are shown; the name if empty."
+    )
     type = models.CharField(default="simple")
     model = models.CharField(
         blank=True,
@@ -24,6 +64,11 @@ class Agent(models.Model):
         "or empty for the default (AGENT_MODEL).",
     )
     description = models.TextField(blank=True, default="")
+    starter_prompts = models.TextField(
+        blank=True, default="", help_text="Prompts to begin a chat with, one per line."
+    )
+    # Of its AgentPicture's content, or empty: part of the picture's address.
+    picture_digest = models.CharField(blank=True, default="", editable=False)
     system_prompt = models.TextField(blank=True, default="")
     config = models.JSONField(default=dict, blank=True)
     active = models.BooleanField(default=True)
@@ -39,35 +84,104 @@ class Agent(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def shown_name(self) -> str:
+        """The name that people are shown."""
+        return self.display_name or self.name
 
-class ImportedUser(models.Model):
-    """The mark of a user whom an import has made, and not a person who logs in here."""
+    @property
+    def starters(self) -> list[str]:
+        """The prompts to begin a chat with."""
+        return [line.strip() for line in self.starter_prompts.splitlines() if line.strip()]
 
-    user = models.OneToOneField(
-        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, primary_key=True, related_name="+"
+    @property
+    def initial(self) -> str:
+        """What stands for the agent when it has no picture."""
+        name = self.shown_name.strip()
+        return next(filter(str.isalnum, name), name[:1]).upper()[:1]
+
+    @property
+    def hue(self) -> int:
+        """One of eight colours, always the same for a name."""
+        return crc32(self.name.encode(errors="replace")) % 8
+
+
+class AgentPicture(models.Model):
+    """An agent's picture. A table of its own, so that reading agents does not load pictures."""
+
+    agent = models.OneToOneField(
+        Agent, on_delete=models.CASCADE, primary_key=True, related_name="picture"
     )
+    media_type = models.CharField()
+    content = models.BinaryField()
 
     class Meta:
-        db_table = "imported_users"
+        db_table = "agent_pictures"
 
     def __str__(self) -> str:
-        return f"Import of user {self.pk}"
+        return f"Picture of agent {self.pk}"
+
+
+class RunStatus(models.TextChoices):
+    """The states of an AgentRun."""
+
+    PENDING = "pending"  # committed; no worker has reported progress yet
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    STOPPED = "stopped"
+    INTERRUPTED = "interrupted"
+
+
+_ACTIVE = [RunStatus.PENDING, RunStatus.RUNNING]
+
+
+class WorkerProcess(models.Model):
+    """A process that works on runs, and its heartbeat; it deletes its row when it exits."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    host = models.CharField()
+    pid = models.PositiveIntegerField()
+    started_at = models.DateTimeField(default=timezone.now)
+    heartbeat_at = models.DateTimeField(default=timezone.now)
+
+    objects = WorkerProcessQuerySet.as_manager()
+
+    class Meta:
+        db_table = "worker_processes"
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.pid}"
+
+
+@dataclass
+class RunFacts:
+    """What is known about a run beside its text, filled in as it becomes known.
+
+    The fields are the columns of AgentRun.
+    """
+
+    model: str = ""
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost: Decimal | None = None
+    truncated: bool = False
+    context_from: int | None = None
+    first_token_at: datetime | None = None
 
 
 class AgentRun(models.Model):
-    """One turn of an agent: it answers one message of a person.
+    """One run of an agent: it answers one message of a user.
 
-    The row is what everybody agrees on, whichever process works on the run and whichever
-    watches it. Its state changes by conditional updates only.
+    The row is the only shared state, whichever process works on the run and whichever
+    watches it. It changes by conditional updates only.
     """
 
-    class Status(models.TextChoices):
-        PENDING = "pending"  # committed; nothing has been heard of its worker yet
-        RUNNING = "running"
-        DONE = "done"
-        FAILED = "failed"
-        STOPPED = "stopped"
-        INTERRUPTED = "interrupted"
+    Status = RunStatus
+    ACTIVE = _ACTIVE
+    process_model = WorkerProcess
+    # What the run is marked with when its process is presumed dead.
+    PRESUMED_DEAD_ERROR = "The server stopped while it was answering."
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="runs")
@@ -78,10 +192,29 @@ class AgentRun(models.Model):
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="agent_runs"
     )
-    status = models.CharField(choices=Status, default=Status.PENDING)
-    # What has come so far; the finished answer is a message.
+    status = models.CharField(choices=RunStatus, default=RunStatus.PENDING)
+    # What the client has asked for in this run only: agents_app.run_options.
+    options = models.JSONField(null=True, editable=False)
+    # The WorkerProcess that has taken it on. No foreign key: processes come and go.
+    process_id = models.UUIDField(null=True, editable=False)
+    # How often a process has taken it on. A process that finds a higher number than its own
+    # has lost the run to another one.
+    attempt = models.PositiveSmallIntegerField(default=0, editable=False)
+    # The text generated so far; the finished answer is a message.
     text = models.TextField(blank=True, default="")
+    # The first line is for the user, the rest for staff.
     error = models.TextField(blank=True, default="")
+    # RunFacts.
+    model = models.CharField(blank=True, default="")
+    input_tokens = models.PositiveIntegerField(null=True)
+    output_tokens = models.PositiveIntegerField(null=True)
+    cost = models.DecimalField(
+        max_digits=12, decimal_places=6, null=True, help_text="In US dollars, if it is known."
+    )
+    truncated = models.BooleanField(default=False, help_text="The answer ended at the token limit.")
+    # Where what the model was told begins, if that was not the whole chat.
+    context_from = models.PositiveIntegerField(null=True, editable=False)
+    first_token_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField(default=timezone.now)
     heartbeat_at = models.DateTimeField(default=timezone.now)
     finished_at = models.DateTimeField(null=True)
@@ -97,12 +230,12 @@ class AgentRun(models.Model):
         constraints = [
             models.UniqueConstraint(
                 fields=["session"],
-                condition=Q(status__in=["pending", "running"]),
+                condition=Q(status__in=_ACTIVE),
                 name="agent_runs_one_active",
             ),
             models.CheckConstraint(
-                condition=Q(status__in=["pending", "running"], finished_at=None)
-                | (~Q(status__in=["pending", "running"]) & Q(finished_at__isnull=False)),
+                condition=Q(status__in=_ACTIVE, finished_at=None)
+                | (~Q(status__in=_ACTIVE) & Q(finished_at__isnull=False)),
                 name="agent_runs_finished_or_active",
             ),
         ]
@@ -112,20 +245,45 @@ class AgentRun(models.Model):
 
     @property
     def is_active(self) -> bool:
-        return self.status in {self.Status.PENDING, self.Status.RUNNING}
+        return self.status in self.ACTIVE
 
     @property
     def is_interrupted(self) -> bool:
-        return self.status == self.Status.INTERRUPTED
+        return self.status == RunStatus.INTERRUPTED
+
+    @property
+    def is_continuation(self) -> bool:
+        """Whether it goes on with an answer, whose last message is then its own."""
+        return self.message.role == Message.Role.ASSISTANT
 
     @property
     def can_be_retried(self) -> bool:
-        return self.status in {self.Status.FAILED, self.Status.INTERRUPTED}
+        return self.status in {RunStatus.FAILED, RunStatus.INTERRUPTED}
 
-    def finish(self, status: Status, *, text: str | None = None, error: str = "") -> bool:
-        """Record how it ended. False when it has ended before, and nothing was changed."""
-        changes = {} if text is None else {"text": text}
+    @property
+    def public_error(self) -> str:
+        """The error without what only staff are told."""
+        return self.error.partition("\n")[0]
+
+    def finish(
+        self,
+        status: RunStatus,
+        *,
+        text: str | None = None,
+        error: str = "",
+        attempt: int | None = None,
+        facts: RunFacts | None = None,
+    ) -> bool:
+        """Record how it ended. False, with nothing changed, when it had ended before.
+
+        A worker says at which attempt: another process may have taken the run over.
+        """
+        changes = {} if facts is None else dict(vars(facts))
+        if text is not None:
+            changes["text"] = text
         active = AgentRun.objects.active().filter(pk=self.pk)
+        if attempt is not None:
+            active = active.filter(attempt=attempt)
         ended = active.update(
             status=status,
             error=error,
@@ -136,14 +294,72 @@ class AgentRun(models.Model):
         return bool(ended)
 
     def resume(self) -> bool:
-        """Take back that its process was presumed dead; False when something came after it.
+        """Undo that its process was presumed dead; False when the chat has continued since.
 
-        For that process, in a transaction that has locked the session.
+        Called by that process, in a transaction that has locked the session.
         """
-        later = AgentRun.objects.filter(message=self.message_id, created_at__gt=self.created_at)
-        last = Message.objects.filter(session=self.session_id).order_by("-position").first()
-        if later.exists() or last is None or last.pk != self.message_id:
+        if not self.is_awaited():
             return False
-        dead = AgentRun.objects.filter(pk=self.pk, status=self.Status.INTERRUPTED)
-        values = {"status": self.Status.RUNNING, "finished_at": None, "error": ""}
-        return bool(dead.update(heartbeat_at=Now(), **values))
+        interrupted = AgentRun.objects.filter(pk=self.pk, status=RunStatus.INTERRUPTED)
+        values = {"status": RunStatus.RUNNING, "finished_at": None, "error": ""}
+        return bool(interrupted.update(heartbeat_at=Now(), **values))
+
+    def is_awaited(self) -> bool:
+        """Whether an answer of it has its place at the chat's end: no other run is to write one."""
+        later = AgentRun.objects.filter(message=self.message_id, created_at__gt=self.created_at)
+        return not later.exists() and self.is_for_last_message()
+
+    def is_for_last_message(self) -> bool:
+        """Whether the chat has not continued after the message that it answers."""
+        chosen = Message.objects.chosen().filter(session=self.session_id)
+        last = chosen.order_by("-position").first()
+        return last is not None and last.pk == self.message_id
+
+
+class Feedback(models.Model):
+    """What the user of a chat thinks of an answer."""
+
+    message = models.OneToOneField(
+        Message,
+        on_delete=models.CASCADE,
+        related_name="feedback",
+        help_text="The answer's last message.",
+    )
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
+    )
+    is_good = models.BooleanField()
+    reason = models.TextField(blank=True, default="")
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        db_table = "feedback"
+        verbose_name_plural = "feedback"
+        indexes = [
+            # The newest feedback, for reviewers.
+            models.Index(fields=["-created_at", "-id"], name="feedback_newest"),
+        ]
+
+    def __str__(self) -> str:
+        return "Good" if self.is_good else "Bad"
+
+    @property
+    def session(self) -> Session:
+        return self.message.session
+
+
+class Ticket(models.Model):
+    """The place of a program's message that waits for its session's active run to end.
+
+    The session's tickets are served in the order of their ids. One that has expired belongs to
+    a request that is gone.
+    """
+
+    session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="+")
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "tickets"
+
+    def __str__(self) -> str:
+        return f"Ticket {self.pk}"

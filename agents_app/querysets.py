@@ -1,80 +1,152 @@
-"""The vocabulary: what agents and their runs can be asked for."""
+"""The vocabulary: what agents, their runs and the processes that work on them can be asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 from uuid import UUID
 
 from django.conf import settings
-from django.db import models, transaction
-from django.db.models import Case, F, Value, When
+from django.db import connections, models, transaction
+from django.db.models import Case, Exists, F, OuterRef, Q, Value, When
 from django.db.models.functions import Now
 
 if TYPE_CHECKING:
-    from agents_app.models import Agent, AgentRun  # noqa: F401 - quoted below
+    from agents_app.models import Agent, AgentRun, ApiKey, WorkerProcess  # noqa: F401 - quoted below
+
+# What PostgreSQL's LISTEN names, to be woken when progress was saved.
+PROGRESS_CHANNEL = "agent_runs"
 
 
 class AgentQuerySet(models.QuerySet["Agent"]):
     """Agents, in the product's words."""
 
     def active(self) -> Self:
-        """Those that a chat can be started with."""
+        """Those that can answer."""
         return self.filter(active=True)
 
 
+class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
+    """API keys."""
+
+    def valid(self) -> Self:
+        """Those that can be used: neither revoked nor expired, of an active user."""
+        unexpired = Q(expires_at=None) | Q(expires_at__gt=Now())
+        return self.filter(unexpired, revoked_at=None, user__is_active=True)
+
+
+class WorkerProcessQuerySet(models.QuerySet["WorkerProcess"]):
+    """Processes, in the product's words. Heartbeats are in the database's time."""
+
+    def alive(self) -> Self:
+        """Those whose heartbeat is not older than AGENT_HEARTBEAT_TIMEOUT."""
+        return self.filter(heartbeat_at__gte=Now() - _heartbeat_timeout())
+
+    def forgotten(self) -> Self:
+        """Those that have been silent for a day: they died without deleting their row."""
+        return self.filter(heartbeat_at__lt=Now() - timedelta(days=1))
+
+
+@dataclass(frozen=True)
+class Progress:
+    """The text of a run so far, as one attempt has generated it."""
+
+    run_id: UUID
+    attempt: int
+    text: str
+
+
 class AgentRunQuerySet(models.QuerySet["AgentRun"]):
-    """Runs, in the product's words. Heartbeats are made and compared in the database's time."""
+    """Runs, in the product's words."""
 
     def active(self) -> Self:
-        """Those that are being worked on, or wait for it."""
-        return self.filter(status__in=["pending", "running"])
+        """Those that have not ended."""
+        return self.filter(status__in=self.model.ACTIVE)
 
-    def silent(self) -> Self:
-        """The active ones whose process has given no sign of life for the heartbeat timeout.
+    def waiting(self) -> Self:
+        """Those that no worker has begun."""
+        return self.filter(status=self.model.Status.PENDING)
 
-        It has died, unless the database was away or locked meanwhile.
+    def place_in_line(self, run_id: UUID) -> int | None:
+        """How many runs wait longer than a waiting one; None when it does not wait."""
+        run = self.waiting().filter(pk=run_id).only("created_at").first()
+        return None if run is None else self.waiting().filter(created_at__lt=run.created_at).count()
+
+    def presumed_dead(self) -> Self:
+        """The active ones whose process has been silent for AGENT_HEARTBEAT_TIMEOUT.
+
+        Their process has died, unless the database was unavailable or locked meanwhile.
         """
-        timeout = timedelta(seconds=settings.AGENT_HEARTBEAT_TIMEOUT)
-        return self.active().filter(heartbeat_at__lt=Now() - timeout)
+        process = self.model.process_model.objects.alive().filter(pk=OuterRef("process_id"))
+        return self.active().filter(~Exists(process), heartbeat_at__lt=Now() - _heartbeat_timeout())
 
-    def keep_alive(self, run_ids: Collection[UUID], texts: Mapping[UUID, str]) -> set[UUID]:
-        """Give a sign of life for active runs, and save the texts of some that have grown.
+    def save_progress(self, progress: Collection[Progress]) -> set[UUID]:
+        """Save the texts of active runs, in one statement; returns the ids of those saved.
 
-        Returns the ids of those for which it was done; the others have ended, or are locked
-        by somebody who is about to change them.
+        The others have ended, have been taken over by another process, or are locked by a
+        transaction that is about to change them.
+        """
+        if connections[self.db].vendor == "postgresql":
+            return self._save_progress_postgresql(progress)
+        with transaction.atomic():
+            texts = {one.run_id: one for one in progress}
+            current = self.active().filter(pk__in=texts).values_list("pk", "attempt")
+            own = [pk for pk, attempt in current if attempt == texts[pk].attempt]
+            cases = [When(pk=pk, then=Value(texts[pk].text)) for pk in own]
+            if cases:
+                self.filter(pk__in=own).update(
+                    text=Case(*cases, default=F("text"), output_field=models.TextField()),
+                    status=self.model.Status.RUNNING,
+                    heartbeat_at=Now(),
+                )
+        return set(own)
+
+    def _save_progress_postgresql(self, progress: Collection[Progress]) -> set[UUID]:
+        """Also notifies the channel. A CASE of hundreds of texts would take long to build."""
+        with connections[self.db].cursor() as cursor:
+            cursor.execute(
+                """
+                WITH progress AS (
+                    SELECT * FROM unnest(%s::uuid[], %s::int[], %s::text[]) AS p (id, attempt, text)
+                ), own AS (
+                    SELECT r.id, p.text FROM agent_runs AS r JOIN progress AS p
+                      ON p.id = r.id AND p.attempt = r.attempt
+                    WHERE r.status = ANY(%s) FOR NO KEY UPDATE OF r SKIP LOCKED
+                ), saved AS (
+                    UPDATE agent_runs AS r SET text = own.text, status = %s, heartbeat_at = now()
+                    FROM own WHERE own.id = r.id RETURNING r.id
+                )
+                SELECT id, pg_notify(%s, '') FROM saved
+                """,
+                [
+                    [one.run_id for one in progress],
+                    [one.attempt for one in progress],
+                    [one.text for one in progress],
+                    [str(status) for status in self.model.ACTIVE],
+                    str(self.model.Status.RUNNING),
+                    PROGRESS_CHANNEL,
+                ],
+            )
+            return {pk for pk, _ in cursor.fetchall()}
+
+    def interrupt_presumed_dead(self) -> int:
+        """Mark those that are presumed dead as interrupted; returns their number.
+
+        Only for a caller that knows that the database was available throughout the timeout
+        (agents_app.runs.liveness).
         """
         with transaction.atomic():
-            active = self._locked(self.active().filter(pk__in=run_ids))
-            changes: dict[str, Any] = {"status": "running", "heartbeat_at": Now()}
-            if cases := [When(pk=pk, then=Value(texts[pk])) for pk in active if pk in texts]:
-                changes["text"] = Case(*cases, default=F("text"), output_field=models.TextField())
-            self.filter(pk__in=active).update(**changes)
-        return active
-
-    def ended(self, run_ids: Collection[UUID]) -> dict[UUID, str | None]:
-        """Those of the runs that are not active any more: the status, None for one that is gone."""
-        states = dict(self.filter(pk__in=run_ids).values_list("pk", "status"))
-        active = {pk for pk, status in states.items() if status in {"pending", "running"}}
-        return {pk: states.get(pk) for pk in run_ids if pk not in active}
-
-    def mark_presumed_dead(self) -> int:
-        """Mark the silent ones of these as interrupted; returns how many there were.
-
-        For the one who knows that the database was there all the time (agents_app.liveness).
-        """
-        with transaction.atomic():
-            return self.filter(pk__in=self._locked(self.silent())).update(
-                status="interrupted",
+            # One row that a deletion or a member of staff keeps locked must not delay the others.
+            dead = self.presumed_dead().select_for_update(skip_locked=True, no_key=True)
+            ids = list(dead.values_list("pk", flat=True))
+            return self.filter(pk__in=ids).update(
+                status=self.model.Status.INTERRUPTED,
                 finished_at=F("heartbeat_at"),
-                error="The server stopped while it was answering.",
+                error=self.model.PRESUMED_DEAD_ERROR,
             )
 
-    def _locked(self, runs: Self) -> set[UUID]:
-        """The ids of those runs that nobody else has locked, which are locked now.
 
-        One row that is locked for long, by a deletion or by staff, must not hold up the others.
-        """
-        locked = runs.select_for_update(skip_locked=True, no_key=True)
-        return set(locked.values_list("pk", flat=True))
+def _heartbeat_timeout() -> timedelta:
+    return timedelta(seconds=settings.AGENT_HEARTBEAT_TIMEOUT)

@@ -1,10 +1,12 @@
-"""The use-cases: a person starts a chat, goes on with it, stops or retries an answer.
+"""The use-cases of turns: starting a chat, going on with it, and versions of what was said.
 
-`start_session` is where sessions come from. Everything here is synchronous, takes keyword
-arguments, and raises a ChatError that says in plain words what the person can do.
+`start_session` is where sessions come from. What creates a run also dispatches it. Everything
+here is synchronous, takes keyword arguments, and raises a ChatError whose text tells the user
+what to do.
 """
 
-import unicodedata
+from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.models import User
@@ -12,252 +14,269 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from agents_app import versions
+from agents_app.chat_rules import (
+    AgentChosen,
+    AgentUnavailable,
+    AlreadyAnswering,
+    AlreadyUsed,
+    NotRetryable,
+    check_message,
+    check_name,
+    name_from,
+)
+from agents_app.chats import chat_deleted, get_question, get_run, get_session, lock_session
 from agents_app.models import Agent, AgentRun
+from agents_app.run_options import NO_OPTIONS, RunOptions
+from agents_app.runs import dispatch
 from sessions_app.models import Message, Session
-from sessions_app.text import UnstorableText, check_storable
-from sessions_app.writing import SessionGone, append_message, first_message
+from sessions_app.writing import SessionGone, append_message, insert_first_messages
 
 PLATFORM = "web"
-MESSAGE_LENGTH = 1_000_000
-NAME_LENGTH = 200
-_OPENING_LENGTH = 60  # of a name that is made from a message
-UNNAMED = "New chat"
+
+
+@dataclass(frozen=True)
+class TurnDetails:
+    """What a program may say about a message and the run that answers it."""
+
+    message_type: str = "text"
+    context: Any = None
+    channel_payload: Any = None
+    options: RunOptions = NO_OPTIONS
+    # Of a new session: the messages before the first one that is answered, as unsaved rows.
+    earlier: tuple[Message, ...] = ()
+
+
+_PLAIN = TurnDetails()
 _UNAVAILABLE = "This agent is not available; choose another one."
-# Letters and symbols that show nothing.
-_BLANK = "\u115f\u1160\u2800\u3164\uffa0"
-_JOINERS = "\u200c\u200d"  # parts of words and of emoji
-
-
-class ChatError(Exception):
-    """What a person asked for cannot be done; the text says why."""
-
-
-class AgentUnavailable(ChatError):
-    """There is no such agent, or it is switched off."""
-
-
-class AgentChosen(ChatError):
-    """The session has another agent that is active, and keeps it."""
-
-
-class AlreadyAnswering(ChatError):
-    """The session has an active run."""
-
-
-class AlreadyUsed(ChatError):
-    """The message id belongs to another message: another text, chat or agent."""
-
-
-class CannotRetry(ChatError):
-    """The run did not fail, or the chat has gone on since."""
-
-
-class ChatGone(ChatError):
-    """The session does not exist (any more), or it is somebody else's."""
-
-
-class InvalidMessage(ChatError):
-    """The text is blank, too long, or holds what cannot be stored."""
-
-
-class InvalidName(ChatError):
-    """The name is blank, too long, or holds what cannot be stored."""
-
-
-def check_message(text: str) -> None:
-    """Raise InvalidMessage unless the text can be a message."""
-    _check_text(
-        text,
-        InvalidMessage,
-        if_blank="Write a message first.",
-        longest=MESSAGE_LENGTH,
-        if_longer=f"A message has at most {MESSAGE_LENGTH:,} characters; this one has {len(text)}.",
-    )
-
-
-def check_name(name: str) -> None:
-    """Raise InvalidName unless the text can be the name of a chat."""
-    _check_text(
-        name,
-        InvalidName,
-        if_blank="A chat needs a name.",
-        longest=NAME_LENGTH,
-        if_longer=f"A name has at most {NAME_LENGTH} characters.",
-    )
 
 
 def start_session(
-    *, user: User, agent_id: int, text: str, message_id: UUID
-) -> tuple[AgentRun, bool]:
-    """Make a session with its first message, and the run that is to answer it.
+    *,
+    user: User,
+    agent_id: int,
+    text: str,
+    message_id: UUID,
+    name: str | None = None,
+    platform: str = PLATFORM,
+    details: TurnDetails = _PLAIN,
+) -> AgentRun:
+    """Create a session with its first message and the run that answers it; returns the run.
 
-    All three are committed together, or none. Returns the run and whether it is new, and so
-    for the caller to submit: `message_id` is made by the client, and a second submit of the
-    same form gets the first one's run.
+    Without a name, the session is named after the message.
 
-    Raises AgentUnavailable, InvalidMessage, or AlreadyUsed.
+    All three are committed together, or none. `message_id` is made by the client: a second
+    submit of the same form creates nothing, and returns the run of the first one.
+
+    Raises AgentUnavailable, InvalidMessage, InvalidName, or AlreadyUsed.
     """
-    agent = _available(Agent.objects.filter(pk=agent_id).first())
     check_message(text)
+    if name is not None:
+        check_name(name)
     try:
         with transaction.atomic():
+            agent = _available(Agent.objects.filter(pk=agent_id).first())
             chat_session = Session.objects.create(
-                user=user, agent=agent, name=name_from(text), platform=PLATFORM
+                user_id=user.pk,
+                agent=agent,
+                name=name or name_from(text),
+                platform=platform,
             )
-            message = first_message(_said(message_id, text, user, chat_session, agent))
-            return _answer_to(message), True
+            message = _user_message(message_id, text, user, chat_session, agent, details)
+            for row in details.earlier:
+                row.session, row.user_id, row.agent = chat_session, user.pk, agent
+            insert_first_messages([*details.earlier, message])
+            run = _create_run(chat_session, message, agent, user, details)
+            dispatch.start(run)
     except IntegrityError:
-        return _run_of_first_submit(message_id, text, user, agent_id=agent_id), False
+        return _run_of_first_submit(message_id, text, user, agent_id=agent_id)
+    return run
+
+
+def create_session(*, user: User, name: str, agent: Agent | None, platform: str) -> Session:
+    """Create an empty session, because a program asks for one. Raises InvalidName."""
+    check_name(name)
+    return Session.objects.create(user=user, name=name, agent=agent, platform=platform)
 
 
 def send_message(
-    *, user: User, session_id: UUID, text: str, message_id: UUID, agent_id: int | None = None
-) -> tuple[AgentRun, bool]:
-    """Store a further message of the person, and the run that is to answer it.
+    *,
+    user: User,
+    session_id: UUID,
+    text: str,
+    message_id: UUID,
+    agent_id: int | None = None,
+    switch: bool = False,
+    details: TurnDetails = _PLAIN,
+) -> AgentRun:
+    """Store a further message of the user, and the run that answers it; returns the run.
 
-    A chat whose agent is missing or switched off gets the one of `agent_id` along with it.
-    Returns the run and whether it is new, as `start_session` does.
+    A chat whose agent is missing or inactive gets the one of `agent_id` at the same time; with
+    `switch`, so does one that has another agent. A second submit is recognised as by
+    `start_session`.
 
-    Raises ChatGone, AgentUnavailable, AgentChosen, InvalidMessage, AlreadyUsed, or
+    Raises ChatNotFound, AgentUnavailable, AgentChosen, InvalidMessage, AlreadyUsed, or
+    AlreadyAnswering.
+    """
+    chat_session = get_session(user=user, session_id=session_id)
+    agent = _agent_for(chat_session, agent_id, switch=switch)
+    check_message(text)
+    try:
+        with transaction.atomic():
+            # It locks the session until the end.
+            message = append_message(
+                _user_message(message_id, text, user, chat_session, agent, details)
+            )
+            _assign_agent(chat_session, agent, switch=switch and agent_id is not None)
+            _check_not_answering(chat_session)
+            run = _create_run(chat_session, message, agent, user, details)
+            dispatch.start(run)
+    except IntegrityError:
+        return _run_of_first_submit(
+            message_id, text, user, agent_id=agent_id, session_id=session_id
+        )
+    except SessionGone:
+        raise chat_deleted() from None
+    return run
+
+
+def retry_run(
+    *, user: User, session_id: UUID, run_id: UUID, agent_id: int | None = None
+) -> AgentRun:
+    """Answer the message of a failed run again, in a new run; returns that.
+
+    A chat whose agent is missing or inactive gets the one of `agent_id`.
+
+    Raises ChatNotFound, AgentUnavailable, AgentChosen, NotRetryable, or AlreadyAnswering.
+    """
+    failed = get_run(user=user, session_id=session_id, run_id=run_id)
+    if not failed.can_be_retried:
+        raise NotRetryable("Only an answer that failed can be retried.")
+    agent = _agent_for(failed.session, agent_id)
+    with transaction.atomic():
+        # Locked, so that no message arrives meanwhile.
+        lock_session(failed.session)
+        _check_not_answering(failed.session)
+        if not failed.is_for_last_message():
+            raise NotRetryable("The chat has gone on since; send your message again instead.")
+        _assign_agent(failed.session, agent)
+        run = _create_run(failed.session, failed.message, agent, user)
+        dispatch.start(run)
+    return run
+
+
+def regenerate(
+    *, user: User, session_id: UUID, message_id: UUID, agent_id: int | None = None
+) -> AgentRun:
+    """Answer the chat's last question again, in a new run; returns that.
+
+    The answer so far, however it ended, stays as another version.
+
+    Raises ChatNotFound, AgentUnavailable, AgentChosen, NotRetryable, or AlreadyAnswering.
+    """
+    question = get_question(user=user, session_id=session_id, message_id=message_id)
+    agent = _agent_for(question.session, agent_id)
+    with transaction.atomic():
+        lock_session(question.session)
+        _check_not_answering(question.session)
+        questions = Message.objects.chosen().filter(session=session_id, role=Message.Role.USER)
+        if questions.order_by("position").last() != question:
+            raise NotRetryable("The chat has gone on since; edit your message instead.")
+        versions.set_answer_aside(question)
+        _assign_agent(question.session, agent)
+        run = _create_run(question.session, question, agent, user)
+        dispatch.start(run)
+    return run
+
+
+def edit_message(
+    *,
+    user: User,
+    session_id: UUID,
+    message_id: UUID,
+    text: str,
+    new_message_id: UUID,
+    agent_id: int | None = None,
+) -> AgentRun:
+    """Store another version of a message, and the run that answers it; returns the run.
+
+    The message stays as a version, with all that followed it. The same text asks once more. A
+    second submit is recognised as by `start_session`.
+
+    Raises ChatNotFound, AgentUnavailable, AgentChosen, InvalidMessage, AlreadyUsed, or
     AlreadyAnswering.
     """
     chat_session = get_session(user=user, session_id=session_id)
     agent = _agent_for(chat_session, agent_id)
     check_message(text)
+    new = _user_message(new_message_id, text, user, chat_session, agent)
     try:
         with transaction.atomic():
-            # It locks the session until the end.
-            message = append_message(_said(message_id, text, user, chat_session, agent))
-            _give_agent(chat_session, agent)
-            _refuse_while_answering(session_id)
-            return _answer_to(message), True
+            append_message(new)  # it locks the session until the end
+            _check_not_answering(chat_session)
+            edited = get_question(user=user, session_id=session_id, message_id=message_id)
+            versions.set_aside(chat_session, edited.pk, start=edited.position, end=new.position)
+            new.version_of = edited.version_of or edited.pk
+            new.save(update_fields=["version_of"])
+            _assign_agent(chat_session, agent)
+            run = _create_run(chat_session, new, agent, user)
+            dispatch.start(run)
     except IntegrityError:
-        first = _run_of_first_submit(
-            message_id, text, user, agent_id=agent_id, session_id=session_id
+        return _run_of_first_submit(
+            new_message_id, text, user, agent_id=agent_id, session_id=session_id
         )
-        return first, False
     except SessionGone:
-        raise _deleted() from None
-
-
-def retry_run(*, user: User, run_id: UUID, agent_id: int | None = None) -> AgentRun:
-    """Answer the same message again; makes neither a session nor a message.
-
-    A chat whose agent is missing or switched off gets the one of `agent_id`.
-
-    Raises ChatGone, AgentUnavailable, AgentChosen, CannotRetry, or AlreadyAnswering.
-    """
-    failed = get_run(user=user, run_id=run_id)
-    if not failed.can_be_retried:
-        raise CannotRetry("Only an answer that failed can be retried.")
-    agent = _agent_for(failed.session, agent_id)
-    with transaction.atomic():
-        # The session's lock, so that no message arrives meanwhile.
-        _lock(failed.session)
-        _refuse_while_answering(failed.session_id)
-        latest = Message.objects.filter(session=failed.session_id).order_by("-position").first()
-        if latest is None or latest.pk != failed.message_id:
-            raise CannotRetry("The chat has gone on since; send your message again instead.")
-        _give_agent(failed.session, agent)
-        return AgentRun.objects.create(
-            session_id=failed.session_id,
-            message=latest,
-            agent=agent,
-            user=user,
-            heartbeat_at=Now(),
-        )
-
-
-def stop_run(*, user: User, run_id: UUID) -> bool:
-    """End a run, keeping what has come. False when it had ended by itself.
-
-    The process that works on it notices within a fraction of a second.
-    """
-    run = get_run(user=user, run_id=run_id)
-    return run.finish(AgentRun.Status.STOPPED)
-
-
-def rename_session(*, user: User, session_id: UUID, name: str) -> None:
-    """Give a chat another name. Raises ChatGone or InvalidName."""
-    check_name(name)
-    chat_session = get_session(user=user, session_id=session_id)
-    if not Session.objects.filter(pk=chat_session.pk).update(name=name):
-        raise _deleted()
-
-
-def delete_session(*, user: User, session_id: UUID) -> None:
-    """Delete a chat with its messages and runs: the person has been asked. Raises ChatGone."""
-    chat_session = get_session(user=user, session_id=session_id)
-    with transaction.atomic():
-        # Whoever is about to write to it is told that it is gone.
-        _lock(chat_session)
-        AgentRun.objects.filter(session=chat_session.pk).delete()
-        Message.objects.filter(session=chat_session.pk).delete()
-        chat_session.delete()
-
-
-def get_session(*, user: User, session_id: UUID) -> Session:
-    """The person's own session; a stranger's is as good as none. Raises ChatGone."""
-    chat_session = (
-        Session.objects.for_user(user).select_related("agent").filter(pk=session_id).first()
-    )
-    if chat_session is None:
-        raise ChatGone("There is no such chat.")
-    return chat_session
-
-
-def get_run(*, user: User, run_id: UUID) -> AgentRun:
-    """A run in one of the person's own sessions. Raises ChatGone."""
-    run = (
-        AgentRun.objects.filter(pk=run_id, session__in=Session.objects.for_user(user))
-        .select_related("session__agent")
-        .first()
-    )
-    if run is None:
-        raise ChatGone("There is no such answer.")
+        raise chat_deleted() from None
     return run
 
 
-def name_from(text: str) -> str:
-    """A session's name from the opening words of its first message; never blank."""
-    words = " ".join("".join(map(_shown, text.lstrip()[: _OPENING_LENGTH * 10])).split())
-    if not any(unicodedata.category(char)[0] in "LNPS" and char not in _BLANK for char in words):
-        return UNNAMED
-    if len(words) <= _OPENING_LENGTH:
-        return words
-    cut = words[:_OPENING_LENGTH]
-    return f"{(cut.rpartition(' ')[0] or cut).rstrip('.,;:')}…"
+def continue_answer(*, user: User, session_id: UUID, run_id: UUID) -> AgentRun:
+    """Go on with an answer that ended at the token limit, in a new run; returns that.
+
+    What it adds is a further part of the same answer.
+
+    Raises ChatNotFound, AgentUnavailable, NotRetryable, or AlreadyAnswering.
+    """
+    cut_off = get_run(user=user, session_id=session_id, run_id=run_id)
+    agent = _agent_for(cut_off.session, None)
+    with transaction.atomic():
+        lock_session(cut_off.session)
+        _check_not_answering(cut_off.session)
+        last = Message.objects.chosen().filter(session=session_id).order_by("position").last()
+        is_its = last is not None and last.run_id == run_id and last.role == Message.Role.ASSISTANT
+        if last is None or not is_its or not cut_off.truncated:
+            raise NotRetryable("Only the chat's last answer can go on, if it was cut off.")
+        run = _create_run(cut_off.session, last, agent, user)
+        dispatch.start(run)
+    return run
 
 
-def _shown(char: str) -> str:
-    """What is left of a character in a name: one line, and no invisible marks."""
-    category = unicodedata.category(char)
-    if category == "Cf":
-        return char if char in _JOINERS else ""
-    return " " if category[0] in "CZ" else char
+def choose_version(*, user: User, session_id: UUID, head: UUID) -> None:
+    """Show another version of a message or an answer, with what followed it.
+
+    `head` is as in agents_app.versions. Looking at a version is no activity of the chat.
+
+    Raises ChatNotFound, AlreadyAnswering, or VersionUnavailable.
+    """
+    chat_session = get_session(user=user, session_id=session_id)
+    with transaction.atomic():
+        lock_session(chat_session)
+        _check_not_answering(chat_session)
+        versions.choose(chat_session, head)
 
 
-def _check_text(
-    text: str, error: type[ChatError], *, if_blank: str, longest: int, if_longer: str
-) -> None:
-    if not text.strip():
-        raise error(if_blank)
-    if len(text) > longest:
-        raise error(if_longer)
-    try:
-        check_storable(text)
-    except UnstorableText as unstorable:
-        raise error(str(unstorable)) from None
+def stop_run(*, user: User, session_id: UUID, run_id: UUID) -> bool:
+    """End a run, keeping the text so far. False when it had already ended.
 
+    A process elsewhere that works on it notices within a fraction of a second.
 
-def _lock(chat_session: Session) -> None:
-    """Lock the session's row until the transaction ends. Raises ChatGone."""
-    if not Session.objects.select_for_update().filter(pk=chat_session.pk).exists():
-        raise _deleted()
-
-
-def _deleted() -> ChatGone:
-    return ChatGone("This chat has been deleted.")
+    Raises ChatNotFound.
+    """
+    run = get_run(user=user, session_id=session_id, run_id=run_id)
+    was_active = run.finish(AgentRun.Status.STOPPED)
+    if was_active:
+        dispatch.cancel(run.pk)
+    return was_active
 
 
 def _available(agent: Agent | None) -> Agent:
@@ -266,10 +285,10 @@ def _available(agent: Agent | None) -> Agent:
     return agent
 
 
-def _agent_for(chat_session: Session, agent_id: int | None) -> Agent:
-    """Who is to answer in a chat: its own agent, or the one that was chosen when it has none."""
+def _agent_for(chat_session: Session, agent_id: int | None, *, switch: bool = False) -> Agent:
+    """The agent that answers in a chat: its own, or the chosen one if it has none or switches."""
     own = chat_session.agent
-    if own is not None and own.active:
+    if own is not None and own.active and (agent_id is None or not switch):
         if agent_id not in {None, own.pk}:
             raise _other_agent_chosen()
         return own
@@ -278,12 +297,12 @@ def _agent_for(chat_session: Session, agent_id: int | None) -> Agent:
     return _available(Agent.objects.filter(pk=agent_id).first())
 
 
-def _give_agent(chat_session: Session, agent: Agent) -> None:
+def _assign_agent(chat_session: Session, agent: Agent, *, switch: bool = False) -> None:
     """Make it the chat's agent, unless it is. Called with the session's row locked."""
-    if chat_session.agent_id == agent.pk:
+    if chat_session.agent_id == agent.pk and not switch:
         return
-    # Somebody may have chosen one since the session was read.
-    replaceable = Q(agent=None) | Q(agent__active=False) | Q(agent=agent)
+    # Another request may have chosen one since the session was read.
+    replaceable = Q() if switch else Q(agent=None) | Q(agent__active=False) | Q(agent=agent)
     if not Session.objects.filter(replaceable, pk=chat_session.pk).update(agent=agent):
         raise _other_agent_chosen()
 
@@ -292,30 +311,48 @@ def _other_agent_chosen() -> AgentChosen:
     return AgentChosen("Another agent was chosen for this chat meanwhile. Send it once more.")
 
 
-def _said(message_id: UUID, text: str, user: User, chat_session: Session, agent: Agent) -> Message:
+def _user_message(
+    message_id: UUID,
+    text: str,
+    user: User,
+    chat_session: Session,
+    agent: Agent,
+    details: TurnDetails = _PLAIN,
+) -> Message:
     return Message(
         id=message_id,
         session=chat_session,
-        user=user,
+        user_id=user.pk,
         agent=agent,
         role=Message.Role.USER,
         text_content=text,
+        message_type=details.message_type,
+        context=details.context,
+        channel_payload=details.channel_payload,
     )
 
 
-def _answer_to(message: Message) -> AgentRun:
+def _create_run(
+    chat_session: Session,
+    message: Message,
+    agent: Agent,
+    user: User,
+    details: TurnDetails = _PLAIN,
+) -> AgentRun:
     return AgentRun.objects.create(
-        session=message.session,
+        session=chat_session,
         message=message,
-        agent=message.agent,
-        user=message.user,
+        agent=agent,
+        user_id=user.pk,  # a worker gets the run, and must not hold the request's user
+        options=details.options.as_json(),
+        process_id=dispatch.process_id(),
         heartbeat_at=Now(),
     )
 
 
-def _refuse_while_answering(session_id: UUID) -> None:
-    """Called with the session's row locked."""
-    if AgentRun.objects.active().filter(session=session_id).exists():
+def _check_not_answering(chat_session: Session) -> None:
+    """Raise AlreadyAnswering when a run is active. Called with the session's row locked."""
+    if AgentRun.objects.active().filter(session=chat_session).exists():
         raise AlreadyAnswering("An answer is still being written; wait for it or stop it.")
 
 
@@ -327,10 +364,10 @@ def _run_of_first_submit(
     agent_id: int | None,
     session_id: UUID | None = None,
 ) -> AgentRun:
-    """The run of the submit that came first, if it was of this same form."""
+    """The run of the first submit of this same form. Raises AlreadyUsed for another form's."""
     message = Message.objects.filter(pk=message_id).first()
     if message is None:
-        # Something else was missing: the agent's row, which was deleted just now.
+        # The integrity error was another one: the agent has just been deleted.
         raise AgentUnavailable(_UNAVAILABLE)
     is_same = (
         message.text_content == text

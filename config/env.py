@@ -1,31 +1,35 @@
-"""Reads settings from the environment and says in one line what is wrong with a value."""
+"""Reads settings from the environment, with a one-line error for a bad value."""
 
-from collections.abc import Callable
+from argparse import ArgumentTypeError
+from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 from environ import Env
 
+from sessions_app.management.arguments import age
+
 T = TypeVar("T")
 
-# Options of a PostgreSQL connection that Django takes for itself.
+# Connection options that Django handles itself, unknown to libpq.
 _DJANGO_OPTIONS = {"assume_role", "isolation_level", "pool", "server_side_binding"}
-_SECRET_LENGTH, _SECRET_CHARACTERS = 32, 9  # at least; how many of them differ
+_MIN_SECRET_LENGTH, _MIN_DISTINCT_CHARACTERS = 32, 9
 
 _TRUE = {"1", "true", "on", "yes", "y"}
 _FALSE = {"0", "false", "off", "no", "n", ""}
 
 
 class StrictEnv(Env):
-    """An `environ.Env` that refuses values it cannot read instead of guessing.
+    """An `environ.Env` that refuses values it cannot parse instead of guessing.
 
-    Every method raises ImproperlyConfigured with the variable's name, the value
-    found and what would be accepted.
+    Every method raises ImproperlyConfigured with the variable's name and what would be
+    accepted; the value is included unless it may be secret.
     """
 
     def flag(self, name: str, *, default: bool) -> bool:
-        """An on/off value; `environ` itself reads every unknown word as off."""
+        """An on/off value; `environ` itself treats every unknown word as off."""
         text = self.str(name, default="on" if default else "off").strip().lower()
         if text not in _TRUE | _FALSE:
             raise ImproperlyConfigured(f"{name}={text!r} is not on or off.")
@@ -40,28 +44,53 @@ class StrictEnv(Env):
             )
         return int(text)
 
+    def choice(self, name: str, choices: Sequence[str]) -> str:
+        """One of a few words; the first is the default."""
+        text: str = self.str(name, default=choices[0]).strip().lower()
+        if text not in choices:
+            raise ImproperlyConfigured(f"{name}={text!r} is not {' or '.join(choices)}.")
+        return text
+
+    def age(self, name: str) -> timedelta | None:
+        """A length of time such as 12h or 30d; None when it is not set."""
+        text: str = self.str(name, default="").strip()
+        try:
+            return age(text) if text else None
+        except ArgumentTypeError as error:
+            raise ImproperlyConfigured(f"{name}: {error}.") from None
+
+    def cron(self, name: str) -> str:
+        """A schedule in cron's notation, such as `0 3 * * *`; empty when it is not set."""
+        text: str = self.str(name, default="").strip()
+        if text:
+            from croniter import croniter
+
+            if not croniter.is_valid(text):
+                raise ImproperlyConfigured(f"{name}={text!r} is not a schedule such as 0 3 * * *.")
+        return text
+
     def secret(self, name: str) -> str:
-        """A long random value that must be set; the complaint does not repeat what was."""
+        """A long random value that must be set; errors do not repeat it."""
         value: str = self.str(name, default="")
         if not value:
             raise ImproperlyConfigured(
                 f"{name} is not set. Set it to a long random value, "
                 "or set DEBUG=on on a development machine."
             )
-        if len(value) < _SECRET_LENGTH or len(set(value)) < _SECRET_CHARACTERS:
+        if len(value) < _MIN_SECRET_LENGTH or len(set(value)) < _MIN_DISTINCT_CHARACTERS:
             raise ImproperlyConfigured(
                 f"{name} is too easy to guess. Set it to a random value of at least "
-                f"{_SECRET_LENGTH} characters, or set DEBUG=on on a development machine."
+                f"{_MIN_SECRET_LENGTH} characters, or set DEBUG=on on a development machine."
             )
         return value
 
     def hosts(self, name: str) -> list[str]:
-        """Names of hosts, separated by commas; not every host there is."""
+        """Host names separated by commas, without wildcards."""
         hosts = [host.strip() for host in self.list(name, default=[])]
         if any("*" in host for host in hosts):
             raise ImproperlyConfigured(
                 f"{name} must not hold “*”. List the site's host names; "
-                ".example.org stands for a domain and all below it."
+                ".example.org covers a domain and its subdomains."
             )
         return hosts
 
@@ -88,12 +117,12 @@ class StrictEnv(Env):
         try:
             config: dict[str, Any] = self.db_url_config(url)
         except Exception:
-            # What a part was mistaken for may be a piece of the password.
+            # The error's text may hold a piece of the password.
             raise ImproperlyConfigured(
                 f"{name} cannot be read: use postgresql://user:password@host:port/name, "
                 "with %-escapes for :/?#@ in the password."
             ) from None
-        # A folder of sockets is written with escapes, as libpq has it.
+        # A socket's folder is percent-encoded, as in libpq's URLs.
         config["HOST"] = unquote(config["HOST"])
         options = config.get("OPTIONS", {})
         if not config["NAME"] and "service" not in options:
@@ -104,8 +133,37 @@ class StrictEnv(Env):
             raise ImproperlyConfigured(f"{name} cannot be read: {str(error).strip()}") from error
         return config
 
+    def cache(self, name: str, *, default: str) -> dict[str, Any]:
+        """A Django cache definition from a URL; its errors may hold a password."""
+        try:
+            config: dict[str, Any] = self.cache_url_config(self.str(name, default=default))
+        except Exception:
+            config = {}
+        if not config:
+            raise ImproperlyConfigured(
+                f"{name} cannot be read: use dbcache://table or redis://host:6379/0"
+            )
+        if config["BACKEND"].endswith(".DatabaseCache"):
+            # Django's own limit of 300 would drop entries that still count.
+            config["OPTIONS"] = {"MAX_ENTRIES": 10_000, **config.get("OPTIONS", {})}
+        return config
+
+    def email(self, name: str, *, default: str) -> dict[str, Any]:
+        """Django's settings for sending mail from a URL; empty when it is not set."""
+        url: str = self.str(name, default=default).strip()
+        if not url:
+            return {}
+        try:
+            config: dict[str, Any] = self.email_url_config(url)
+        except Exception:
+            raise ImproperlyConfigured(
+                f"{name} cannot be read: use smtp+tls://user:password@host:587, "
+                "with %-escapes for :/?#@ in the password."
+            ) from None
+        return config
+
     def http_url(self, name: str, *, default: str) -> str:
-        """An http or https URL without a login in it: URLs end up in logs and in messages."""
+        """An http or https URL without credentials, since URLs end up in logs and messages."""
         url: str = self.str(name, default=default).strip()
         if url:
             parts = self._parsed(name, lambda: urlsplit(url))
@@ -117,7 +175,7 @@ class StrictEnv(Env):
         return url
 
     def token(self, name: str) -> str:
-        """A secret that is sent in a header of HTTP; empty when there is none."""
+        """A secret that is sent in an HTTP header; empty when unset."""
         value: str = self.str(name, default="").strip()
         if not value.isascii() or not value.isprintable():
             raise ImproperlyConfigured(f"{name} holds characters that no key has.")

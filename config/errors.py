@@ -1,7 +1,7 @@
-"""What is answered when something went wrong: pages for people, JSON for scripts.
+"""Error responses: pages for people, JSON for scripts and for programs that use the API.
 
-None of these reads the database, which may be what has failed: their templates are given no
-user, and say the request's id, under which the log has the details.
+No template queries the database, which may be what failed: they get no user. They show the
+request's id, under which the log has the details.
 """
 
 import logging
@@ -10,31 +10,34 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from django.core.exceptions import ValidationError
-from django.db import DataError
+from django.db import DatabaseError, DataError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.middleware.csrf import get_token
 from django.template import loader
 
-from agents_app.views import is_script
-from sessions_app.database import is_too_complex, is_unavailable
+from agents_app.api.errors import ApiError, unexpected
+from agents_app.api.outside import responder
+from agents_app.models import CacheEntry
+from agents_app.web.http import is_script
+from sessions_app.database_errors import is_too_complex, is_unavailable
 
 logger = logging.getLogger(__name__)
 
-
 RETRY_AFTER = 5  # seconds
 UNAVAILABLE = "The server is busy. Try again in a moment."
+INVALID_VALUE = "The request holds a value that cannot be stored."
 
 
 @dataclass(frozen=True)
 class TypedField:
-    """A field of a form that could not be stored, as it is shown again."""
+    """A field of a form that could not be stored, to be shown again."""
 
     name: str
     value: str
 
     @property
     def kind(self) -> str:
-        """How it is shown: what a person has written is visible, a secret is asked for anew."""
+        """How it is shown: typed text stays visible, and a password has to be typed again."""
         if "password" in self.name.lower():
             return "password"
         return {"text": "text", "name": "line", "username": "line"}.get(self.name, "hidden")
@@ -47,18 +50,22 @@ class TypedField:
 
 
 def bad_request(request: HttpRequest, exception: Exception, *, reason: str = "") -> HttpResponse:
-    """400: Django's handler of this name looks at the form again, which may be what is broken."""
+    """400. Unlike Django's own handler, it does not parse the form, which may be the cause."""
+    if respond := responder(request.path_info):
+        return respond(request, exception)
     return _page(request, HTTPStatus.BAD_REQUEST, reason=reason)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Whatever no view has caught, middleware's errors included: 500, if nothing else fits."""
+    """The handler for uncaught errors, also in middleware: 500, unless `error_response` knows."""
     error = sys.exc_info()[1]
-    response = error and response_to(request, error)
+    response = error and error_response(request, error)
     if response:
         return response
+    if respond := responder(request.path_info):
+        return respond(request, unexpected(request))
     if is_script(request):
-        text = f"Something went wrong here. Try again; the log knows it as {_id(request)}."
+        text = f"Something went wrong. Try again; the error has the id {_id(request)}."
         return JsonResponse({"error": text}, status=HTTPStatus.INTERNAL_SERVER_ERROR)
     return _page(request, HTTPStatus.INTERNAL_SERVER_ERROR)
 
@@ -68,23 +75,41 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     return _page(request, HTTPStatus.FORBIDDEN, "403_csrf.html")
 
 
-def response_to(request: HttpRequest, error: BaseException) -> HttpResponse | None:
-    """The response to an error that is not the code's fault; None when it is."""
+def too_many_requests(request: HttpRequest) -> HttpResponse:
+    """429. A database that is busy cannot count attempts, which looks like too many: then 503."""
+    try:
+        CacheEntry.objects.filter(pk="").update(value="")
+    except DatabaseError as error:
+        if response := error_response(request, error):
+            return response
+        raise
+    return _page(request, HTTPStatus.TOO_MANY_REQUESTS)
+
+
+def error_response(request: HttpRequest, error: BaseException) -> HttpResponse | None:
+    """The response to an unavailable database or an invalid value; None for other errors."""
+    respond = responder(request.path_info)
     if is_unavailable(error):
-        logger.warning("The database is busy or away: %s", error)
+        logger.warning("The database is busy or unreachable: %s", error)
+        if respond:
+            return respond(
+                request, ApiError(503, "busy", UNAVAILABLE, Retry_After=str(RETRY_AFTER))
+            )
         return _unavailable(request)
-    if _is_of_an_unusable_value(error):
-        logger.warning("The database cannot work with a value of a request", exc_info=error)
+    if _is_invalid_value(error):
+        logger.warning("A request holds a value that no column can hold", exc_info=error)
+        if respond:
+            return respond(request, ApiError(400, "bad_request", INVALID_VALUE))
         return _page(request, HTTPStatus.BAD_REQUEST)
     return None
 
 
-def _is_of_an_unusable_value(error: BaseException) -> bool:
-    """Whether a value is none that a column can have: a word for an id, a NUL, a huge number.
+def _is_invalid_value(error: BaseException) -> bool:
+    """Whether the error is about a value no column can hold: text for an id, a NUL, a huge number.
 
-    Forms refuse them, and nobody means them elsewhere.
+    Forms refuse such values; elsewhere, only a hand-made request holds them.
     """
-    # SQLite's driver refuses numbers before the database sees them.
+    # SQLite's driver raises it before the database sees the number.
     too_large = isinstance(error, OverflowError) and "SQLite INTEGER" in str(error)
     return too_large or is_too_complex(error) or isinstance(error, DataError | ValidationError)
 
@@ -114,7 +139,7 @@ def _unavailable(request: HttpRequest) -> HttpResponse:
 def _page(
     request: HttpRequest, status: HTTPStatus, template: str = "", **context: object
 ) -> HttpResponse:
-    # Without the request's own context: it would look up the user.
+    # Without the request's context processors, which would query the user.
     text = loader.render_to_string(
         template or f"{status.value}.html", {"request": request, **context}
     )

@@ -1,4 +1,4 @@
-"""The health probe: does the process answer, and does its database?"""
+"""The health probe: whether the process and its database respond."""
 
 from collections.abc import Callable
 
@@ -8,11 +8,13 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from config.metrics import metrics
+
 
 @require_safe
 @never_cache
 def healthz(request: HttpRequest) -> JsonResponse:
-    """200 `{"status": "ok"}`, or 503 when the database does not answer."""
+    """200 `{"status": "ok"}`, or 503 when the database does not respond."""
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
@@ -22,15 +24,16 @@ def healthz(request: HttpRequest) -> JsonResponse:
 
 
 class HealthMiddleware:
-    """Answers the probe before its host and its scheme are looked at.
+    """Responds to probes and scrapes before the host and the scheme are checked.
 
-    Probes ask for an address over plain HTTP, and follow no redirects.
+    Both use an IP address and plain HTTP, and follow no redirects.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if request.path_info == reverse(healthz):
-            return healthz(request)
+        for view in (healthz, metrics):
+            if request.path_info == reverse(view):
+                return view(request)
         return self.get_response(request)

@@ -1,54 +1,52 @@
-"""The start and the end of the web server, as the lifespan protocol of ASGI tells of them."""
+"""The ASGI lifespan protocol: what happens when the web server starts and stops."""
 
 import asyncio
 import signal
 import threading
 from collections.abc import Callable, Coroutine
+from functools import partial
 from types import FrameType
 from typing import Any
 
 
 async def lifespan(receive: Any, send: Any) -> None:
-    """No start with a wrong AGENT_MODEL, a quick first run, and a good end for the last ones."""
-    from agents_app import liveness, runner
+    """Refuse to start with a wrong AGENT_MODEL, warm up, and end the runs at shutdown."""
     from agents_app.checks import check_agent_model
+    from agents_app.runs import dispatch, liveness, saver
+    from agents_app.web.markdown import markdown
 
     while (await receive())["type"] == "lifespan.startup":
         if errors := await asyncio.to_thread(check_agent_model):
             await send({"type": "lifespan.startup.failed", "message": errors[0].msg})
             return
-        runner.work_in(asyncio.get_running_loop())
-        asyncio.get_running_loop().run_in_executor(None, runner.warm_up)
+        dispatch.use_loop(asyncio.get_running_loop())
+        asyncio.get_running_loop().run_in_executor(None, dispatch.warm_up)
+        asyncio.get_running_loop().run_in_executor(None, markdown, "")  # imports its libraries
         liveness.start()
-        _when_told_to_stop(runner.quit_all)
+        _on_stop_signal(dispatch.shut_down)
         await send({"type": "lifespan.startup.complete"})
-    await runner.quit_all()
+    await dispatch.shut_down()
+    await asyncio.to_thread(saver.stop)
     await asyncio.to_thread(liveness.stop)
     await send({"type": "lifespan.shutdown.complete"})
 
 
-def _when_told_to_stop(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Do the work as soon as the process is told to stop.
+def _on_stop_signal(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Start `work` in the event loop on SIGINT and SIGTERM, before the server's own handler.
 
-    The server says so to the application when all responses have ended. Those that stream an
-    answer only end when that does.
+    uvicorn sends `lifespan.shutdown` only after all responses have ended, and a response that
+    streams an answer ends only with its run.
     """
     if threading.current_thread() is not threading.main_thread():
-        return  # Python hears signals in the main thread only
+        return  # only the main thread may set signal handlers
     loop = asyncio.get_running_loop()
-    tasks: list[asyncio.Task[None]] = []  # the loop does not hold on to them
+    tasks: list[asyncio.Task[None]] = []  # the loop itself keeps weak references only
 
-    def start() -> None:
-        tasks.append(loop.create_task(work()))
-
-    def heard(server: Callable[..., object]) -> Callable[[int, FrameType | None], None]:
-        def handle(number: int, frame: FrameType | None) -> None:
-            loop.call_soon_threadsafe(start)
-            server(number, frame)
-
-        return handle
+    def handle(server: Callable[..., object], number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(lambda: tasks.append(loop.create_task(work())))
+        server(number, frame)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         server = signal.getsignal(number)
         if callable(server):
-            signal.signal(number, heard(server))
+            signal.signal(number, partial(handle, server))

@@ -1,73 +1,95 @@
-"""What stands in the log: one line for each event, with the id of the request it belongs to."""
+"""Log records, as lines or as JSON, with the id of the request."""
 
 import contextvars
 import copy
+import json
 import logging
+from datetime import UTC, datetime
 from types import TracebackType
 
 from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
 from django.http import Http404
 from django.http.multipartparser import MultiPartParserError
 
-# Empty outside of requests. A streamed response is written when the middleware has returned,
-# so the id is replaced by the next request's and never reset.
+from sessions_app.storable import printable
+
+# Empty outside requests. Never reset, only replaced by the next request's: a streamed response
+# is still being sent after the middleware has returned.
 request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", default="")
 
-_REFUSED = (BadRequest, Http404, MultiPartParserError, PermissionDenied, SuspiciousOperation)
+_REFUSALS = (BadRequest, Http404, MultiPartParserError, PermissionDenied, SuspiciousOperation)
 
 
 class RequestFilter(logging.Filter):
-    """Adds the id of the request to a record."""
+    """Adds the request's id to a record."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        # Django logs a response when the request's context has been left.
+        # Django logs responses outside the request's context, and attaches the request.
         request = getattr(record, "request", None)
         found = getattr(request, "request_id", "") or request_id.get()
+        record.request_id = found
         record.in_request = f" [{found}]" if found else ""
         return True
 
 
 class LineFormatter(logging.Formatter):
-    """Keeps a message on its line, whatever was put into it.
+    """Keeps every message on one line, with control characters escaped.
 
-    Names of agents, texts of models and paths of requests come from outside: a line break in
-    one must not start a line that looks like another event, and no escape sequence may reach
-    a terminal. Tracebacks keep their line breaks, and are indented; a request that was refused
-    needs none, since the message says why.
+    Messages quote names, paths and model output from outside: a line break must not forge
+    another event, and no escape sequence may reach a terminal. Tracebacks keep their line
+    breaks, indented. Refused requests get no traceback, since their message gives the reason.
     """
 
     def format(self, record: logging.LogRecord) -> str:
         record = copy.copy(record)
-        record.exc_text = None  # another handler's formatter leaves its text here, unescaped
-        if record.exc_info and isinstance(record.exc_info[1], _REFUSED):
+        record.exc_text = None  # cached here, unescaped, by another handler's formatter
+        if _was_refused(record):
             record.exc_info = None
         return super().format(record)
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
-        return escape_control_characters(super().formatMessage(record))
+        return printable(super().formatMessage(record))
 
     def formatException(  # noqa: N802 - logging's name
         self,
         ei: tuple[type[BaseException], BaseException, TracebackType | None]
         | tuple[None, None, None],
     ) -> str:
-        return _block(super().formatException(ei))
+        return _indented(super().formatException(ei))
 
     def formatStack(self, stack_info: str) -> str:  # noqa: N802 - logging's name
-        return _block(super().formatStack(stack_info))
+        return _indented(super().formatStack(stack_info))
 
 
-def escape_control_characters(text: str) -> str:
-    r"""Write what is not printable as an escape such as `\x1b` or `\u202e`."""
-    if text.isprintable():
-        return text
-    return "".join(
-        letter
-        if letter.isprintable()
-        else letter.encode("unicode_escape", "surrogatepass").decode("ascii")
-        for letter in text
-    )
+def _indented(text: str) -> str:
+    return "\n".join(f"    {printable(line)}" for line in text.split("\n"))
 
 
-def _block(text: str) -> str:
-    return "\n".join(f"    {escape_control_characters(line)}" for line in text.split("\n"))
+class JsonFormatter(logging.Formatter):
+    """One JSON object per line, in ASCII: nothing in it can start a line or control a terminal.
+
+    `request` is the request's id; `exception` and `stack` are there when the event has them.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        event = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+            "request": getattr(record, "request_id", ""),
+        }
+        if record.exc_info and not _was_refused(record):
+            event["exception"] = self.formatException(record.exc_info)
+        if record.stack_info:
+            event["stack"] = self.formatStack(record.stack_info)
+        return json.dumps({name: _without_surrogates(text) for name, text in event.items() if text})
+
+
+def _was_refused(record: logging.LogRecord) -> bool:
+    return isinstance(record.exc_info[1], _REFUSALS) if record.exc_info else False
+
+
+def _without_surrogates(text: str) -> str:
+    """Escape surrogates, which JSON can write but strict parsers refuse to read."""
+    return text.encode("utf-8", "backslashreplace").decode()

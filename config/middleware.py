@@ -1,4 +1,4 @@
-"""What is done with every request, around the views: its id, its form, its database errors."""
+"""Middleware: request ids, undecodable requests and database errors."""
 
 import codecs
 import logging
@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse, UnreadablePostError
 from django.http.multipartparser import MultiPartParserError
 
 from config.decoding import form_is_text
-from config.errors import bad_request, response_to
+from config.errors import bad_request, error_response
 from config.logs import request_id
 
 logger = logging.getLogger(__name__)
@@ -19,9 +19,9 @@ GetResponse = Callable[[HttpRequest], HttpResponse]
 
 
 class RequestIdMiddleware:
-    """Gives each request an id: in the log, on error pages and in a header of the response.
+    """Gives each request an id, for the log, error pages and a response header.
 
-    A client's own id is not taken over; it could be anything.
+    A client's own id is ignored: it could be anything.
     """
 
     HEADER = "X-Request-ID"
@@ -30,19 +30,18 @@ class RequestIdMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        made = secrets.token_hex(8)
-        request.request_id = made  # type: ignore[attr-defined]  # ours
-        request_id.set(made)
+        new_id = secrets.token_hex(8)
+        request.request_id = new_id  # type: ignore[attr-defined]  # set here only
+        request_id.set(new_id)
         response = self.get_response(request)
-        response[self.HEADER] = made
+        response[self.HEADER] = new_id
         return response
 
 
 class ReadableRequestMiddleware:
-    """Refuses requests whose text or whose form cannot be read, before anybody looks at them.
+    """Refuses requests whose query string or form cannot be decoded.
 
-    Django reads them when they are first needed, which may be in a page that says what is
-    wrong with the request.
+    Django decodes them on first use, which may be while an error page is rendered.
     """
 
     def __init__(self, get_response: GetResponse) -> None:
@@ -53,20 +52,17 @@ class ReadableRequestMiddleware:
             return bad_request(request, BadRequest("The charset is not UTF-8."))
         try:
             if not form_is_text(request):
-                reason = "The form holds bytes that are no text. Write it anew."
+                reason = "The form holds bytes that are not text. Fill it in again."
                 return bad_request(request, BadRequest(reason), reason=reason)
-            request.GET, request.POST  # noqa: B018 - both are read now
+            request.GET, request.POST  # noqa: B018 - decodes both
         except (BadRequest, MultiPartParserError, SuspiciousOperation, UnreadablePostError) as e:
-            logger.warning("A request cannot be read: %s", e)
+            logger.warning("A request cannot be decoded: %s", e)
             return bad_request(request, e)
         return self.get_response(request)
 
 
 class DatabaseErrorMiddleware:
-    """Answers for views whose database is busy or away, or was asked for what cannot be.
-
-    Errors outside views come to config.errors.server_error, and end up in the same place.
-    """
+    """Responds to database errors of views; config.errors.server_error handles all others."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -75,14 +71,13 @@ class DatabaseErrorMiddleware:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
-        return response_to(request, error)
+        return error_response(request, error)
 
 
 def _is_unicode(request: HttpRequest) -> bool:
-    """Whether the request's text is in UTF-8, as browsers send it.
+    """Whether the request's charset is UTF-8, as browsers send it (HTML Living Standard).
 
-    Other charsets, and codecs that are none (hex, undefined …), fail in Django while it
-    decodes; forms must be UTF-8 anyway (HTML Living Standard).
+    Django fails while decoding others, such as Python's codecs `hex` and `undefined`.
     """
     charset = (request.content_params or {}).get("charset")
     if charset is None:

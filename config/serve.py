@@ -9,7 +9,7 @@ import uvicorn
 
 
 class Server(uvicorn.Server):
-    """Uvicorn's, which says where it serves as soon as it does, and not before."""
+    """Uvicorn's server, which prints its address once it accepts connections."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -21,7 +21,7 @@ class Server(uvicorn.Server):
 
 
 def main() -> None:
-    """Serve until told to stop; exits with an error when the address cannot be had."""
+    """Serve until stopped; exits with 1 when the address cannot be bound."""
     parser = argparse.ArgumentParser(prog="config.serve")
     parser.add_argument("address")
     parser.add_argument("port", type=int)
@@ -35,7 +35,7 @@ def main() -> None:
             timeout_graceful_shutdown=3,
         )
     )
-    with contextlib.suppress(KeyboardInterrupt):
+    with contextlib.suppress(KeyboardInterrupt, SystemExit):  # its own exit status differs
         server.run()
     if not server.started:
         sys.exit(1)

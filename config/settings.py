@@ -1,6 +1,6 @@
-"""Django settings, from the environment; the README has the table of variables.
+"""Django settings, from the environment; the README lists the variables.
 
-A bad value stops the process with one line (see config.env).
+A bad value stops the process with a one-line error (see config.env).
 """
 
 from pathlib import Path
@@ -13,7 +13,7 @@ from config.env import StrictEnv
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 env = StrictEnv()
-StrictEnv.read_env(BASE_DIR / ".env")  # a file's values never override the environment's
+StrictEnv.read_env(BASE_DIR / ".env")  # never overrides the environment
 
 DEBUG = env.flag("DEBUG", default=False)
 if DEBUG:
@@ -27,10 +27,21 @@ CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 # A message may have a million characters, each up to twelve bytes long in a form.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 13_000_000
 
-# How long removed sessions can be put back. 0 keeps no archive: nothing can be undone.
+# How long removed sessions can be restored. 0 keeps no archive.
 CLEANUP_ARCHIVE_DAYS = env.number("CLEANUP_ARCHIVE_DAYS", default=30)
 
+# How long deleted chats can be restored by their user.
+TRASH_DAYS = env.number("TRASH_DAYS", default=30)
+
+# Cleanups that the workers start by themselves (PostgreSQL only), and of which sessions.
+CLEANUP_SCHEDULE = env.cron("CLEANUP_SCHEDULE")
+CLEANUP_OLDER_THAN = env.age("CLEANUP_OLDER_THAN")
+
+# The product's name, on every page and in the admin.
+PRODUCT_NAME = "Parley"
+
 INSTALLED_APPS = [
+    "sessions_app",  # before the admin, whose base template it extends
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -38,8 +49,10 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "csp",
-    "sessions_app",
-    "agents_app",
+    "ninja",  # the pages of the API's documentation
+    "agents_app",  # before allauth, whose templates it replaces
+    "allauth",
+    "allauth.account",
 ]
 
 MIDDLEWARE = [
@@ -53,6 +66,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "config.middleware.DatabaseErrorMiddleware",
@@ -82,17 +96,43 @@ TEMPLATES = [
 _database = env.database("DATABASE_URL", default=f"sqlite:///{BASE_DIR / 'db.sqlite3'}")
 if _database["ENGINE"] == "django.db.backends.sqlite3":
     _database["OPTIONS"] = {
-        # A transaction that starts by reading and then writes fails at once when
-        # another one has written meanwhile; IMMEDIATE makes it wait its turn instead.
+        # Without IMMEDIATE, a transaction that reads before it writes fails at once when
+        # another has written in between; with it, it waits for the other's end.
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     }
-elif env.flag("DATABASE_POOL", default=False):
-    # The web server turns this on (config/asgi.py); a command needs one connection.
-    _database["OPTIONS"] = {**_database.get("OPTIONS", {}), "pool": True}
+else:
+    # PgBouncer in transaction mode may be in between: a statement outside a transaction cannot
+    # rely on a cursor that an earlier one has opened. Django prepares no statements by default.
+    _database["DISABLE_SERVER_SIDE_CURSORS"] = True
+    if env.flag("DATABASE_POOL", default=False):
+        # The web server turns this on (config/asgi.py); commands need one connection only.
+        _database["OPTIONS"] = {**_database.get("OPTIONS", {}), "pool": True}
 DATABASES = {"default": _database}
+IS_POSTGRESQL = _database["ENGINE"] == "django.db.backends.postgresql"
+# Past the pooler that DATABASE_URL names, if it does: for LISTEN and for migrations.
+DATABASE_DIRECT_URL = env.str("DATABASE_DIRECT_URL", default="")
+DATABASE_LISTENS = IS_POSTGRESQL
+if CLEANUP_SCHEDULE and not IS_POSTGRESQL:
+    raise ImproperlyConfigured("CLEANUP_SCHEDULE needs PostgreSQL; use cron with SQLite.")
+if IS_POSTGRESQL:
+    INSTALLED_APPS.insert(INSTALLED_APPS.index("sessions_app"), "procrastinate.contrib.django")
+PROCRASTINATE_ON_APP_READY = "agents_app.runs.queue.configure"
+PROCRASTINATE_WORKER_DEFAULTS = {
+    "concurrency": 20,
+    "fetch_job_polling_interval": 0.5,  # when no notification comes
+    "shutdown_graceful_timeout": 10,
+    "update_heartbeat_interval": 2,
+    "stalled_worker_timeout": 10,
+}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- Cache ---------------------------------------------------------------------
+
+# It counts logins for their rate limits, so all processes have to share it. The table of the
+# default comes with the migrations.
+CACHES = {"default": env.cache("CACHE_URL", default="dbcache://cache_entries")}
 
 # --- People --------------------------------------------------------------------
 
@@ -108,6 +148,44 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "login"
+AUTHENTICATION_BACKENDS = [
+    "agents_app.web.account_backend.AccountBackend",
+    # Tells users apart whose names differ in case only, and keeps older logins valid.
+    "django.contrib.auth.backends.ModelBackend",
+]
+SIGN_UP = env.flag("SIGN_UP", default=False)
+
+ACCOUNT_ADAPTER = "agents_app.web.account_backend.AccountAdapter"
+ACCOUNT_FORMS = {
+    name: f"agents_app.web.account_forms.{form}"
+    for name, form in {
+        "login": "LoginForm",
+        "signup": "SignupForm",
+        "add_email": "AddEmailForm",
+        "change_password": "ChangePasswordForm",
+        "set_password": "SetPasswordForm",
+        "reset_password": "ResetPasswordForm",
+        "reset_password_from_key": "NewPasswordForm",
+        "reauthenticate": "ReauthenticateForm",
+    }.items()
+}
+ACCOUNT_LOGIN_METHODS = {"username", "email"}
+ACCOUNT_SIGNUP_FIELDS = ["username*", "email*", "password1*"]
+ACCOUNT_SESSION_REMEMBER = True
+ACCOUNT_CHANGE_EMAIL = True  # one address, replaced once the new one is confirmed
+ACCOUNT_REAUTHENTICATION_REQUIRED = True  # before the address changes
+ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+# Nobody learns from a form which addresses have an account, nor sends mail to strangers with it.
+ACCOUNT_PREVENT_ENUMERATION = "strict"
+ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False
+
+# --- E-mail --------------------------------------------------------------------
+
+# To the console in development; without a server, resetting a password is not offered.
+_email = env.email("EMAIL_URL", default="consolemail://" if DEBUG else "")
+SENDS_EMAIL = bool(_email)
+vars().update(_email or {"EMAIL_BACKEND": "django.core.mail.backends.dummy.EmailBackend"})
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="webmaster@localhost")
 
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = env.str("TIME_ZONE", default="UTC")
@@ -120,6 +198,11 @@ STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 WHITENOISE_USE_FINDERS = DEBUG
 WHITENOISE_AUTOREFRESH = DEBUG
+if not DEBUG:  # names with hashes, which collectstatic makes, so that browsers never ask again
+    STORAGES = {
+        "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+        "staticfiles": {"BACKEND": "config.static.HashedStorage"},
+    }
 
 # --- Security ------------------------------------------------------------------
 
@@ -130,9 +213,10 @@ SESSION_COOKIE_SECURE = HTTPS
 CSRF_COOKIE_SECURE = HTTPS
 if env.flag("TRUST_PROXY", default=False):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    ALLAUTH_TRUSTED_PROXY_COUNT = 1  # whom rate limits count is in X-Forwarded-For
 SILENCED_SYSTEM_CHECKS = [
-    # HSTS for subdomains and preloading bind a whole domain; that decision belongs
-    # to whoever runs the domain, in the proxy, not to one application on it.
+    # HSTS for subdomains and preloading affect the whole domain: its operator decides, in the
+    # proxy.
     "security.W005",
     "security.W021",
 ]
@@ -151,18 +235,26 @@ CONTENT_SECURITY_POLICY = {
 
 # --- Agents --------------------------------------------------------------------
 
-# The model of agents that name none: `local`, a pydantic-ai model string such as
-# openai:gpt-4.1-mini, or, with AGENT_BASE_URL, the name of a model of that server.
+# The default model: `local`, a pydantic-ai model string such as openai:gpt-4.1-mini, or, with
+# AGENT_BASE_URL, the name of a model on that server.
 AGENT_MODEL = env.str("AGENT_MODEL", default="").strip()
-# A server that speaks OpenAI's protocol (Ollama, vLLM, llama.cpp), for every openai: model.
+# An OpenAI-compatible server (Ollama, vLLM, llama.cpp), used for every openai: model.
 AGENT_BASE_URL = env.http_url("AGENT_BASE_URL", default="")
 AGENT_API_KEY = env.token("AGENT_API_KEY")
 AGENT_TIME_LIMIT = env.number("AGENT_TIME_LIMIT", default=120, minimum=1)  # seconds per run
 AGENT_TOKEN_LIMIT = env.number("AGENT_TOKEN_LIMIT", default=1024, minimum=1)  # output, per run
-# A process that gives no sign of life for so many seconds is presumed dead, and its answers
-# are marked as interrupted.
+# A process without a heartbeat for this many seconds is presumed dead, and its runs are marked
+# as interrupted.
 AGENT_HEARTBEAT_TIMEOUT = env.number("AGENT_HEARTBEAT_TIMEOUT", default=15, minimum=5)
-# What a model is told and answers must fit into this many tokens.
+# Where runs are answered: in the web server, or by workers on any machine (PostgreSQL only).
+ANSWERS_IN = env.choice("ANSWERS_IN", ["web", "workers"])
+if ANSWERS_IN == "workers" and not IS_POSTGRESQL:
+    raise ImproperlyConfigured("ANSWERS_IN=workers needs PostgreSQL; DATABASE_URL names SQLite.")
+AGENT_RUNS_PER_USER = env.number("AGENT_RUNS_PER_USER", default=4, minimum=1)
+# Of each API key; 0 sets no limit.
+API_REQUESTS_PER_MINUTE = env.number("API_REQUESTS_PER_MINUTE", default=600)
+AGENT_RUNS_PER_PROCESS = env.number("AGENT_RUNS_PER_PROCESS", default=500, minimum=1)
+# The maximum number of input and output tokens together.
 AGENT_CONTEXT_TOKENS = env.number("AGENT_CONTEXT_TOKENS", default=8192, minimum=512)
 if AGENT_TOKEN_LIMIT >= AGENT_CONTEXT_TOKENS:
     raise ImproperlyConfigured(
@@ -170,7 +262,14 @@ if AGENT_TOKEN_LIMIT >= AGENT_CONTEXT_TOKENS:
         f"AGENT_CONTEXT_TOKENS is {AGENT_CONTEXT_TOKENS}."
     )
 
+# --- Monitoring ----------------------------------------------------------------
+
+# What /metrics asks for as a bearer token; without one it answers this machine only.
+METRICS_TOKEN = env.token("METRICS_TOKEN")
+
 # --- Logging -------------------------------------------------------------------
+
+LOG_FORMAT = env.choice("LOG_FORMAT", ["line", "json"])
 
 LOGGING = {
     "version": 1,
@@ -181,23 +280,24 @@ LOGGING = {
             "()": "config.logs.LineFormatter",
             "format": "{asctime} {levelname} {name}{in_request}: {message}",
             "style": "{",
-        }
+        },
+        "json": {"()": "config.logs.JsonFormatter"},
     },
     "handlers": {
         "stderr": {
             "class": "logging.StreamHandler",
             "filters": ["request"],
-            "formatter": "line",
+            "formatter": LOG_FORMAT,
         }
     },
     "root": {"handlers": ["stderr"], "level": "WARNING"},
     "loggers": {
         "sessions_app": {"level": "INFO"},
         "agents_app": {"level": "INFO"},
-        # Naming them takes away the handlers that Django and uvicorn gave them: Django's mail
-        # errors to ADMINS and are silent otherwise, uvicorn's do not escape what they print.
+        # Naming these loggers removes their own handlers: Django's only mail ADMINS, and
+        # uvicorn's do not escape control characters.
         "django": {"level": "WARNING"},
-        # Those of uvicorn keep the levels of its command line.
+        # uvicorn's keep the levels of its command line.
         **{name: {"propagate": True} for name in ("uvicorn", "uvicorn.error", "uvicorn.access")},
     },
 }

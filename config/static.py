@@ -7,24 +7,40 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from whitenoise.middleware import WhiteNoiseMiddleware
 from whitenoise.responders import StaticFile
+from whitenoise.storage import CompressedManifestStaticFilesStorage
 
 logger = logging.getLogger(__name__)
 
 
-class StaticFilesMiddleware(WhiteNoiseMiddleware):
-    """WhiteNoise, whose files become plain responses.
+class HashedStorage(CompressedManifestStaticFilesStorage):
+    """Django's names with hashes, also where modules import each other; compressed files.
 
-    It streams them from a synchronous iterator. Under ASGI Django reads such a one as a whole
-    all the same, and warns of it at every file.
+    A file that is not collected keeps its name: pages lack their style, and are there.
+    """
+
+    support_js_module_import_aggregation = True
+
+    def stored_name(self, name: str) -> str:
+        try:
+            return str(super().stored_name(name))
+        except ValueError:  # the middleware has logged what to do
+            return name
+
+
+class StaticFilesMiddleware(WhiteNoiseMiddleware):
+    """WhiteNoise with plain instead of streaming responses.
+
+    WhiteNoise streams from a synchronous iterator, which Django under ASGI reads as a whole
+    anyway, with a warning for every file.
     """
 
     def add_files(self, root: str | Path, prefix: Any = None) -> None:
-        """Like WhiteNoise's, but says what to do when there is no such folder."""
+        """Like WhiteNoise's, but logs what to do when the folder is missing."""
         if self.autorefresh or Path(root).is_dir():
             super().add_files(root, prefix)
         else:
             logger.warning(
-                "There are no static files: pages have no style. Run: manage.py collectstatic"
+                "The static files are missing, so pages have no style. Run: manage.py collectstatic"
             )
 
     @staticmethod

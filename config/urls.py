@@ -1,25 +1,29 @@
-"""Which URL is answered where."""
+"""The URLs of the site."""
 
+from django.conf import settings
 from django.contrib import admin
-from django.contrib.auth import views as auth_views
 from django.templatetags.static import static
 from django.urls import include, path
 from django.views.generic import RedirectView
 
+from agents_app.web.account_views import admin_login
 from config.health import healthz
+from config.metrics import metrics
 
 handler400 = "config.errors.bad_request"
+handler429 = "config.errors.too_many_requests"  # django-allauth's name for it
 handler500 = "config.errors.server_error"
+
+admin.site.site_header = admin.site.site_title = settings.PRODUCT_NAME
+admin.site.index_title = "Administration"
 
 urlpatterns = [
     path("healthz", healthz, name="healthz"),
-    path(
-        "accounts/login/",
-        auth_views.LoginView.as_view(redirect_authenticated_user=True),
-        name="login",
-    ),
-    path("accounts/logout/", auth_views.LogoutView.as_view(), name="logout"),
+    path("metrics", metrics, name="metrics"),
+    path("accounts/", include("agents_app.web.account_urls")),
+    path("admin/login/", admin_login),
     path("admin/", admin.site.urls),
     path("favicon.ico", RedirectView.as_view(url=static("agents_app/icon.svg"))),
-    path("", include("agents_app.urls")),
+    path("", include("agents_app.api.urls")),
+    path("", include("agents_app.web.urls")),
 ]

@@ -1,4 +1,4 @@
-"""The WSGI entry point, for hosts without ASGI; answers then arrive whole, not streamed."""
+"""The WSGI entry point, for hosts without ASGI; answers are not streamed there."""
 
 import os
 import sys

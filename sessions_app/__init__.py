@@ -1,1 +1,1 @@
-"""What is stored (sessions, messages) and what is removed (cleanup runs, their archive)."""
+"""The stored sessions and messages, and the cleanups that remove sessions."""

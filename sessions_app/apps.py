@@ -6,3 +6,7 @@ from django.apps import AppConfig
 class SessionsAppConfig(AppConfig):
     name = "sessions_app"
     verbose_name = "Chat sessions"
+
+    def ready(self) -> None:
+        # Django imports `admin` only, whose modules register the models.
+        from sessions_app.admin import cleanup_runs, messages, users  # noqa: F401

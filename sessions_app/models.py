@@ -1,7 +1,7 @@
 """The stored data: Session, Message, CleanupRun and RemovedSession.
 
-Messages are written by sessions_app.writing and sessions are removed in bulk by
-sessions_app.cleanup; both follow the protocol described in those modules.
+Messages are written by sessions_app.writing, and sessions are removed in bulk by
+sessions_app.cleanup; both follow the protocol described in writing and cleanup.batches.
 """
 
 import uuid
@@ -21,6 +21,17 @@ from sessions_app.querysets import (
     MessageQuerySet,
     SessionQuerySet,
 )
+from sessions_app.review_models import Review, SavedFilter, TranscriptReading
+
+__all__ = [
+    "CleanupRun",
+    "Message",
+    "RemovedSession",
+    "Review",
+    "SavedFilter",
+    "Session",
+    "TranscriptReading",
+]
 
 
 class Session(models.Model):
@@ -49,9 +60,16 @@ class Session(models.Model):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField("last activity", default=timezone.now, editable=False)
     run_finished_at = models.DateTimeField(null=True, blank=True, editable=False)
+    pinned_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # Since when it has been in its user's trash.
+    trashed_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # Never removed by a cleanup, whatever its name: it was restored, or a person named it.
+    keep = models.BooleanField(default=False, db_default=False, editable=False)
+    # The status of its latest run; empty without one. Kept by what starts and ends runs.
+    last_run_status = models.CharField(blank=True, default="", db_default="", editable=False)
 
-    # A column, because "starts with" ignores case in SQLite, and because PostgreSQL
-    # keeps statistics of columns, without which it misjudges how many sessions match.
+    # A column, because "starts with" ignores case in SQLite, and because without a column's
+    # statistics PostgreSQL misestimates how many sessions match.
     auto_named = models.GeneratedField(
         expression=Exact(Left("name", len(AUTO_NAME_PREFIX)), Value(AUTO_NAME_PREFIX)),
         output_field=models.BooleanField(),
@@ -63,21 +81,37 @@ class Session(models.Model):
     class Meta:
         db_table = "sessions"
         verbose_name = "chat session"
+        permissions = [
+            ("read_transcripts", "Can read what was said in chat sessions"),
+            ("review_session", "Can review chat sessions: verdict, flag, reviewed"),
+            ("restore_session", "Can restore removed chat sessions"),
+            ("export_session", "Can export chat sessions"),
+        ]
         indexes = [
-            # The cleaner's walk through the candidates in key order.
+            # A cleanup's candidates, in key order.
             models.Index(
                 fields=["id"],
                 name="sessions_auto_named",
                 condition=Q(auto_named=True, platform=PHANTOM_PLATFORM),
             ),
-            # A person's chats, the last used first.
+            # A user's chats, most recently used first.
             models.Index("user", models.F("updated_at").desc(), name="sessions_by_user"),
-            # An agent's sessions: the admin's filter, and the deletion of an agent.
+            # An agent's sessions: the admin's filter, and deleting an agent.
             models.Index(
                 fields=["agent"], name="sessions_by_agent", condition=Q(agent__isnull=False)
             ),
             # The admin's list, newest first.
             models.Index(fields=["-created_at", "-id"], name="sessions_newest"),
+            # A user's pinned chats, which come before the others.
+            models.Index(
+                fields=["user"], name="sessions_pinned", condition=Q(pinned_at__isnull=False)
+            ),
+            # What the trash has kept for long enough, and a user's trash.
+            models.Index(
+                fields=["trashed_at"],
+                name="sessions_trashed",
+                condition=Q(trashed_at__isnull=False),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -124,10 +158,25 @@ class Message(models.Model):
     raw_payload = models.JSONField(null=True, blank=True)
     context = models.JSONField(null=True, blank=True)
     channel_payload = models.JSONField(null=True, blank=True)
-    # The message as the agent library writes it. A model is told it again as it stands here,
-    # so that only this product may write it: an import, a form or a channel never does.
+    # The message as the agent library serializes it. It is sent to models as it is, so only
+    # this product's own runs may write it, never an import, a form or a channel.
     model_message = models.JSONField(null=True, blank=True)
-    # What an imported message carried that has no column of its own here.
+    # The run that wrote it; none for a user's message or an imported one.
+    run = models.ForeignKey(
+        "agents_app.AgentRun",
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="answer",
+        db_index=False,  # messages_by_run, without the rows that have none
+    )
+    # The first version of a user's message that was edited; NULL for the first version itself.
+    version_of = models.UUIDField(null=True, blank=True, editable=False)
+    # NULL on the chosen line, which pages show and models are told. Otherwise what the message
+    # was set aside with: the id of the user's message, or of the answer's run, that begins the
+    # part of the line that another version has replaced.
+    set_aside_with = models.UUIDField(null=True, blank=True, editable=False)
+    # Columns of an imported message that have no counterpart here.
     extra = models.JSONField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -137,7 +186,7 @@ class Message(models.Model):
     class Meta:
         db_table = "messages"
         constraints = [
-            # Also the index of every transcript and of "has it any message?".
+            # Also the index for reading a transcript and for checking whether it is empty.
             models.UniqueConstraint(
                 fields=["session", "position"], name="messages_one_per_position"
             ),
@@ -147,9 +196,17 @@ class Message(models.Model):
             ),
         ]
         indexes = [
-            # The deletion of an agent.
+            # Deleting an agent.
             models.Index(
                 fields=["agent"], name="messages_by_agent", condition=Q(agent__isnull=False)
+            ),
+            # Which runs have written an answer: its versions, and deleting runs.
+            models.Index(fields=["run"], name="messages_by_run", condition=Q(run__isnull=False)),
+            # The versions of an edited message.
+            models.Index(
+                fields=["version_of"],
+                name="messages_by_version",
+                condition=Q(version_of__isnull=False),
             ),
         ]
 
@@ -158,11 +215,13 @@ class Message(models.Model):
 
 
 class CleanupRun(models.Model):
-    """One cleanup: who started it, with which criteria, and what came of it."""
+    """One cleanup: who started it, with which criteria, and its outcome."""
 
     class Source(models.TextChoices):
         COMMAND = "command"
         ADMIN = "admin"
+        SCHEDULE = "schedule"
+        API = "api", "API"
 
     class Status(models.TextChoices):
         RUNNING = "running"
@@ -176,8 +235,8 @@ class CleanupRun(models.Model):
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
     )
-    # The process that works on it, for people who look for it. Empty for the admin, whose
-    # runs go on over several requests.
+    # The process that executes it, for operators. Empty for the admin's runs, which are
+    # executed over several requests.
     host = models.CharField(blank=True, default="")
     pid = models.PositiveIntegerField(null=True)
     criteria = models.JSONField(default=dict)
@@ -186,21 +245,21 @@ class CleanupRun(models.Model):
     removed = models.PositiveIntegerField(default=0)
     restored = models.PositiveIntegerField(default=0)
     error = models.TextField(blank=True, default="")
-    # The last session looked at: where the next batch begins.
+    # The last session looked at: the next request continues after it.
     cursor = models.UUIDField(null=True)
     started_at = models.DateTimeField(default=timezone.now)
     heartbeat_at = models.DateTimeField(default=timezone.now)
     finished_at = models.DateTimeField(null=True)
     archive_purged_at = models.DateTimeField(null=True)
 
-    current_status: str  # with_current_status()'s
+    current_status: str  # annotated by with_current_status()
 
     objects = CleanupRunQuerySet.as_manager()
 
     class Meta:
         db_table = "cleanup_runs"
         indexes = [
-            # The next cleanup's search for runs that died.
+            # The next cleanup's search for runs that are presumed dead.
             models.Index(
                 fields=["heartbeat_at"],
                 name="cleanup_runs_running",
@@ -220,38 +279,35 @@ class CleanupRun(models.Model):
 
     @property
     def duration(self) -> timedelta:
-        """How long it took, or has been taking."""
+        """How long it took, or has taken so far."""
         return (self.finished_at or timezone.now()) - self.started_at
 
     @property
     def archived(self) -> int:
-        """How many of its sessions can (still) be put back."""
+        """How many of its sessions can still be restored."""
         return self.removed_sessions.count()
 
     def add_removed(self, count: int) -> None:
-        """Count a batch; part of the transaction that removes it."""
+        """Count a batch, within the transaction that removes it."""
         CleanupRun.objects.filter(pk=self.pk).update(
             removed=models.F("removed") + count, heartbeat_at=Now()
         )
 
     def pause_at(self, cursor: uuid.UUID | None) -> None:
-        """Record how far it has come; the next request goes on from there.
-
-        Unless it has been ended meanwhile, by another request.
-        """
-        CleanupRun.objects.filter(pk=self.pk).beat(cursor=cursor)
+        """Record where the next request continues, unless another request has ended the run."""
+        CleanupRun.objects.filter(pk=self.pk).record_heartbeat(cursor=cursor)
         self.refresh_from_db()
 
     def add_restored(self, count: int) -> None:
-        """Count sessions put back; part of the transaction that puts them back."""
+        """Count restored sessions, within the transaction that restores them."""
         CleanupRun.objects.filter(pk=self.pk).update(restored=models.F("restored") + count)
 
     def mark_purged(self) -> None:
-        """Record that its sessions can no longer be put back."""
+        """Record that its sessions can no longer be restored."""
         CleanupRun.objects.filter(pk=self.pk).update(archive_purged_at=timezone.now())
 
     def finish(self, status: Status, error: str = "") -> None:
-        """Record how it ended, also when it had been presumed dead meanwhile."""
+        """Record how it ended, even if it has been presumed dead in the meantime."""
         CleanupRun.objects.filter(pk=self.pk).update(
             status=status, error=error, heartbeat_at=Now(), finished_at=timezone.now()
         )
@@ -259,10 +315,10 @@ class CleanupRun(models.Model):
 
 
 class RemovedSession(models.Model):
-    """A session that a cleanup removed, column for column, so that it can be put back.
+    """A session that a cleanup removed, column for column, so that it can be restored.
 
-    User and agent are kept as plain numbers: either may be deleted while the session
-    lies in the archive, and checking them would slow every removal down.
+    User and agent are plain numbers without foreign keys: either may be deleted while the
+    session is archived, and checking them would slow down every removal.
     """
 
     pk = models.CompositePrimaryKey("run_id", "session_id")
@@ -271,7 +327,7 @@ class RemovedSession(models.Model):
         on_delete=models.CASCADE,
         related_name="removed_sessions",
         db_index=False,  # the primary key starts with it
-        db_constraint=False,  # as above; only sessions_app.cleanup and .restore write here
+        db_constraint=False,  # as above; only sessions_app.cleanup writes rows here
     )
     session_id = models.UUIDField()
     user_id = models.BigIntegerField(null=True)
@@ -282,6 +338,10 @@ class RemovedSession(models.Model):
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
     run_finished_at = models.DateTimeField(null=True)
+    pinned_at = models.DateTimeField(null=True)
+    trashed_at = models.DateTimeField(null=True)
+    keep = models.BooleanField(default=False, db_default=False)
+    last_run_status = models.CharField(default="", db_default="")
 
     class Meta:
         db_table = "removed_sessions"
@@ -291,10 +351,10 @@ class RemovedSession(models.Model):
 
     @staticmethod
     def columns() -> list[str]:
-        """The columns that are archived beside the id: all that Session stores.
+        """The archived columns besides the id: all that Session stores.
 
-        Taken from Session, so that a column that is missing here stops a cleanup instead of
-        getting lost by it.
+        Taken from Session, so that a cleanup fails, and loses nothing, when the archive lacks
+        one of them.
         """
         return [
             field.attname

@@ -1,39 +1,43 @@
-"""The vocabulary: what sessions, messages and cleanup runs can be asked for.
+"""Named queries on sessions, messages and cleanup runs.
 
-The rule for what may be removed stands here and nowhere else: `SessionQuerySet.removable`.
+`SessionQuerySet.removable` is the only definition of what may be removed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 from django.db import connections, models
-from django.db.models import Case, Exists, F, OuterRef, Q, Value, When
-from django.db.models.functions import Now
+from django.db.models import Case, Exists, F, OuterRef, Q, Subquery, Value, When
+from django.db.models.functions import Coalesce, Left, Now
 from django.utils import timezone
+
+from sessions_app import search
 
 if TYPE_CHECKING:
     from sessions_app.models import CleanupRun, Message, Session  # noqa: F401 - quoted below
 
 AUTO_NAME_PREFIX = "Session-"
 PHANTOM_PLATFORM = "automagik"
+OPENING_LENGTH = 600  # characters, from which a shown name is made
 
 
 @dataclass(frozen=True)
 class Window:
-    """A span of creation times; both ends may be open.
+    """A half-open interval of creation times; None is unbounded.
 
-    `created_after` belongs to it, `created_before` does not, so that two windows that
-    meet share no session.
+    `created_after` is included and `created_before` is not, so that adjacent windows share no
+    session.
     """
 
     created_after: datetime | None = None
     created_before: datetime | None = None
 
     def __post_init__(self) -> None:
-        """Raises ValueError when it ends before it starts."""
+        """Raises ValueError for a window that ends before it starts."""
         after, before = self.created_after, self.created_before
         if after is not None and before is not None and after >= before:
             raise ValueError(
@@ -42,7 +46,7 @@ class Window:
             )
 
     def as_q(self) -> Q:
-        """The window as a condition on Session."""
+        """The window as a condition on sessions."""
         condition = Q()
         if self.created_after is not None:
             condition &= Q(created_at__gte=self.created_after)
@@ -51,12 +55,12 @@ class Window:
         return condition
 
 
-EVER = Window()
+ANY_TIME = Window()
 
 
 @dataclass(frozen=True)
-class Kept:
-    """How many sessions stay, by the first reason that applies to each."""
+class KeptCounts:
+    """How many sessions are kept, by the first reason that applies to each."""
 
     named_by_person: int
     other_platform: int
@@ -64,10 +68,10 @@ class Kept:
     has_messages: int
 
     LABELS = {
-        "named_by_person": "was named by a person",
-        "other_platform": "is on another platform",
-        "outside_window": "is outside the time window",
-        "has_messages": "has messages, or other records refer to it",
+        "named_by_person": "named by a person",
+        "other_platform": "on another platform",
+        "outside_window": "outside the time window",
+        "has_messages": "with messages, or referred to by other records",
     }
 
     @property
@@ -76,66 +80,98 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class Survey:
-    """What a cleanup would do: how many sessions go, and how many stay and why."""
+class RemovalPlan:
+    """What a cleanup would do: how many sessions it would remove, and how many keep and why."""
 
     removable: int
-    kept: Kept
+    kept: KeptCounts
 
 
 class SessionQuerySet(models.QuerySet["Session"]):
-    """Sessions, in the product's words."""
+    """Chat sessions."""
 
     def for_user(self, user: Any) -> Self:
-        """The sessions that belong to `user`; none for a visitor who is not logged in."""
+        """Those that belong to `user`, without the trash; none for an anonymous user."""
+        return self.owned_by(user).filter(trashed_at=None)
+
+    def trash_of(self, user: Any) -> Self:
+        """Those that `user` has deleted and can still restore."""
+        return self.owned_by(user).trashed()
+
+    def trashed(self) -> Self:
+        """Those in anybody's trash."""
+        return self.filter(trashed_at__isnull=False)
+
+    def owned_by(self, user: Any) -> Self:
+        """Those that belong to `user`, in the trash or not; none for an anonymous user."""
         return self.filter(user_id=user.pk) if user.pk else self.none()
 
+    def with_messages(self) -> Self:
+        """Those that have a message."""
+        messages = self.model._meta.get_field("messages").related_model
+        return self.filter(Exists(messages._base_manager.filter(session=OuterRef("pk"))))
+
+    def with_opening(self) -> Self:
+        """Annotate `opening`: how the user begins, where no person has named the session."""
+        messages = MessageQuerySet(self.model._meta.get_field("messages").related_model)
+        first = (
+            messages.chosen().filter(session=OuterRef("pk"), role="user").exclude(text_content="")
+        )
+        opening = first.order_by("position").values(start=Left("text_content", OPENING_LENGTH))
+        unnamed = Q(auto_named=True) | Q(name="")
+        text = models.TextField()
+        own_words = Coalesce(Subquery(opening[:1]), Value(""), output_field=text)
+        return self.annotate(
+            opening=Case(When(unnamed, then=own_words), default=Value(""), output_field=text)
+        )
+
     def auto_named(self) -> Self:
-        """Those whose name a program made up (it starts with `Session-`)."""
+        """Those whose name was generated: it starts with `Session-`."""
         return self.filter(auto_named=True)
 
     def empty(self) -> Self:
-        """Those on which nothing hangs: no row of any model points at them.
+        """Those that no row of any model refers to.
 
-        The models are taken from Session's relations, so a model added later counts.
+        The models are derived from Session's relations, so that a model added later counts.
         """
-        return self.filter(*(~pointing for pointing in self._rows_pointing_here()))
+        return self.filter(*(~reference for reference in self._references()))
 
-    def phantom_like(self, window: Window = EVER) -> Self:
-        """Those that look like phantoms, whether or not something hangs on them."""
+    def removal_candidates(self, window: Window = ANY_TIME) -> Self:
+        """Those that are removable if they are empty."""
         return self.auto_named().filter(window.as_q(), platform=PHANTOM_PLATFORM)
 
-    def removable(self, window: Window = EVER) -> Self:
-        """Those that a cleanup may remove. The only definition of it."""
-        return self.phantom_like(window).empty()
+    def removable(self, window: Window = ANY_TIME) -> Self:
+        """Those that a cleanup may remove."""
+        return self.removal_candidates(window).empty()
 
-    def survey(self, window: Window = EVER) -> Survey:
-        """Count what of these sessions a cleanup would remove, and what it would keep and why.
+    def removal_plan(self, window: Window = ANY_TIME) -> RemovalPlan:
+        """Count which of these sessions a cleanup would remove, and which it would keep and why.
 
-        Two queries; together they cost little more than counting the removable ones.
+        Two queries, which together cost little more than counting the removable ones.
         """
         phantom_platform = Q(platform=PHANTOM_PLATFORM)
         counts = self.order_by().aggregate(
             named=models.Count("pk", filter=Q(auto_named=False)),
             elsewhere=models.Count("pk", filter=Q(auto_named=True) & ~phantom_platform),
-            phantom_like=models.Count("pk", filter=Q(auto_named=True) & phantom_platform),
+            candidates=models.Count("pk", filter=Q(auto_named=True) & phantom_platform),
             in_window=models.Count(
                 "pk", filter=Q(auto_named=True) & phantom_platform & window.as_q()
             ),
         )
         removable = self.removable(window).count()
-        return Survey(
+        return RemovalPlan(
             removable=removable,
-            kept=Kept(
+            kept=KeptCounts(
                 named_by_person=counts["named"],
                 other_platform=counts["elsewhere"],
-                outside_window=counts["phantom_like"] - counts["in_window"],
-                # A chat may start between the two queries.
+                outside_window=counts["candidates"] - counts["in_window"],
+                # A chat may have started between the two queries.
                 has_messages=max(0, counts["in_window"] - removable),
             ),
         )
 
-    def _rows_pointing_here(self) -> list[Exists]:
+    def _references(self) -> list[Exists]:
+        """For each relation to Session, whether it has a row that refers to the session."""
         relations = [
             relation
             for relation in self.model._meta.get_fields(include_hidden=True)
@@ -154,69 +190,74 @@ class SessionQuerySet(models.QuerySet["Session"]):
 
 
 class MessageQuerySet(models.QuerySet["Message"]):
-    """Messages, in the product's words."""
+    """Messages of any session."""
 
-    def transcript(self) -> Self:
-        """In the order in which they were said."""
-        return self.order_by("session_id", "position")
+    def chosen(self) -> Self:
+        """Those on the chosen line: neither they nor what they follow has another version now."""
+        return self.filter(set_aside_with=None)
+
+    def mentioning(self, terms: Sequence[search.Term]) -> Self:
+        """Those whose text has all of the terms."""
+        return self.filter(search.condition(terms, connections[self.db].vendor))
 
 
 class CleanupRunQuerySet(models.QuerySet["CleanupRun"]):
-    """Cleanup runs, in the product's words."""
+    """Cleanup runs. Heartbeats are written and compared in the database's time."""
 
-    DIED = "The process that worked on it ended without a word."
+    # What a run that is presumed dead shows as its error.
+    PROCESS_EXITED = "The process exited unexpectedly."
 
-    # How often a command that removes says that it lives.
-    HEARTBEAT_INTERVAL = timedelta(seconds=2)
-    # A command's run that has been silent for this long is presumed dead: several beats. In
-    # SQLite a beat may also have to wait for another writer, for up to 20 seconds (the
-    # connection's time-out).
+    HEARTBEAT_INTERVAL = timedelta(seconds=2)  # of the command
+    # A command's run without a heartbeat for this long, several intervals, is presumed dead. In
+    # SQLite a heartbeat may also have to wait up to 20 seconds (the connection's timeout) for
+    # another writer.
     HEARTBEAT_TIMEOUT = {"postgresql": timedelta(seconds=10), "sqlite": timedelta(seconds=30)}
-    # One of the admin's goes on over several requests, between which a person reads.
-    ADMIN_TIMEOUT = timedelta(minutes=5)
-
-    def running(self) -> Self:
-        return self.filter(status="running")
+    # The admin's runs have a heartbeat per request, and a person may pause between two.
+    ADMIN_HEARTBEAT_TIMEOUT = timedelta(minutes=5)
 
     def presumed_dead(self) -> Self:
-        """Runs that died while running, whether or not they have been marked."""
-        return self.filter(self._silent())
+        """Those that are recorded as running, but whose heartbeat has timed out."""
+        return self.filter(self._is_presumed_dead())
 
     def with_current_status(self) -> Self:
-        """With `current_status`, which is interrupted also for runs that are presumed dead.
+        """Annotate `current_status`: the status, or interrupted when presumed dead.
 
-        For those who only look: nothing is marked.
+        For reading: nothing is written.
         """
-        died = When(self._silent(), then=Value("interrupted"))
+        presumed_dead = When(
+            self._is_presumed_dead(), then=Value(self.model.Status.INTERRUPTED.value)
+        )
         return self.annotate(
-            current_status=Case(died, default=F("status"), output_field=models.CharField())
+            current_status=Case(presumed_dead, default=F("status"), output_field=models.CharField())
         )
 
-    def mark_dead_as_interrupted(self) -> int:
-        """Mark runs that died while running; returns how many there were."""
+    def mark_presumed_dead(self) -> int:
+        """Record these that are presumed dead as interrupted; returns how many there were."""
         return self.presumed_dead().update(
-            status="interrupted", finished_at=F("heartbeat_at"), error=self.DIED
+            status=self.model.Status.INTERRUPTED,
+            finished_at=F("heartbeat_at"),
+            error=self.PROCESS_EXITED,
         )
 
-    def beat(self, **values: Any) -> int:
-        """Say that these runs live; a run that was presumed dead is running again.
+    def record_heartbeat(self, **values: Any) -> int:
+        """Write a heartbeat, and `values`, for those that have not ended; returns how many.
 
-        Not one that has ended. Returns how many were unfinished.
+        A run that was marked as interrupted is running again.
         """
-        return self.filter(status__in=["running", "interrupted"]).update(
-            status="running", finished_at=None, error="", heartbeat_at=Now(), **values
+        status = self.model.Status
+        return self.filter(status__in=[status.RUNNING, status.INTERRUPTED]).update(
+            status=status.RUNNING, finished_at=None, error="", heartbeat_at=Now(), **values
         )
-
-    def _silent(self) -> Q:
-        """The rule by which a run is presumed dead, by the database's clock.
-
-        Not by its process id, which means nothing in another container.
-        """
-        timeout = self.HEARTBEAT_TIMEOUT[connections[self.db].vendor]
-        by_command = Q(source="command", heartbeat_at__lt=Now() - timeout)
-        by_admin = Q(source="admin", heartbeat_at__lt=Now() - self.ADMIN_TIMEOUT)
-        return Q(status="running") & (by_command | by_admin)
 
     def archive_expired(self, keep: timedelta) -> Self:
-        """Ended runs whose removed sessions have been kept long enough."""
+        """Those that ended more than `keep` ago and whose archive has not been purged."""
         return self.filter(finished_at__lt=timezone.now() - keep, archive_purged_at=None)
+
+    def _is_presumed_dead(self) -> Q:
+        # Not by process id, which means nothing in another container.
+        timeout = self.HEARTBEAT_TIMEOUT[connections[self.db].vendor]
+        by_admin = Q(source=self.model.Source.ADMIN)
+        timed_out = (~by_admin & Q(heartbeat_at__lt=Now() - timeout)) | (
+            by_admin & Q(heartbeat_at__lt=Now() - self.ADMIN_HEARTBEAT_TIMEOUT)
+        )
+        return Q(status=self.model.Status.RUNNING) & timed_out

@@ -1,14 +1,13 @@
 """The writer's half of the protocol: the only way a message gets into a session.
 
 A foreign key alone does not protect a message: Django declares it DEFERRABLE INITIALLY
-DEFERRED, so that an open transaction holds no lock on the session its new message belongs
-to, and it is the writer's commit that fails when a cleanup removes the session meanwhile.
-So the writer locks the session's row first. A cleanup passes over locked rows, and once
-the writer has committed, its re-check sees the message. See sessions_app.batches for the
-other half.
+DEFERRED, so an open transaction that has inserted a message holds no lock on its session, and
+the writer's COMMIT fails if a cleanup removes the session before that. So the writer locks the
+session's row first. A cleanup skips locked rows, and its second check sees the message once
+the writer has committed. See sessions_app.cleanup.batches for the other half.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from uuid import UUID
 
@@ -20,7 +19,7 @@ from sessions_app.models import Message, Session
 
 
 class SessionGone(Exception):
-    """The session was deleted before the message could be stored."""
+    """The session does not exist, so the message cannot be stored."""
 
     def __init__(self, session_id: UUID) -> None:
         super().__init__(f"Session {session_id} does not exist any more.")
@@ -30,11 +29,11 @@ class SessionGone(Exception):
 def append_messages(messages: Iterable[Message], *, touch: bool = True) -> list[Message]:
     """Store unsaved messages, each at the end of its session, in the order given.
 
-    Sets every message's `position`. Runs in one transaction: all are stored, or none.
-    With `touch`, the sessions' last activity becomes now; an import passes False, since it
-    brings the times along.
+    Sets each message's `position`. Runs in one transaction: all are stored, or none. With
+    `touch`, the sessions' last activity becomes now; an import, which has its own times, passes
+    False.
 
-    Raises SessionGone when a session does not exist (any more).
+    Raises SessionGone when a session does not exist.
     """
     by_session = {
         session_id: list(group)
@@ -44,7 +43,8 @@ def append_messages(messages: Iterable[Message], *, touch: bool = True) -> list[
         )
     }
     stored = [message for group in by_session.values() for message in group]
-    with transaction.atomic():
+    # Without a savepoint: the outer transaction, if there is one, stores all of it or nothing.
+    with transaction.atomic(savepoint=False):
         _lock(list(by_session), touch=touch)
         last_positions = dict(
             Message.objects.filter(session__in=by_session)
@@ -58,14 +58,14 @@ def append_messages(messages: Iterable[Message], *, touch: bool = True) -> list[
         return Message.objects.bulk_create(stored, batch_size=500)
 
 
-def first_message(message: Message) -> Message:
-    """Store the first message of a session that this very transaction has inserted.
+def insert_first_messages(messages: Sequence[Message]) -> None:
+    """Store the first messages of a session that the same transaction has inserted.
 
-    Nobody else can see that session yet, so that there is nothing to lock or to look up.
+    No other transaction can see the session yet, so there is nothing to lock or to look up.
     """
-    message.position = 1
-    message.save(force_insert=True)
-    return message
+    for position, message in enumerate(messages, start=1):
+        message.position = position
+    Message.objects.bulk_create(messages, batch_size=500)
 
 
 def append_message(message: Message) -> Message:
@@ -74,7 +74,10 @@ def append_message(message: Message) -> Message:
 
 
 def _lock(session_ids: list[UUID], *, touch: bool) -> None:
-    """Lock the sessions' rows until the transaction ends, always in the order of their ids."""
+    """Lock the sessions' rows until the transaction ends, in the order given.
+
+    The order is that of the ids, so that two writers cannot deadlock.
+    """
     if touch:
         now = timezone.now()
         for session_id in session_ids:

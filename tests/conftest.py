@@ -5,7 +5,9 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import quote
+from uuid import UUID
 
 import pytest
 from django.db import connection
@@ -23,6 +25,46 @@ def database_url() -> str:
     return f"postgresql://{login}@/{settings['NAME']}?host={quote(host, safe='')}" + (
         f"&port={settings['PORT']}" if settings["PORT"] else ""
     )
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb(django_db_keepdb: bool) -> bool:
+    """Whether the database stays; PgBouncer's open connections keep it from being dropped.
+
+    Its server goes with this process anyway.
+    """
+    return django_db_keepdb or os.environ.get("TEST_DATABASE") == "pgbouncer"
+
+
+@pytest.fixture(autouse=True)
+def submitted(monkeypatch: pytest.MonkeyPatch) -> list[UUID]:
+    """The runs that the use-cases have dispatched; no worker answers them."""
+    from agents_app.runs import dispatch
+
+    runs: list[UUID] = []
+    recorder = SimpleNamespace(
+        start=lambda run: runs.append(run.pk),
+        cancel=dispatch.cancel,
+        process_id=lambda: None,
+    )
+    monkeypatch.setattr("agents_app.services.dispatch", recorder)
+    monkeypatch.setattr("agents_app.web.run_responses.WAIT_SECONDS", 0)
+    return runs
+
+
+@pytest.fixture(autouse=True)
+def no_signs_of_life_after_a_test() -> Iterator[None]:
+    """No thread, and no idle connection, outlives a test: the database could not be dropped.
+
+    Set up after the database, and so taken down before it.
+    """
+    yield
+    from agents_app.runs import liveness, saver, watching
+
+    saver.stop()
+    watching.stop()
+    watching._reader.stopping.clear()
+    liveness.stop()
 
 
 @pytest.fixture

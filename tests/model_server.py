@@ -27,6 +27,12 @@ class ModelServer:
     finish_reason: str | None = "stop"
     # Cut the connection after the pieces.
     resets: bool = False
+    # What the model thinks before it answers, and what it says its name is.
+    thinking: str = ""
+    model: str = "served"
+    usage: dict[str, int] = field(
+        default_factory=lambda: {"prompt_tokens": 5, "completion_tokens": 2}
+    )
     # An error instead of an answer: status and body.
     error: tuple[int, dict[str, Any]] | None = None
     # Refuse prompts that are longer than this, as llama.cpp does.
@@ -170,6 +176,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.close_connection = True
         try:
+            if state.thinking:
+                self._send_event(_chunk({"role": "assistant", "reasoning_content": state.thinking}))
             for piece in pieces:
                 self._send_event(_chunk({"role": "assistant", "content": piece}))
                 if state.hangs:
@@ -186,12 +194,13 @@ class _Handler(BaseHTTPRequestHandler):
             if state.finish_reason is None:
                 return
             self._send_event(_chunk({}, finish_reason=state.finish_reason))
-            self._send_event(_chunk(None, usage={"prompt_tokens": 5, "completion_tokens": 2}))
+            self._send_event(_chunk(None, usage=state.usage))
             self.wfile.write(b"data: [DONE]\n\n")
         except OSError:
             state.client_left.set()
 
     def _send_event(self, data: dict[str, Any]) -> None:
+        data = {**data, "model": self.server_state.model}
         self.wfile.write(f"data: {json.dumps(data)}\n\n".encode())
         self.wfile.flush()
 
@@ -210,7 +219,6 @@ def _chunk(
         "id": "chatcmpl-1",
         "object": "chat.completion.chunk",
         "created": 1,
-        "model": "served",
         "choices": [] if delta is None else [choice],
         "usage": usage and {**usage, "total_tokens": sum(usage.values())},
     }

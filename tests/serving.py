@@ -1,4 +1,4 @@
-"""The product on a port of this machine, in a process of its own, as it is started for people."""
+"""The product on a port of this machine, in a process of its own, as in production."""
 
 import os
 import socket
@@ -22,18 +22,22 @@ class Server:
 
 @contextmanager
 def serve(
-    database_url: str, stderr: int | None = None, /, **environment: str
+    database_url: str,
+    stderr: int | None = None,
+    application: str = "config.asgi:application",
+    /,
+    **environment: str,
 ) -> Iterator["Server"]:
-    """Serves while the block runs."""
-    # Bound here, so that whoever connects early waits in the queue.
+    """Serve an ASGI application, the product by default, while the block runs."""
+    # Bound here, so that early connections wait in the queue.
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        # A server sets this for ports that it opens itself, not for what it is given open.
+        # A server sets this on sockets that it opens itself, not on one that it is passed.
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         process = subprocess.Popen(
             [
-                *[sys.executable, "-m", "uvicorn", "config.asgi:application"],
+                *[sys.executable, "-m", "uvicorn", application],
                 *["--fd", str(listening.fileno()), "--log-level", "error"],
-                *["--timeout-graceful-shutdown", "2"],
+                *["--timeout-graceful-shutdown", "5"],
             ],
             cwd=ROOT,
             env={

@@ -1,4 +1,4 @@
-"""The entry point of the web server, in a process of its own."""
+"""The ASGI entry point, in a separate process."""
 
 import os
 import subprocess
@@ -6,7 +6,7 @@ import sys
 
 from tests.conftest import ROOT
 
-FROM_START_TO_END = """
+STARTUP_AND_SHUTDOWN = """
 import asyncio, sys
 from config.asgi import application
 
@@ -27,7 +27,7 @@ print("pydantic_ai" in sys.modules, "xllamacpp" in sys.modules)
 """
 
 
-def test_server_does_not_start_with_a_model_that_does_not_exist() -> None:
+def test_the_server_does_not_start_with_an_invalid_model() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "uvicorn", "config.asgi:application", "--port", "0"],
         cwd=ROOT,
@@ -41,9 +41,9 @@ def test_server_does_not_start_with_a_model_that_does_not_exist() -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_server_loads_what_the_first_answer_needs_and_no_model() -> None:
+def test_the_server_imports_the_agent_library_but_loads_no_model() -> None:
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", FROM_START_TO_END],
+        [sys.executable, "-W", "error", "-c", STARTUP_AND_SHUTDOWN],
         cwd=ROOT,
         env={
             **os.environ,
@@ -55,5 +55,5 @@ def test_server_loads_what_the_first_answer_needs_and_no_model() -> None:
         text=True,
         check=True,
     )
-    said = ["False", "lifespan.startup.complete", "lifespan.shutdown.complete", "True", "False"]
-    assert done.stdout.split() == said
+    expected = ["False", "lifespan.startup.complete", "lifespan.shutdown.complete", "True", "False"]
+    assert done.stdout.split() == expected

@@ -1,4 +1,4 @@
-"""Requests that no browser makes: refused as such, not a failure of the server."""
+"""Malformed requests are refused with 400 instead of failing with 500."""
 
 from typing import Any
 from urllib.parse import quote
@@ -38,7 +38,7 @@ def test_charsets_other_than_utf_8(admin: Client, path: str, charset: str, kind:
 
 
 @pytest.mark.parametrize("charset", ["utf-8", "UTF-8"])
-def test_utf_8_may_be_named(admin: Client, charset: str) -> None:
+def test_utf_8_is_accepted(admin: Client, charset: str) -> None:
     body = f"username={quote('né')}"
     content_type = f"{FORM}; charset={charset}"
     assert admin.generic("POST", "/admin/login/", body, content_type).status_code in {200, 302}
@@ -56,7 +56,7 @@ def test_utf_8_may_be_named(admin: Client, charset: str) -> None:
     ids=["no boundary", "empty boundary", "long boundary", "many fields"],
 )
 @pytest.mark.parametrize("checked", [True, False], ids=["csrf", "without csrf"])
-def test_forms_that_cannot_be_read(path: str, content_type: str, body: str, checked: bool) -> None:
+def test_undecodable_forms(path: str, content_type: str, body: str, checked: bool) -> None:
     client = Client(enforce_csrf_checks=checked)
     response = client.generic("POST", path, body, content_type)
     assert response.status_code == 400
@@ -101,9 +101,7 @@ _HUGE = "9" * 30
     ],
     ids=str,
 )
-def test_filters_that_cannot_be_worked_with(
-    admin: Client, path: str, lookup: dict[str, str]
-) -> None:
+def test_invalid_filters(admin: Client, path: str, lookup: dict[str, str]) -> None:
     make_session()
     response = admin.get(path, lookup)
     assert response.status_code in {200, 302, 400}
@@ -122,7 +120,7 @@ def test_pages_of_rows_by_another_field(admin: Client, path: str, field: str) ->
         assert response.status_code in {200, 302, 400}
 
 
-def test_patterns_are_refused_unseen(admin: Client) -> None:
+def test_regular_expressions_are_refused(admin: Client) -> None:
     """One such as (a+)+$ keeps the database busy for minutes."""
     for path in LISTS:
         for lookup in ("id__regex", "name__iregex"):
@@ -142,7 +140,7 @@ def test_ordinary_filters_still_work(admin: Client) -> None:
 
 @pytest.mark.parametrize("key", ["x", _HUGE, "\0", "-1e5", ""])
 @pytest.mark.parametrize("path", LISTS)
-def test_keys_of_ticked_rows_that_no_row_has(admin: Client, path: str, key: str) -> None:
+def test_keys_of_selected_rows_that_do_not_exist(admin: Client, path: str, key: str) -> None:
     for action in ("delete_selected", "remove_empty_sessions"):
         data = {"action": action, "_selected_action": [key], "index": "0"}
         assert admin.post(path, data).status_code in {302, 400, 403, 200}
@@ -156,7 +154,7 @@ def test_the_admin_shortcut_to_what_does_not_exist(admin: Client, object_id: str
         assert response.status_code in {400, 404}
 
 
-def test_rights_with_numbers_beyond_every_column(admin: Client) -> None:
+def test_permissions_with_numbers_beyond_every_column(admin: Client) -> None:
     user = User.objects.get()
     data = {"username": "root", "date_joined_0": "2026-01-01", "date_joined_1": "00:00"}
     for field in ("groups", "user_permissions"):
@@ -165,7 +163,7 @@ def test_rights_with_numbers_beyond_every_column(admin: Client) -> None:
 
 
 @pytest.mark.parametrize("term", ["\0", "x" * 60_000, " ".join("ab" for _ in range(1500))])
-def test_words_for_the_admins_own_search(admin: Client, term: str) -> None:
+def test_search_terms_of_the_admin(admin: Client, term: str) -> None:
     field = {"app_label": "agents_app", "model_name": "agentrun", "field_name": "user"}
     response = admin.get("/admin/autocomplete/", {**field, "term": term})
     assert response.status_code in {200, 400}
@@ -178,7 +176,7 @@ def test_a_cookie_that_holds_nul(client: Client) -> None:
         assert client.get(path).status_code in {302, 400, 404}
 
 
-def test_what_is_the_codes_own_fault_is_still_a_500(
+def test_bugs_are_still_a_500(
     client: Client, monkeypatch: pytest.MonkeyPatch, settings: Any
 ) -> None:
     def broken(*arguments: object) -> None:

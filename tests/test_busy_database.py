@@ -1,4 +1,4 @@
-"""When the database is busy or away: 503, try again, and nothing that was typed is lost."""
+"""While the database is busy or unreachable: 503, and typed text can be sent again."""
 
 import http.client
 from html.parser import HTMLParser
@@ -14,17 +14,17 @@ from django.test import Client
 from django.urls import reverse
 
 from agents_app.models import Agent
-from sessions_app.database import is_unavailable
+from sessions_app.database_errors import is_unavailable
 from sessions_app.models import Message, Session
 from tests.agents_app.chats import answered, make_agent, make_user
-from tests.agents_app.views.helpers import EVENTS, JSON, chat_url, html, message, new_chat
+from tests.agents_app.web.helpers import EVENTS, JSON, chat_url, html, message, new_chat
 from tests.locks import writers_locked_out
 from tests.serving import serve
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 TEXT = "Line one\r\n\r\n  “two” <b>&amp;</b>\r\n"
-AWAY = "postgresql://nobody@127.0.0.1:1/nothing"
+UNREACHABLE = "postgresql://nobody@127.0.0.1:1/nothing"
 
 
 class ShownForm(HTMLParser):
@@ -69,19 +69,9 @@ def agent() -> Agent:
     return make_agent()
 
 
-@pytest.fixture(autouse=True)
-def _not_answered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The model is on the network; its work is not what is tested here."""
-
-    async def wait(*arguments: object) -> None: ...
-
-    monkeypatch.setattr("agents_app.runner.submit", lambda *arguments: None)
-    monkeypatch.setattr("agents_app.runner.wait", wait)
-
-
 @pytest.fixture
 def person(user: User, agent: Agent) -> Client:
-    """Somebody who is logged in, with a browser that CSRF is checked for."""
+    """A logged-in client for which CSRF is checked."""
     client = Client(enforce_csrf_checks=True)
     client.force_login(user)
     client.get("/chats/")
@@ -133,7 +123,7 @@ def test_every_form_of_a_chat(person: Client, user: User) -> None:
 
 
 @pytest.mark.parametrize("headers", [JSON, EVENTS], ids=["json", "events"])
-def test_a_script_is_told_why(person: Client, agent: Agent, headers: dict[str, str]) -> None:
+def test_a_script_gets_the_reason(person: Client, agent: Agent, headers: dict[str, str]) -> None:
     with writers_locked_out():
         response = person.post(
             "/chats/", {**new_chat(agent, TEXT), **token(person)}, headers=headers
@@ -146,7 +136,7 @@ def test_a_script_is_told_why(person: Client, agent: Agent, headers: dict[str, s
 @pytest.mark.parametrize("path", ["/accounts/login/", "/admin/login/"])
 def test_a_login_keeps_the_name_and_never_the_password(user: User, path: str) -> None:
     client = Client(enforce_csrf_checks=True)
-    client.get(path)
+    client.get(path, follow=True)
     User.objects.update(is_staff=True)
     typed = {"username": "ana", "password": "secret-enough-1", "next": "/chats/?page=1"}
     with writers_locked_out():
@@ -192,9 +182,9 @@ def test_debug_shows_the_same(person: Client, agent: Agent, settings: Any) -> No
     assert ShownForm(html(response)).fields["text"] == TEXT
 
 
-def test_pages_while_the_database_is_away(tmp_path: Path) -> None:
+def test_pages_while_the_database_is_unreachable(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    with log.open("w") as stderr, serve(AWAY, stderr.fileno(), DEBUG="off") as server:
+    with log.open("w") as stderr, serve(UNREACHABLE, stderr.fileno(), DEBUG="off") as server:
         for path in ("/chats/", "/missing", "/admin/"):
             browser = http.client.HTTPConnection(urlsplit(server.address).netloc, timeout=60)
             browser.request("GET", path, headers={"Cookie": "sessionid=abcdefghijklmnop"})
@@ -204,13 +194,13 @@ def test_pages_while_the_database_is_away(tmp_path: Path) -> None:
             assert response.status == 503
             assert int(response.headers["Retry-After"]) > 0
             assert f'href="{path}"' in page
-    assert "The database is busy or away: connection failed" in log.read_text()
+    assert "The database is busy or unreachable: connection failed" in log.read_text()
 
 
 @pytest.mark.skipif("connection.vendor == 'sqlite'", reason="PostgreSQL's pool")
 def test_a_pool_without_a_free_connection_is_busy() -> None:
     with (
-        psycopg_pool.ConnectionPool(AWAY, min_size=0, max_size=1, open=True) as pool,
+        psycopg_pool.ConnectionPool(UNREACHABLE, min_size=0, max_size=1, open=True) as pool,
         pytest.raises(OperationalError) as raised,
         connection.wrap_database_errors,
     ):

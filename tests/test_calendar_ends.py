@@ -1,4 +1,4 @@
-"""Times at the ends of the calendar, which others write for "never" and "for ever"."""
+"""Times at both ends of the calendar, which other systems store for "never" and "forever"."""
 
 from datetime import UTC, datetime
 from io import StringIO
@@ -13,10 +13,10 @@ from pytest_django import Settings
 
 from agents_app.models import Agent, AgentRun
 from sessions_app.models import CleanupRun, Message, RemovedSession, Session
-from tests.agents_app.automagik import write_export
-from tests.agents_app.importing.helpers import ANSWERED, ASKED, CHAT, dump, run
+from tests.agents_app.automagik.databases import write_export
+from tests.agents_app.automagik.helpers import ANSWERED, ASKED, CHAT, dump, run
 from tests.factories import phantom
-from tests.sessions_app.admin_helpers import LIST, choose
+from tests.sessions_app.admin.helpers import LIST, choose
 
 pytestmark = pytest.mark.django_db
 
@@ -82,7 +82,8 @@ def test_an_imported_chat_is_shown_and_its_times_are_kept(
     assert dump() == before
 
     client.force_login(User.objects.get(email="ana@example.org"))
-    for path in ("/chats/", f"/chats/{CHAT}/"):
+    assert client.get("/chats/").status_code == 200
+    for path in ("/chats/all/", f"/chats/{CHAT}/"):
         page = client.get(path)
         assert page.status_code == 200
         assert f"{moment.year:04}-" in page.content.decode()

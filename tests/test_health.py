@@ -1,4 +1,4 @@
-"""The probe of a deployment: it asks for an address, over plain HTTP, and follows nothing."""
+"""The health probe, which uses an IP address and plain HTTP and follows no redirects."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 from django.test import Client
 
 from tests.serving import serve
-from tests.test_busy_database import AWAY
+from tests.test_busy_database import UNREACHABLE
 from tests.test_logs import Site
 
 HOSTS = ["10.1.2.3:8000", "evil.example", "[fd00::1]", "under_score", ""]
@@ -22,7 +22,7 @@ def production(settings: Any) -> None:
 @pytest.mark.django_db
 @pytest.mark.usefixtures("production")
 @pytest.mark.parametrize("host", HOSTS)
-def test_the_probe_is_answered_whatever_host_it_asks_for(client: Client, host: str) -> None:
+def test_the_probe_may_use_any_host(client: Client, host: str) -> None:
     response = client.get("/healthz", headers={"Host": host})
     assert response.status_code == 200
     assert response.json() == {"status": "ok"}
@@ -32,7 +32,7 @@ def test_the_probe_is_answered_whatever_host_it_asks_for(client: Client, host: s
 
 @pytest.mark.usefixtures("production")
 @pytest.mark.parametrize("path", ["/accounts/login/", "/healthz/", "/healthz/x", "/Healthz", "/"])
-def test_nothing_else_is(client: Client, path: str) -> None:
+def test_other_paths_check_the_host(client: Client, path: str) -> None:
     assert client.get(path, headers={"Host": "10.1.2.3:8000"}).status_code == 400
     assert client.get(path, headers={"Host": "10.1.2.3"}, secure=True).status_code == 400
 
@@ -58,9 +58,9 @@ def test_the_real_server_in_production(tmp_path: Path) -> None:
         assert response.status == 400
 
 
-def test_a_database_that_is_away_is_said(tmp_path: Path) -> None:
+def test_an_unreachable_database_is_reported(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    with log.open("w") as stderr, serve(AWAY, stderr.fileno(), DEBUG="off") as server:
+    with log.open("w") as stderr, serve(UNREACHABLE, stderr.fileno(), DEBUG="off") as server:
         response, text = Site(server.address, log).ask("/healthz")
     assert response.status == 503
     assert "unreachable" in text

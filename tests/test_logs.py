@@ -1,6 +1,7 @@
-"""What the server writes to stderr in production, read from the real process."""
+"""The log of a real server process in production mode."""
 
 import http.client
+import json
 import logging
 import re
 import sys
@@ -10,15 +11,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from django.core.exceptions import PermissionDenied
 
-from config.logs import LineFormatter, RequestFilter, request_id
+from config.logs import JsonFormatter, LineFormatter, RequestFilter, request_id
 from tests.serving import serve
 
 SESSION = {"Cookie": "sessionid=abcdefghijklmnop"}
 
 
 class Site:
-    """A server in production mode on a database without tables, and what it has logged."""
+    """A server in production mode, on a database without tables, and its log."""
 
     def __init__(self, address: str, log: Path) -> None:
         self.host = urlsplit(address).netloc
@@ -59,13 +61,13 @@ def logged(site: Site) -> Callable[[], str]:
 
     def requests() -> str:
         lines = site.log.read_text()[before:].splitlines(keepends=True)
-        # Which also finds that there are no tables, whenever that may be.
-        return "".join(line for line in lines if " agents_app.liveness" not in line)
+        # liveness logs the missing tables at any time.
+        return "".join(line for line in lines if " agents_app.runs.liveness" not in line)
 
     return requests
 
 
-def test_an_error_leaves_a_traceback_under_the_id_that_the_page_shows(
+def test_an_error_logs_a_traceback_with_the_id_on_the_page(
     site: Site, logged: Callable[[], str]
 ) -> None:
     response, page = site.ask("/chats/", **SESSION)
@@ -82,14 +84,14 @@ def test_an_error_leaves_a_traceback_under_the_id_that_the_page_shows(
     assert all(line.startswith("    ") for line in rest)
 
 
-def test_a_script_is_told_the_id_too(site: Site) -> None:
+def test_a_script_gets_the_id_too(site: Site) -> None:
     response, text = site.ask("/chats/", Accept="application/json", **SESSION)
     assert response.status == 500
     assert response.headers["Content-Type"] == "application/json"
     assert response.headers["X-Request-ID"] in text
 
 
-def test_each_request_has_an_id_of_its_own_whatever_the_client_says(site: Site) -> None:
+def test_each_request_has_its_own_id_whatever_the_client_sends(site: Site) -> None:
     ids = {
         site.ask("/accounts/login/", X_Request_ID="mine")[0].headers["X-Request-ID"]
         for _ in range(3)
@@ -115,22 +117,22 @@ def test_each_request_has_an_id_of_its_own_whatever_the_client_says(site: Site) 
     ],
     ids=["missing", "host", "csrf"],
 )
-def test_what_was_refused_is_one_line(
+def test_a_refused_request_is_logged_in_one_line(
     site: Site, logged: Callable[[], str], request_: dict[str, str], status: int, line: str
 ) -> None:
     response, page = site.ask(**request_)
     assert response.status == status
     id_ = response.headers["X-Request-ID"]
     assert f"<code>{id_}</code>" in page
-    assert "/static/agents_app/chat.css" in page, "it looks like the other pages"
-    [said] = logged().splitlines()
-    assert line.format(id_) in said
+    assert "/static/agents_app/chat.css" in page, "styled like the other pages"
+    [logged_line] = logged().splitlines()
+    assert line.format(id_) in logged_line
 
 
-def test_a_line_break_in_a_path_starts_no_line(site: Site, logged: Callable[[], str]) -> None:
+def test_a_line_break_in_a_path_is_escaped(site: Site, logged: Callable[[], str]) -> None:
     site.ask("/x%0D%0A2026-01-01%20ERROR%20forged%1B[2J%E2%80%AE")
-    [said] = logged().splitlines()
-    assert said.endswith("Not Found: /x\\r\\n2026-01-01 ERROR forged\\x1b[2J\\u202e")
+    [logged_line] = logged().splitlines()
+    assert logged_line.endswith("Not Found: /x\\r\\n2026-01-01 ERROR forged\\x1b[2J\\u202e")
 
 
 @pytest.mark.parametrize(
@@ -143,7 +145,7 @@ def test_a_line_break_in_a_path_starts_no_line(site: Site, logged: Callable[[], 
         ("/accounts/login/?q=%ff", "text/plain; charset=idna"),
     ],
 )
-def test_headers_that_cannot_be_read_are_refused(
+def test_undecodable_headers_are_refused(
     site: Site, logged: Callable[[], str], path: str, content_type: str
 ) -> None:
     for method in ("GET", "POST"):
@@ -154,7 +156,7 @@ def test_headers_that_cannot_be_read_are_refused(
 
 @pytest.fixture
 def line() -> Callable[..., str]:
-    """One event, as the handlers write it."""
+    """One record as the handlers write it."""
     request_id.set("")
     formatter = LineFormatter("{levelname}{in_request}: {message}", style="{")
 
@@ -178,13 +180,13 @@ def line() -> Callable[..., str]:
         ("half \ud800", "half \\ud800"),
     ],
 )
-def test_names_cannot_control_the_terminal_or_start_a_line(
+def test_control_characters_in_names_are_escaped(
     line: Callable[..., str], name: str, shown: str
 ) -> None:
     assert line("Agent %s failed", name) == f"WARNING: Agent {shown} failed"
 
 
-def test_tracebacks_keep_their_lines_and_cannot_forge_an_event(line: Callable[..., str]) -> None:
+def test_tracebacks_are_indented_and_escaped(line: Callable[..., str]) -> None:
     try:
         raise ValueError("first\nERROR forged\x1b[2J\rover")
     except ValueError:
@@ -197,7 +199,7 @@ def test_tracebacks_keep_their_lines_and_cannot_forge_an_event(line: Callable[..
 
 
 def test_every_handler_escapes() -> None:
-    """Also those of libraries and of the server reach stderr through this formatter."""
+    """Records of libraries and of the server go through this formatter too."""
     names = ["", "django", "django.request", "django.security", "sessions_app", "agents_app"]
     for name in [*names, "uvicorn", "uvicorn.error", "pydantic_ai"]:
         logger: logging.Logger | None = logging.getLogger(name)
@@ -215,6 +217,85 @@ def test_every_handler_escapes() -> None:
         assert not foreign, name
 
 
-def test_the_stream_of_a_request_logs_under_its_id(line: Callable[..., str]) -> None:
+def test_records_carry_the_id_of_the_request(line: Callable[..., str]) -> None:
     request_id.set("0123456789abcdef")
     assert line("Late") == "WARNING [0123456789abcdef]: Late"
+
+
+@pytest.fixture
+def event() -> Callable[..., dict[str, Any]]:
+    """One event, as LOG_FORMAT=json writes it; it must be one line of plain ASCII."""
+    request_id.set("")
+
+    def written(message: str, *arguments: object, exc_info: Any = None) -> dict[str, Any]:
+        record = logging.LogRecord(
+            "agents_app", logging.WARNING, __file__, 1, message, arguments, exc_info
+        )
+        RequestFilter().filter(record)
+        text = JsonFormatter().format(record)
+        assert text.isascii()
+        assert text.isprintable()
+        read: dict[str, Any] = json.loads(text)
+        return read
+
+    return written
+
+
+def test_json_has_the_event(event: Callable[..., dict[str, Any]]) -> None:
+    request_id.set("0123456789abcdef")
+    written = event("Agent %s failed", "Ana")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", written.pop("time"))
+    assert written == {
+        "level": "WARNING",
+        "logger": "agents_app",
+        "message": "Agent Ana failed",
+        "request": "0123456789abcdef",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("plain – “quoted” 漢字", "plain – “quoted” 漢字"),
+        ('a\r\n{"level": "ERROR"}', 'a\r\n{"level": "ERROR"}'),
+        ("\x1b]0;title\x07\x9b2J\x7f", "\x1b]0;title\x07\x9b2J\x7f"),
+        ("\u202eevil\u2028\u2066", "\u202eevil\u2028\u2066"),
+        ("half \ud800", "half \\ud800"),
+    ],
+)
+def test_json_stays_on_one_line_and_reads_back(
+    event: Callable[..., dict[str, Any]], name: str, shown: str
+) -> None:
+    assert event("%s", name)["message"] == shown
+
+
+def test_json_has_the_exception(event: Callable[..., dict[str, Any]]) -> None:
+    try:
+        raise ValueError("first\nsecond\x1b[2J")
+    except ValueError:
+        exception = event("Failed", exc_info=sys.exc_info())["exception"]
+    assert exception.startswith("Traceback (most recent call last):\n")
+    assert exception.endswith("ValueError: first\nsecond\x1b[2J")
+
+
+def test_json_has_no_traceback_of_a_refused_request(event: Callable[..., dict[str, Any]]) -> None:
+    try:
+        raise PermissionDenied
+    except PermissionDenied:
+        assert "exception" not in event("Forbidden", exc_info=sys.exc_info())
+
+
+def test_the_real_server_logs_json(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    url = f"sqlite:///{tmp_path / 'db.sqlite3'}"
+    with (
+        log.open("w") as stderr,
+        serve(url, stderr.fileno(), DEBUG="off", LOG_FORMAT="json") as server,
+    ):
+        site = Site(server.address, log)
+        missing, _ = site.ask("/missing")
+        failed, _ = site.ask("/chats/", **SESSION)
+    events = [json.loads(line) for line in log.read_text().splitlines()]
+    by_request = {event.get("request"): event for event in events}
+    assert by_request[missing.headers["X-Request-ID"]]["message"] == "Not Found: /missing"
+    assert "no such table" in by_request[failed.headers["X-Request-ID"]]["exception"]

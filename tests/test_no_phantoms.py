@@ -1,4 +1,4 @@
-"""No session appears that nobody asked for."""
+"""No session is created unless a person or a client asks for it."""
 
 import uuid
 from collections.abc import Callable, Iterator
@@ -28,13 +28,13 @@ def ana() -> User:
 @pytest.fixture
 def run(ana: User) -> AgentRun:
     agent = Agent.objects.get_or_create(name="simple")[0]
-    run, _ = start_session(user=ana, agent_id=agent.pk, text="Hello", message_id=uuid.uuid4())
+    run = start_session(user=ana, agent_id=agent.pk, text="Hello", message_id=uuid.uuid4())
     return run
 
 
 @pytest.fixture(autouse=True)
 def unchanged(run: AgentRun) -> Iterator[None]:
-    """Around every test here: the same sessions before and after."""
+    """Every test here leaves the sessions as they were."""
     before = set(Session.objects.values_list("pk", flat=True))
     yield
     assert set(Session.objects.values_list("pk", flat=True)) == before
@@ -136,7 +136,7 @@ def test_refused_posts(client: Client, ana: User, fill: Callable[[str], str]) ->
                 assert response.status_code < 500, route
 
 
-def test_the_auto_creating_mode_is_asked_for(ana: User, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_auto_creating_mode_logs_a_warning(ana: User, caplog: pytest.LogCaptureFixture) -> None:
     history = MessageHistory("nonsense", user_id=ana.pk)
     assert history.session_id is not None
     made = Session.objects.get(pk=history.session_id)

@@ -1,4 +1,4 @@
-"""The development server, in a process of its own: it says that it serves when it does."""
+"""The development server, in a separate process: it prints its address once it serves."""
 
 import os
 import re
@@ -33,7 +33,7 @@ def start(port: int, folder: Path) -> "subprocess.Popen[str]":
     )
 
 
-def test_says_where_it_serves_when_it_does(tmp_path: Path) -> None:
+def test_the_address_is_printed_once_requests_are_served(tmp_path: Path) -> None:
     migrate = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
     subprocess.run(migrate, cwd=ROOT, env=environment(tmp_path), check=True)
     with start(0, tmp_path) as server:
@@ -44,7 +44,7 @@ def test_says_where_it_serves_when_it_does(tmp_path: Path) -> None:
                 r"Serving on (http://127\.0\.0\.1:\d+/) \(stop with Ctrl-C\)\n", line
             )
             assert found, line
-            # The first try counts: whoever reads the line may come at once.
+            # Without retries: the line promises that requests are served.
             with urllib.request.urlopen(f"{found[1]}healthz", timeout=60) as response:
                 assert response.status == 200
         finally:
@@ -54,19 +54,19 @@ def test_says_where_it_serves_when_it_does(tmp_path: Path) -> None:
     assert server.returncode == 0
 
 
-def test_a_port_in_use_is_one_line_and_an_error(tmp_path: Path) -> None:
+def test_a_port_in_use_is_a_one_line_error(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with start(port, tmp_path) as server:
             out, err = server.communicate(timeout=60)
-    assert server.returncode != 0
+    assert server.returncode == 1
     assert out == ""
     [line] = err.splitlines()
     assert str(port) in line
     assert "address already in use" in line
 
 
-def test_make_run_starts_it_and_says_nothing_before() -> None:
+def test_make_run_starts_it_and_prints_no_address_itself() -> None:
     recipe = subprocess.run(
         ["make", "--dry-run", "run", "PORT=8123", "ADDRESS=127.0.0.2"],
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""Settings from the environment: what is wrong with a value is said in one line."""
+"""Settings from the environment: a bad value is a one-line error."""
 
 import os
 import secrets
@@ -34,22 +34,27 @@ def run(*arguments: str, **environment: str | None) -> "subprocess.CompletedProc
     )
 
 
-def test_deployment_checks_have_nothing_to_say() -> None:
+def test_deployment_checks_find_no_problem() -> None:
     done = run("manage.py", "check", "--deploy", "--fail-level", "INFO")
     assert done.returncode == 0, done.stderr
     assert "no issues" in done.stdout
 
 
 @pytest.mark.parametrize("model", ["gpt-4", "foo:bar"])
-def test_deployment_checks_find_a_model_that_does_not_exist(model: str) -> None:
+def test_deployment_checks_find_an_invalid_model(model: str) -> None:
     done = run("manage.py", "check", "--deploy", AGENT_MODEL=model)
     assert done.returncode == 1
     assert "(agents_app.E001) AGENT_MODEL:" in done.stderr
 
 
 @pytest.mark.parametrize(
-    ("environment", "complaint"),
+    ("environment", "problem"),
     [
+        ({"ANSWERS_IN": "workers"}, "ANSWERS_IN=workers needs PostgreSQL"),
+        ({"ANSWERS_IN": "elsewhere"}, "ANSWERS_IN='elsewhere' is not web or workers"),
+        ({"CLEANUP_SCHEDULE": "0 3 * * *"}, "CLEANUP_SCHEDULE needs PostgreSQL"),
+        ({"CLEANUP_SCHEDULE": "at three"}, "CLEANUP_SCHEDULE='at three' is not a schedule"),
+        ({"CLEANUP_OLDER_THAN": "a while"}, "CLEANUP_OLDER_THAN: 'a while' is not an age"),
         ({"SECRET_KEY": None}, "SECRET_KEY is not set"),
         ({"SECRET_KEY": ""}, "SECRET_KEY is not set"),
         ({"SECRET_KEY": None, "DEBUG": None}, "SECRET_KEY is not set"),
@@ -74,6 +79,8 @@ def test_deployment_checks_find_a_model_that_does_not_exist(model: str) -> None:
         ({"AGENT_BASE_URL": "http://localhost:99x/v1"}, "AGENT_BASE_URL cannot be read"),
         ({"AGENT_BASE_URL": "http://localhost:999999/v1"}, "AGENT_BASE_URL cannot be read"),
         ({"AGENT_API_KEY": "schlüssel"}, "AGENT_API_KEY holds characters"),
+        ({"METRICS_TOKEN": "schlüssel"}, "METRICS_TOKEN holds characters"),
+        ({"LOG_FORMAT": "xml"}, "LOG_FORMAT='xml' is not line or json."),
         ({"AGENT_TOKEN_LIMIT": "8192"}, "AGENT_TOKEN_LIMIT=8192 leaves no room"),
     ],
 )
@@ -82,17 +89,17 @@ def test_deployment_checks_find_a_model_that_does_not_exist(model: str) -> None:
     [["manage.py", "cleanup_sessions"], ["-c", "import config.asgi"]],
     ids=["manage", "asgi"],
 )
-def test_bad_values(entry: list[str], environment: dict[str, str], complaint: str) -> None:
+def test_bad_values(entry: list[str], environment: dict[str, str], problem: str) -> None:
     done = run(*entry, **environment)
     assert done.returncode == 1
-    assert complaint in done.stderr
+    assert problem in done.stderr
     assert done.stderr.count("\n") == 1
     assert done.stdout == ""
     assert all(value not in done.stderr for value in _secrets(environment))
 
 
 def _secrets(environment: dict[str, str]) -> list[str]:
-    """What must not be repeated; a key of one letter cannot be told from a word."""
+    """Values that no error may repeat, except a key of one letter, which any text contains."""
     key = environment.get("SECRET_KEY") or ""
     return [key] * (len(key) > 1) + ["pa/ss", "'pa'"]
 
@@ -104,7 +111,7 @@ def test_development_takes_any_key_and_any_host() -> None:
 
 @pytest.mark.skipif("connection.vendor == 'sqlite'", reason="PostgreSQL's socket")
 @pytest.mark.django_db(transaction=True)
-def test_the_folder_of_a_socket_may_stand_where_a_host_does() -> None:
+def test_the_host_may_be_the_folder_of_a_socket() -> None:
     settings = connection.settings_dict
     folder = settings["HOST"] or settings["OPTIONS"].get("host", "")
     if not folder.startswith("/"):

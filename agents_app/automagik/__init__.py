@@ -1,1 +1,1 @@
-"""Takes an Automagik database into this one: where it is read from, and how it is stored."""
+"""Imports Automagik databases: sources to read them from, and how their rows are stored."""

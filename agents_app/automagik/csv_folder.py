@@ -1,4 +1,4 @@
-"""Reads an Automagik database from a folder of CSV exports, one file for each table."""
+"""Reads an Automagik database from a folder of CSV exports, one file per table."""
 
 import csv
 from collections.abc import Iterator
@@ -14,14 +14,14 @@ from agents_app.automagik.rows import (
     shorten,
 )
 
-_LONGEST_FIELD = 1 << 30  # characters; csv's own limit of 128 KiB is less than one long answer
+_MAX_FIELD_LENGTH = 1 << 30  # csv's default, 128 KiB, is less than one long answer
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 class CsvFolder:
-    """Files in UTF-8 with a header, in which an empty field is NULL, as COPY … CSV makes them.
+    """UTF-8 files with a header, as COPY … CSV writes them: an empty field is NULL.
 
-    Raises CannotImport for a folder or a file that is not there, and for what is wrong in one.
+    Raises CannotImport for a missing folder or file, and for a bad file.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -33,9 +33,9 @@ class CsvFolder:
             raise CannotImport(f"The folder {folder} lacks {', '.join(missing)}.")
 
     def rows(self, table: str) -> Iterator[Row]:
-        """The rows of a table as they stand in the file; messages in order of time.
+        """The rows of a table in the file's order, but messages by time.
 
-        Messages are held in memory for that: an export has no order that could be relied on.
+        Sorting them holds the whole file of messages in memory: exports have no reliable order.
         """
         rows = self._rows_in_file(table)
         if table == "messages":
@@ -45,7 +45,7 @@ class CsvFolder:
 
     def _rows_in_file(self, table: str) -> Iterator[Row]:
         name = _file_name(table)
-        csv.field_size_limit(_LONGEST_FIELD)
+        csv.field_size_limit(_MAX_FIELD_LENGTH)
         try:
             yield from _rows(self._folder / name, table)
         except OSError as error:
@@ -54,29 +54,29 @@ class CsvFolder:
 
 def _rows(path: Path, table: str) -> Iterator[Row]:
     has_uuids = table in {"sessions", "messages"}
-    begins: dict[str | UUID, int] = {}  # the lines, by the id of the row
+    line_by_id: dict[str | UUID, int] = {}
     records = _records(path)
     _, header = next(records, (0, []))
     check_columns(path.name, table, header)
     if len(set(header)) < len(header):
         raise CannotImport(f"{path.name} has two columns of the same name.")
     for line, record in records:
-        where = f"{path.name} line {line}"
+        location = f"{path.name} line {line}"
         if len(record) != len(header):
             raise CannotImport(
-                f"{where} has {len(record)} fields, and the header has {len(header)}."
+                f"{location} has {len(record)} fields, and the header has {len(header)}."
             )
         row = Row(
-            where, {column: value or None for column, value in zip(header, record, strict=True)}
+            location, {column: value or None for column, value in zip(header, record, strict=True)}
         )
-        first = begins.setdefault(row.uuid("id") if has_uuids else row.own_key(), line)
+        first = line_by_id.setdefault(row.uuid("id") if has_uuids else row.own_key(), line)
         if first != line:
-            raise row.wrong("id", f"{shorten(row.text('id'))} stands in line {first} already.")
+            raise row.error("id", f"{shorten(row.text('id'))} is already in line {first}.")
         yield row
 
 
 def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """The records of a file, each with the line in which it begins."""
+    """The records of a file, each with the number of its first line."""
     with path.open("rb") as file:
         reader = csv.reader(_lines(path.name, file), strict=True)
         while True:
@@ -92,7 +92,7 @@ def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def _lines(name: str, file: Iterator[bytes]) -> Iterator[str]:
-    # Decoded line by line, to be able to say which line is wrong.
+    # Decoded line by line, so that an error names its line.
     for number, line in enumerate(file, start=1):
         try:
             text = line.decode("utf-8-sig" if number == 1 else "utf-8")
@@ -110,6 +110,6 @@ def _file_name(table: str) -> str:
 
 
 def _time_of_message(row: Row) -> tuple[bool, datetime]:
-    """Without a time comes last, as NULL does in PostgreSQL."""
+    """The sort key of a message; a missing time comes last, as NULL does in PostgreSQL."""
     time = row.time("created_at")
     return time is None, time or _EPOCH

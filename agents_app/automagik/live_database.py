@@ -1,4 +1,4 @@
-"""Reads an Automagik database from the PostgreSQL server on which it runs."""
+"""Reads a live Automagik database from its PostgreSQL server."""
 
 import re
 from collections.abc import Iterator
@@ -11,33 +11,32 @@ from psycopg.conninfo import conninfo_to_dict
 
 from agents_app.automagik.rows import CannotImport, Row, check_columns
 
-_CONNECT_SECONDS = 10
-_LONGEST_ID = 60  # characters of one that is no id at all, in an error message
+_CONNECT_TIMEOUT = 10
+_MAX_ID_LENGTH = 60  # in error messages, for ids that are not UUIDs
 
-# The text of a time must not depend on the server's settings, nor may a limit that is
-# meant for short queries cut a long one off.
+# The format of times must not depend on the server's settings, and its timeouts for short
+# queries must not end a long one.
 _TRANSACTION_SETTINGS = """
     SET LOCAL DateStyle = 'ISO';
     SET LOCAL statement_timeout = 0;
     SET LOCAL idle_in_transaction_session_timeout = 0;
 """
 
-# A transcript is in order of time; rows with the same time need an order, too.
+# The id breaks ties between messages with the same time.
 _ORDER = {"messages": sql.SQL("ORDER BY created_at, id")}
 
 
 class LiveDatabase:
-    """An Automagik database as of one moment, which is read and never written to."""
+    """A read-only snapshot of an Automagik database."""
 
     def __init__(self, connection: psycopg.Connection) -> None:
         self._connection = connection
 
     def rows(self, table: str) -> Iterator[Row]:
-        """The rows of a table, streamed; messages in order of time.
+        """The rows of a table, streamed; messages by time.
 
-        They come through COPY, which sends rows only as fast as they are taken, and as the
-        very text that a CSV export holds: what is read does not depend on the types that a
-        version of Automagik gave its columns.
+        COPY sends rows only as fast as they are read, and as the text that a CSV export holds,
+        whichever types a version of Automagik gave its columns.
 
         Raises CannotImport when the table cannot be read.
         """
@@ -51,7 +50,7 @@ class LiveDatabase:
                 with cursor.copy(export) as copy:
                     for record in copy.rows():
                         values = dict(zip(columns, record, strict=True))
-                        yield Row(f"{table} id {(values['id'] or '')[:_LONGEST_ID]}", values)
+                        yield Row(f"{table} id {(values['id'] or '')[:_MAX_ID_LENGTH]}", values)
         except psycopg.Error as error:
             raise CannotImport(f"The table {table} cannot be read: {_one_line(error)}") from error
         except UnicodeDecodeError as error:
@@ -60,9 +59,9 @@ class LiveDatabase:
 
 @contextmanager
 def connect(url: str) -> Iterator[LiveDatabase]:
-    """Connect to a postgresql:// URL, for one read-only transaction with one snapshot.
+    """Connect to a postgresql:// URL for one read-only transaction with one snapshot.
 
-    Raises CannotImport, without the password in its text, when there is no connection.
+    Raises CannotImport, without the password in its text, when the connection fails.
     """
     connection = None
     try:
@@ -79,8 +78,8 @@ def connect(url: str) -> Iterator[LiveDatabase]:
 
 
 def _parameters(url: str) -> dict[str, Any]:
-    # A password with one of these characters in it would be taken for the server's name or
-    # port, and show up in the error.
+    # A password with an unescaped character would be parsed as the host or the port, and appear
+    # in the error.
     authority = re.split("[/?#]", url.partition("://")[2], maxsplit=1)[0]
     try:
         parameters = conninfo_to_dict(url)
@@ -98,7 +97,7 @@ def _parameters(url: str) -> dict[str, Any]:
             "password percent-encoded (@ as %40, / as %2F)."
         )
     return {
-        "connect_timeout": _CONNECT_SECONDS,
+        "connect_timeout": _CONNECT_TIMEOUT,
         **parameters,
         "client_encoding": "UTF8",
         "application_name": "import_automagik",

@@ -1,4 +1,4 @@
-"""One row of an Automagik table, and what is said when it cannot be imported."""
+"""Parses the values of an Automagik row, with an error that says where a bad one is."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -9,11 +9,12 @@ from typing import Any
 from uuid import UUID
 
 from django.utils.dateparse import parse_datetime
+from django.utils.translation import ngettext
 
-from sessions_app.text import UnstorableText, printable, storable_json
+from sessions_app.storable import UnstorableText, printable, storable_json
 
-# What is read of each table. Versions of Automagik differ in the others: agents lost
-# system_prompt, sessions gained run_finished_at and messages gained channel_payload.
+# Versions of Automagik differ in other columns: agents lost system_prompt, sessions gained
+# run_finished_at, messages gained channel_payload.
 NEEDED_COLUMNS = {
     "users": ["id", "email", "phone_number", "created_at"],
     "agents": [
@@ -30,17 +31,17 @@ NEEDED_COLUMNS = {
     ],
 }
 
-# Rows that are stored at a time; their ids fit into one query on every SQLite.
+# Small enough that the ids of a batch fit into one query on every SQLite.
 BATCH_SIZE = 500
 
-_FLAGS = {"t": True, "true": True, "f": False, "false": False}
+_BOOLEANS = {"t": True, "true": True, "f": False, "false": False}
 
 
 class CannotImport(Exception):
-    """The source cannot be imported; the text says where it is wrong and how.
+    """The source cannot be imported; the text says where and why.
 
-    It may quote what the source says, its server's own messages among it, and it ends up on
-    terminals: so it is always one printable line.
+    Always one printable line: it ends up on terminals, and may quote the source's values and
+    its server's messages.
     """
 
     def __init__(self, problem: str) -> None:
@@ -49,48 +50,48 @@ class CannotImport(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row as PostgreSQL's COPY writes it: every value is text, and None stands for NULL."""
+    """A row as PostgreSQL's COPY writes it: every value is text or, for NULL, None."""
 
-    where: str
+    location: str
     values: dict[str, str | None]
 
-    def wrong(self, column: str, problem: str) -> CannotImport:
-        """The error to raise when the value of a column is not acceptable."""
-        return CannotImport(f"{self.where}, column {column}: {problem}")
+    def error(self, column: str, problem: str) -> CannotImport:
+        """The error to raise for a bad value of a column."""
+        return CannotImport(f"{self.location}, column {column}: {problem}")
 
     def text(self, column: str) -> str:
-        """A text; NULL, or a column that the source does not have, is an empty one."""
+        """A text; empty for NULL and for a column that the source does not have."""
         return self.values.get(column) or ""
 
     def uuid(self, column: str) -> UUID:
-        """A UUID that must be there."""
+        """A UUID; NULL is an error."""
         value = self.text(column)
         try:
             return UUID(value)
         except ValueError:
-            raise self.wrong(column, f"{shorten(value)} is not a UUID.") from None
+            raise self.error(column, f"{shorten(value)} is not a UUID.") from None
 
     def key(self, column: str) -> str | None:
-        """An id of a user or an agent (a whole number or a UUID), in a form to compare."""
+        """The id of a user or an agent, a whole number or a UUID, in comparable form."""
         value = self.text(column)
         if not value:
             return None
         try:
             return str(int(value) if value.isascii() and value.isdigit() else UUID(value))
         except ValueError:
-            raise self.wrong(
+            raise self.error(
                 column, f"{shorten(value)} is neither a whole number nor a UUID."
             ) from None
 
     def own_key(self) -> str:
-        """The row's own id, as `key` gives it."""
+        """The id of this row, a user or an agent, as `key` returns it."""
         key = self.key("id")
         if key is None:
-            raise self.wrong("id", "is empty.")
+            raise self.error("id", "is empty.")
         return key
 
     def time(self, column: str) -> datetime | None:
-        """A point in time; one without a zone is UTC."""
+        """A point in time; UTC when the zone is missing."""
         value = self.text(column)
         if not value:
             return None
@@ -100,16 +101,16 @@ class Row:
                 return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
         except (ValueError, OverflowError):
             pass
-        raise self.wrong(column, f"{shorten(value)} is not a date and time.")
+        raise self.error(column, f"{shorten(value)} is not a date and time.")
 
-    def flag(self, column: str, *, default: bool) -> bool:
-        """True or false; NULL is the default."""
+    def boolean(self, column: str, *, default: bool) -> bool:
+        """A boolean; NULL is the default."""
         value = self.text(column).lower()
         if not value:
             return default
-        if value not in _FLAGS:
-            raise self.wrong(column, f"{shorten(value)} is neither t nor f.")
-        return _FLAGS[value]
+        if value not in _BOOLEANS:
+            raise self.error(column, f"{shorten(value)} is neither t nor f.")
+        return _BOOLEANS[value]
 
     def json(self, column: str) -> Any:
         """A JSON value; NULL and a JSON null are None."""
@@ -119,26 +120,26 @@ class Row:
         try:
             value = json.loads(text)
         except ValueError:
-            raise self.wrong(column, f"{shorten(text)} is not JSON.") from None
+            raise self.error(column, f"{shorten(text)} is not JSON.") from None
         except RecursionError:
-            raise self.wrong(column, f"{shorten(text)} is nested too deeply.") from None
+            raise self.error(column, f"{shorten(text)} is nested too deeply.") from None
         try:
             return storable_json(value)
         except UnstorableText as error:
-            raise self.wrong(column, f"{shorten(text)}. {error}") from None
+            raise self.error(column, f"{shorten(text)}. {error}") from None
 
 
 def shorten(value: str) -> str:
-    """A value as an error message shows it: quoted, on one line, and not too long."""
+    """A value for an error message: quoted, on one line, at most 60 characters."""
     return repr(value if len(value) <= 60 else value[:59] + "…")
 
 
-def check_columns(where: str, table: str, columns: Iterable[str]) -> None:
-    """Raise CannotImport when a column is missing that the import needs."""
+def check_columns(location: str, table: str, columns: Iterable[str]) -> None:
+    """Raise CannotImport when a needed column is missing."""
     missing = [column for column in NEEDED_COLUMNS[table] if column not in set(columns)]
     if missing:
-        word = "column" if len(missing) == 1 else "columns"
-        raise CannotImport(f"{where} lacks the {word} {', '.join(missing)}.")
+        noun = ngettext("column", "columns", len(missing))
+        raise CannotImport(f"{location} lacks the {noun} {', '.join(missing)}.")
 
 
 def batches(rows: Iterable[Row]) -> Iterator[list[Row]]:

@@ -1,4 +1,4 @@
-"""Where an Automagik database can be read from."""
+"""The sources of an import: a folder of CSV exports, or a live database."""
 
 import re
 from collections.abc import Iterator
@@ -11,10 +11,10 @@ from agents_app.automagik.rows import CannotImport, Row
 
 
 class Source(Protocol):
-    """An Automagik database: the tables users, agents, sessions and messages."""
+    """An Automagik database with the tables users, agents, sessions and messages."""
 
     def rows(self, table: str) -> Iterator[Row]:
-        """The rows of a table; messages in the order in which they were said."""
+        """The rows of a table; messages by time."""
         ...
 
 
@@ -22,7 +22,7 @@ class Source(Protocol):
 def open_source(address: str) -> Iterator[Source]:
     """Open a folder of CSV exports, or a live database by its postgresql:// URL.
 
-    Raises CannotImport when there is nothing to read there.
+    Raises CannotImport when the address cannot be opened.
     """
     scheme = re.match(r"([a-z0-9+]{2,}):/", address, re.IGNORECASE)
     if scheme is None:

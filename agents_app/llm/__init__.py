@@ -1,1 +1,1 @@
-"""Language models: what names them, the clients that reach them, and their errors in words."""
+"""Language models: model strings, clients, the embedded model, and errors for users."""

@@ -1,12 +1,11 @@
-"""The clients through which models are asked, kept open as long as their event loop runs.
+"""Clients for language models, one per model and event loop, with connections kept alive.
 
-The libraries are imported where they are used: they take about a second.
+The agent library is imported inside functions: importing it takes about a second.
 """
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
@@ -20,8 +19,13 @@ if TYPE_CHECKING:
     from pydantic_ai.models import Model
 
 
+# The servers of one's own, which set no price on tokens, whatever their models are called.
+_OWN_SERVER = "openai-compatible"
+UNPRICED_PROVIDERS = {LOCAL, _OWN_SERVER}
+
+
 def resolve_model(text: str) -> "Model":
-    """The model that a string means; takes about a second when it is the first of a process.
+    """The model that a model string names. The first call of a process takes about a second.
 
     Raises ModelNotConfigured.
     """
@@ -36,62 +40,60 @@ def resolve_model(text: str) -> "Model":
 
 
 def import_library() -> None:
-    """Import what most models need: the embedded one, OpenAI's and those of one's own server."""
-    import pydantic_ai.models.openai  # noqa: F401 - imported for those who import it later
+    """Import what the embedded model, OpenAI's models and OpenAI-compatible servers need."""
+    import pydantic_ai.models.openai  # noqa: F401 - only to have it imported
 
 
 async def open_model(text: str) -> "Model":
-    """As `resolve_model`, but made once per event loop, so that connections are kept alive.
+    """Like `resolve_model`, but once per event loop, so that connections are kept alive.
 
-    They are closed when the loop shuts its async generators down, as `asyncio.run` does.
+    They are closed when the loop ends as `asyncio.run` ends it, by cancelling its tasks.
     """
-    opened = _opened.setdefault(asyncio.get_running_loop(), {})
+    loop = asyncio.get_running_loop()
+    opened = _opened.setdefault(loop, {})
     key = (text, settings.AGENT_MODEL, settings.AGENT_BASE_URL, settings.AGENT_API_KEY)
     if key not in opened:
-        opened[key] = asyncio.create_task(_open(text))
+        model: asyncio.Future[Model] = loop.create_future()
+        opened[key] = _OpenModel(model, loop.create_task(_keep_open(text, model)))
     try:
-        # A run that is cancelled meanwhile must not take the model from the others.
-        return (await asyncio.shield(opened[key])).model
+        # Shielded: other runs may be waiting for the same model when this one is cancelled.
+        return await asyncio.shield(opened[key].model)
     except Exception:
-        opened.pop(key, None)  # so that the next one tries again
+        opened.pop(key, None)  # so that the next call tries again
         raise
 
 
 @dataclass(frozen=True)
 class _OpenModel:
-    model: "Model"
-    closing: AsyncGenerator[None]
+    model: "asyncio.Future[Model]"
+    keeper: "asyncio.Task[None]"
 
 
 _Key = tuple[str, str, str, str]
-_opened: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[_Key, asyncio.Task[_OpenModel]]]
-_opened = WeakKeyDictionary()
+_opened: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[_Key, _OpenModel]] = WeakKeyDictionary()
 
 
-async def _open(text: str) -> _OpenModel:
-    # Importing a provider's library takes a while, and so does loading the embedded model.
-    model = await asyncio.to_thread(resolve_model, text)
-    closing = _close_with_loop(model)
-    await anext(closing)
-    return _OpenModel(model, closing)
+async def _keep_open(text: str, opened: "asyncio.Future[Model]") -> None:
+    """Open a model, and close it when this task is cancelled.
 
-
-async def _close_with_loop(model: "Model") -> AsyncGenerator[None]:
-    """Suspended until the event loop ends.
-
-    A generator, since that is the only thing that a loop closes by itself: whoever calls
-    `asyncio.run(agent.run(…))` has no other place to close clients, and without it the
-    connections are still open when the interpreter ends (ResourceWarning).
+    Measured: without it, every `asyncio.run` leaves a connection open to a server that keeps
+    them alive.
     """
-    try:
-        async with model:
-            yield
-    finally:
-        _opened.pop(asyncio.get_running_loop(), None)
+    async with AsyncExitStack() as stack:
+        try:
+            # In a thread: importing a provider's library or loading the embedded model takes long.
+            model = await asyncio.to_thread(resolve_model, text)
+            await stack.enter_async_context(model)
+        except Exception as error:
+            opened.set_exception(error)
+            return
         client = getattr(model, "client", None)
         if isinstance(client, AbstractAsyncContextManager):
-            # The model does not close a client that was handed to it.
-            await client.__aexit__(None, None, None)
+            # The model does not close a client that was passed to it.
+            stack.push_async_exit(client)
+        stack.callback(_opened.pop, asyncio.get_running_loop(), None)
+        opened.set_result(model)
+        await asyncio.Event().wait()
 
 
 def _embedded_model() -> "Model":
@@ -107,7 +109,7 @@ def _embedded_model() -> "Model":
     client = AsyncOpenAI(
         base_url=endpoint.base_url,
         api_key=endpoint.api_key,
-        # Neither a proxy from the environment nor certificates: it never leaves the machine.
+        # It never leaves the machine: no proxy from the environment, no certificates to load.
         http_client=httpx2.AsyncClient(trust_env=False, verify=False),
         timeout=settings.AGENT_TIME_LIMIT,
     )
@@ -122,13 +124,13 @@ def _own_server_model(name: str) -> "Model":
     from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 
     provider = OpenAICompatibleProvider(
-        "openai-compatible",
+        _OWN_SERVER,
         base_url=settings.AGENT_BASE_URL,
         api_key=settings.AGENT_API_KEY or None,
     )
     profile = merge_profile(
         provider.model_profile(name),
-        # Ollama and others take no notice of the newer field for the token limit.
+        # Ollama and others ignore the newer field, max_completion_tokens.
         OpenAIModelProfile(openai_chat_supports_max_completion_tokens=False),
     )
     return OpenAIChatModel(name, provider=provider, profile=profile)
@@ -141,8 +143,8 @@ def _hosted_model(text: str) -> "Model":
     try:
         return infer_model(text)
     except UserError as error:
-        # The library tells only in its text which variables are missing; they stand in
-        # backticks, and the words around them are for programmers.
+        # Provider classes do not tell which variables they need: only this text does, in
+        # backticks, among advice for programmers.
         variables = re.findall(r"`([A-Z][A-Z0-9_]+)`", error.message)
         if not variables:
             raise ModelNotConfigured(f"The model {text} cannot be used. {HOW_TO}") from error

@@ -1,87 +1,144 @@
-"""What went wrong with an agent's answer, in a short text for the person who asked."""
+"""Why models and providers fail: in words for people, who learn what they can do, and for staff.
+
+Both stand in one table. What staff have to mend is logged as an error, so that "Staff have been
+told" is true for whoever watches the log; a run's `error` in the admin has it as well.
+"""
 
 import logging
+from dataclasses import dataclass
 
 from django.conf import settings
 from pydantic_ai import exceptions as ai
 from pydantic_ai.messages import RetryFeedbackPart
 
 from agents_app.llm.model_strings import ModelNotConfigured
-from sessions_app.text import UnstorableText
+from sessions_app.storable import UnstorableText
 
 logger = logging.getLogger(__name__)
 
+_STAFF_TOLD = "Staff have been told."
+_NOT_SET_UP = f"The model is not set up. {_STAFF_TOLD}"
+
 
 class AgentFailed(Exception):
-    """The agent gave no answer; the text is for a person, and holds nothing secret."""
+    """The agent gave no answer; the text tells people what they can do.
+
+    `reason` tells staff why. Neither holds anything secret.
+    """
+
+    def __init__(self, text: str, reason: str = "") -> None:
+        super().__init__(text)
+        self.reason = reason
+
+    @property
+    def for_staff(self) -> str:
+        """The text on the first line, and the reason after it; see AgentRun.public_error."""
+        return f"{self}\n{self.reason}".rstrip()
 
 
 class BrokenOff(AgentFailed):
-    """The model's server ended its answer in the middle; what has come is a part of it."""
+    """The model's server ended the connection in the middle of the answer."""
 
     def __init__(self) -> None:
-        super().__init__("The model's server broke off the answer.")
+        super().__init__("The model's server broke off the answer. Try again.")
 
 
 class EmptyAnswer(Exception):
-    """The model ended its answer without having said anything."""
+    """The model ended its answer without any text."""
 
 
 def is_too_long(error: BaseException) -> bool:
-    """Whether the provider refused a request that does not fit into the model's context."""
+    """Whether the provider refused the request because it exceeds the model's context."""
     return isinstance(error, ai.ModelContextWindowExceededError) or (
-        # llama.cpp's word for it
+        # llama.cpp's name for it
         isinstance(error, ai.ModelAPIError)
         and error.provider_error_type == "exceed_context_size_error"
     )
 
 
 def as_agent_failed(error: Exception, agent_name: str) -> AgentFailed:
-    """The failure of an agent as a person is told of it; the log gets what staff need."""
-    if isinstance(error, ModelNotConfigured):
-        logger.warning("Agent %s: %s", agent_name, error)
-        return AgentFailed(str(error))
-    text = _text(error)
-    if text is None:
+    """The error in words; logs the reason."""
+    failure = _failure(error)
+    if failure is None:
         logger.error("Agent %s failed unexpectedly", agent_name, exc_info=error)
-        return AgentFailed("Something went wrong while the agent was answering.")
-    logger.warning("Agent %s failed: %s", agent_name, _details(error))
-    return AgentFailed(text)
+        text = f"Something went wrong while the agent was answering. {_STAFF_TOLD}"
+        return AgentFailed(text, f"{type(error).__name__}; the log has the details.")
+    reason = (
+        failure.reason
+        if isinstance(error, ModelNotConfigured)
+        else f"{failure.reason} ({_details(error)})".lstrip()
+    )
+    level = logging.ERROR if _STAFF_TOLD in failure.text else logging.WARNING
+    logger.log(level, "Agent %s failed: %s", agent_name, reason)
+    return AgentFailed(failure.text, reason)
 
 
-def _text(error: Exception) -> str | None:
+@dataclass(frozen=True)
+class _Failure:
+    types: type[Exception] | tuple[type[Exception], ...]
+    text: str  # for people
+    reason: str = ""  # for staff, if the text does not say it
+
+
+def _failure(error: Exception) -> _Failure | None:
+    if isinstance(error, ModelNotConfigured):
+        return _Failure(ModelNotConfigured, _NOT_SET_UP, str(error))
     if is_too_long(error):
-        return "The message is too long for the model."
-    if _says_nothing(error):
-        return "The model gave an empty answer."
-    return next((text for types, text in _texts() if isinstance(error, types)), None)
+        return _Failure(ai.ModelAPIError, "The message is too long for the model. Shorten it.")
+    if _is_empty_answer(error):
+        return _Failure(EmptyAnswer, "The model gave an empty answer. Try again.")
+    return next((one for one in _failures() if isinstance(error, one.types)), None)
 
 
-def _texts() -> list[tuple[type[Exception] | tuple[type[Exception], ...], str]]:
-    """The first that fits counts: subclasses stand before their bases."""
+def _failures() -> list[_Failure]:
+    """The failures by error type. The first match counts: subclasses precede their bases."""
     return [
-        (
+        _Failure(
             (TimeoutError, ai.ModelRequestTimeout, ai.ModelTimeoutError),
-            f"The model did not answer within {settings.AGENT_TIME_LIMIT} seconds.",
+            f"The model did not answer within {settings.AGENT_TIME_LIMIT} seconds. Try again.",
         ),
-        (
+        _Failure(
             (ai.UsageLimitExceeded, ai.OutputTokenLimitExceeded),
-            "The answer became longer than the token limit allows.",
+            "The answer became longer than the token limit allows. Ask for a shorter one.",
         ),
-        (ai.ModelConnectionError, "The model's server cannot be reached."),
-        (ai.ModelAuthenticationError, "The model's provider refused the API key."),
-        (ai.ModelNotFoundError, "The provider does not know this model."),
-        (ai.ModelQuotaExceededError, "The quota of the model's provider is used up."),
-        (ai.ModelRateLimitError, "The model's provider is busy; try again in a moment."),
-        (ai.ContentFilterError, "The provider's content filter withheld the answer."),
-        (ai.ModelRequestRejectedError, "The model's provider refused the request."),
-        (ai.ModelAPIError, "The model's server has a problem; try again later."),
-        (ai.UnexpectedModelBehavior, "The model gave an answer that cannot be used."),
-        (UnstorableText, "The message or the answer holds characters that cannot be stored."),
+        _Failure(
+            ai.ModelConnectionError,
+            f"The model's server cannot be reached. {_STAFF_TOLD} Try again later.",
+            "Is the server running, and is its address right?",
+        ),
+        _Failure(
+            ai.ModelAuthenticationError,
+            _NOT_SET_UP,
+            "The model's provider refused the API key.",
+        ),
+        _Failure(ai.ModelNotFoundError, _NOT_SET_UP, "The provider does not know this model."),
+        _Failure(
+            ai.ModelQuotaExceededError,
+            f"The model cannot answer at the moment. {_STAFF_TOLD}",
+            "The quota of the model's provider is used up.",
+        ),
+        _Failure(ai.ModelRateLimitError, "The model's provider is busy. Try again in a moment."),
+        _Failure(
+            ai.ContentFilterError,
+            "The provider's content filter withheld the answer. Put your message differently.",
+        ),
+        _Failure(
+            ai.ModelRequestRejectedError,
+            f"The model's provider refused the request. {_STAFF_TOLD} Put your message "
+            "differently, or start a new chat.",
+        ),
+        _Failure(ai.ModelAPIError, "The model's server has a problem. Try again later."),
+        _Failure(
+            ai.UnexpectedModelBehavior, "The model gave an answer that cannot be used. Try again."
+        ),
+        _Failure(
+            UnstorableText,
+            "The message or the answer holds characters that cannot be stored. Try again.",
+        ),
     ]
 
 
-def _says_nothing(error: Exception) -> bool:
+def _is_empty_answer(error: Exception) -> bool:
     cause = error.__cause__
     return isinstance(error, EmptyAnswer) or (
         isinstance(cause, ai.ToolRetryError)
@@ -91,7 +148,7 @@ def _says_nothing(error: Exception) -> bool:
 
 
 def _details(error: Exception) -> str:
-    """What staff need to know; not the provider's own text, which may quote a key."""
+    """The error for the log, without the provider's own text, which may quote a key."""
     status = getattr(error, "status_code", "")
     code = getattr(error, "provider_error_code", "") or getattr(error, "provider_error_type", "")
     return " ".join(str(part) for part in (type(error).__name__, status, code) if part)

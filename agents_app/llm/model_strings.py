@@ -1,10 +1,10 @@
-"""Model strings: what an agent's `model` and AGENT_MODEL may say.
+"""Model strings: the values of an agent's `model` and of AGENT_MODEL.
 
 Empty is the default (AGENT_MODEL), `local` the embedded model, and everything else a
-pydantic-ai model string such as `openai:gpt-4.1-mini`. With AGENT_BASE_URL a plain name, or
-one after `openai:`, is a model of the server there.
+pydantic-ai model string such as `openai:gpt-4.1-mini`. With AGENT_BASE_URL, a plain name or
+one after `openai:` is a model on that server.
 
-The agent library is imported where it is used, since Django loads this module when it starts.
+The agent library is imported inside functions, since Django imports this module at startup.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ LOCAL = "local"
 
 # The prefixes that AGENT_BASE_URL redirects.
 _OPENAI = {"openai", "openai-chat"}
-# Providers of pydantic-ai that cannot chat.
+# Providers of pydantic-ai without chat models.
 _NO_CHAT = {
     *("elevenlabs", "sentence-transformers", "voyageai"),
     *("openai-decisions", "google-decisions", "openai-codex", "openai-chatgpt"),
@@ -32,11 +32,11 @@ HOW_TO = (
 
 
 class ModelNotConfigured(Exception):
-    """No model can be asked; the text says what to set."""
+    """The model string names no usable model; the text says what to set."""
 
 
 class Kind(Enum):
-    """Who serves a model."""
+    """Where a model runs."""
 
     EMBEDDED = "this process"
     OWN_SERVER = "the server at AGENT_BASE_URL"
@@ -45,16 +45,16 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class ModelName:
-    """What a model string means: who serves the model, and its name there."""
+    """A parsed model string: where the model runs, and its name there."""
 
     kind: Kind
     name: str
 
 
 def check_model_string(text: str) -> None:
-    """Raise ValidationError when a model string cannot mean a model.
+    """Raise ValidationError when a model string names no usable model.
 
-    Empty is fine: it is the default. Asks no network, and needs no API key.
+    Empty, the default, is valid. Needs neither network nor API key.
     """
     if not text.strip():
         return
@@ -65,7 +65,7 @@ def check_model_string(text: str) -> None:
 
 
 def parse_model_string(text: str) -> ModelName:
-    """What a model string means, the default included. Raises ModelNotConfigured."""
+    """Parse a model string; empty is the default. Raises ModelNotConfigured."""
     text = text.strip() or settings.AGENT_MODEL
     if not text and settings.AGENT_BASE_URL:
         raise ModelNotConfigured("AGENT_BASE_URL is set; name a model of it in AGENT_MODEL.")
@@ -81,14 +81,14 @@ def parse_model_string(text: str) -> ModelName:
 
 
 def context_tokens(text: str) -> int:
-    """How many tokens the model reads and writes at most, together."""
+    """The maximum number of input and output tokens together."""
     if _is_local(text):
         return min(settings.AGENT_CONTEXT_TOKENS, embedded.CONTEXT_TOKENS)
     return settings.AGENT_CONTEXT_TOKENS
 
 
 def output_tokens(text: str) -> int:
-    """How many tokens the model writes at most."""
+    """The maximum number of output tokens."""
     if _is_local(text):
         return min(settings.AGENT_TOKEN_LIMIT, embedded.OUTPUT_TOKENS)
     return settings.AGENT_TOKEN_LIMIT
@@ -106,7 +106,7 @@ def _check_embedded() -> None:
 
 
 def _uses_base_url(text: str) -> bool:
-    """Whether AGENT_BASE_URL serves it. Names there hold colons too: llama3.2:3b."""
+    """Whether the model is on the server at AGENT_BASE_URL, where names may contain colons."""
     if not settings.AGENT_BASE_URL:
         return False
     prefix, colon, _ = text.partition(":")
@@ -158,10 +158,10 @@ def _check_hosted(text: str) -> None:
 
 
 def _package_for(provider: str) -> str:
-    """The package with a provider's client: an extra of the library, named like the provider."""
+    """The package to install for a provider: an extra of the library, named like the provider."""
     extras = metadata("pydantic-ai-slim").get_all("Provides-Extra") or []
-    named = [name for name in (provider, provider.partition("-")[0]) if name in extras]
-    return f"pydantic-ai-slim[{named[0]}]" if named else "a package"
+    matching = [name for name in (provider, provider.partition("-")[0]) if name in extras]
+    return f"pydantic-ai-slim[{matching[0]}]" if matching else "a package"
 
 
 def _suggestion(name: str) -> str | None:

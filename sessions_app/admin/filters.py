@@ -1,4 +1,4 @@
-"""The filters beside the lists; none of them reads a whole table to offer its choices."""
+"""The filters beside the lists. None of them reads a whole table to list its choices."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -12,7 +12,7 @@ from django.core.exceptions import EmptyResultSet
 from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 from django.http import HttpRequest
 
-from sessions_app.admin.base import ModelAdmin
+from sessions_app.admin.shared import ModelAdmin
 from sessions_app.models import CleanupRun, Message, Session
 from sessions_app.querysets import PHANTOM_PLATFORM, CleanupRunQuerySet, SessionQuerySet
 
@@ -37,7 +37,7 @@ class RemovableFilter(admin.SimpleListFilter):
 
 
 class PlatformFilter(admin.SimpleListFilter):
-    """The platforms of the newest sessions, which is cheap, and practically always all."""
+    """Offers the platforms of the newest sessions: cheap to find, and nearly always all."""
 
     title = "platform"
     parameter_name = "platform"
@@ -51,12 +51,12 @@ class PlatformFilter(admin.SimpleListFilter):
         return [(platform, platform or "(none)") for platform in sorted(platforms)]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Session]) -> QuerySet[Session]:
-        value = _printable(self.value())
+        value = _without_nul(self.value())
         return queryset if value is None else queryset.filter(platform=value)
 
 
 class UserFilter(admin.ListFilter):
-    """A field for a user name or an e-mail address, instead of a list of all users."""
+    """A text field for a user name or an e-mail address, instead of a list of all users."""
 
     title = "user"
     template = "admin/sessions_app/user_filter.html"
@@ -72,7 +72,7 @@ class UserFilter(admin.ListFilter):
         super().__init__(request, params, model, model_admin)
         if self.PARAMETER in params:
             self.used_parameters[self.PARAMETER] = params.pop(self.PARAMETER)[-1]
-        self.value = _printable(str(self.used_parameters.get(self.PARAMETER, "")).strip())
+        self.value = _without_nul(str(self.used_parameters.get(self.PARAMETER, "")).strip())
 
     def has_output(self) -> bool:
         return True
@@ -81,40 +81,40 @@ class UserFilter(admin.ListFilter):
         return [self.PARAMETER]
 
     def choices(self, changelist: ChangeList) -> Iterator[Mapping[str, object]]:
-        kept = {**changelist.filter_params}
-        kept.pop(self.PARAMETER, None)
+        others = {**changelist.filter_params}
+        others.pop(self.PARAMETER, None)
         yield {
             "name": self.PARAMETER,
             "value": self.value,
-            "kept": [(name, value) for name, values in kept.items() for value in values],
+            "others": [(name, value) for name, values in others.items() for value in values],
             "clear": changelist.get_query_string(remove=[self.PARAMETER]),
         }
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Session]) -> QuerySet[Session]:
         if not self.value:
             return queryset
-        named = Q(username__iexact=self.value) | Q(email__iexact=self.value)
-        return queryset.filter(user__in=User.objects.filter(named))
+        matching = Q(username__iexact=self.value) | Q(email__iexact=self.value)
+        return queryset.filter(user__in=User.objects.filter(matching))
 
 
 class TimeFilter(admin.DateFieldListFilter):
-    """Django's, but a bound that no database can be asked for is as wrong as any other."""
+    """Django's date filter, which also rejects bounds that the database cannot represent."""
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Model]) -> QuerySet[Model] | None:
-        found = super().queryset(request, queryset)
+        filtered = super().queryset(request, queryset)
         try:
-            # SQLite's times are in UTC, where the calendar may have ended.
-            if found is not None:
-                found.query.sql_with_params()
+            # Converting a bound to UTC, as for SQLite, may leave the calendar's range.
+            if filtered is not None:
+                filtered.query.sql_with_params()
         except EmptyResultSet:
             pass
         except OverflowError as error:
             raise IncorrectLookupParameters(error) from error
-        return found
+        return filtered
 
 
 class SessionFilter(admin.SimpleListFilter):
-    """One session's messages; it shows only when it is used, from the session's own page."""
+    """One session's messages; shown only when in use, through the link on a session's page."""
 
     title = "session"
     parameter_name = "session"
@@ -136,7 +136,7 @@ class SessionFilter(admin.SimpleListFilter):
 
 
 class RunStatusFilter(admin.SimpleListFilter):
-    """How a cleanup ended; one that is presumed dead was interrupted, marked so or not."""
+    """The current status of a cleanup: one that is presumed dead counts as interrupted."""
 
     title = "status"
     parameter_name = "status__exact"
@@ -150,6 +150,6 @@ class RunStatusFilter(admin.SimpleListFilter):
         return runs if value is None else runs.with_current_status().filter(Q(current_status=value))
 
 
-def _printable(value: Any) -> Any:
-    """Without NUL, which PostgreSQL's text cannot hold."""
+def _without_nul(value: Any) -> Any:
+    """The text without NUL characters, which PostgreSQL rejects."""
     return value.replace("\0", "") if isinstance(value, str) else value

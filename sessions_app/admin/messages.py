@@ -1,4 +1,4 @@
-"""The admin's pages of messages: the list, and one message with all its columns."""
+"""The admin pages of messages: the list, and one message with all its columns."""
 
 from typing import Any
 
@@ -10,15 +10,15 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.text import Truncator
 
-from sessions_app.admin.base import ReadOnlyAdmin, json_field, short_time, time_field
 from sessions_app.admin.filters import SessionFilter
+from sessions_app.admin.shared import ReadOnlyAdmin, json_field, short_time, time_field
 from sessions_app.models import Message, Session
 
 _EXCERPT = 100  # characters
 
 
 class MessageList(ChangeList):
-    """Fetches the start of each text, and none of the long columns."""
+    """Fetches the start of each text, and leaves out the long columns."""
 
     def get_queryset(
         self, request: HttpRequest, exclude_parameters: list[str | None] | None = None
@@ -40,7 +40,7 @@ class MessageList(ChangeList):
 
 @admin.register(Message)
 class MessageAdmin(ReadOnlyAdmin):
-    """What was said. Messages are written by chats only, and go with their session."""
+    """Messages, read-only: chats write them, and they are deleted with their session."""
 
     list_display = ("position", "role", "excerpt", "session", "created")
     list_display_links = ("position", "excerpt")
@@ -52,7 +52,7 @@ class MessageAdmin(ReadOnlyAdmin):
     sortable_by = ()
     search_fields = ("text_content",)
     search_help_text = "Part of the text"
-    fields_that_tell_of = {Session: ("session",)}
+    fields_revealing = {Session: ("session",)}
     ordering = ("session_id", "position")
 
     fieldsets = (
@@ -62,7 +62,7 @@ class MessageAdmin(ReadOnlyAdmin):
             {"fields": ("user", "agent", "created_at_shown", "updated_at_shown", "id")},
         ),
         ("Tools", {"fields": ("tool_calls_json", "tool_outputs_json")}),
-        ("As models are told it", {"fields": ("model_message_json",)}),
+        ("As sent to models", {"fields": ("model_message_json",)}),
         (
             "As received",
             {"fields": ("raw_payload_json", "context_json", "channel_payload_json", "extra_json")},
@@ -96,4 +96,4 @@ class MessageAdmin(ReadOnlyAdmin):
 
     @admin.display(description="text")
     def text(self, message: Message) -> str:
-        return format_html('<div class="said">{}</div>', message.text_content)
+        return format_html('<div class="message-text">{}</div>', message.text_content)

@@ -1,4 +1,4 @@
-"""The admin's pages of sessions: the list, and one session with its transcript."""
+"""The admin pages of sessions: the list, and one session with its transcript."""
 
 import string
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin.utils import unquote
+from django.contrib.admin.utils import model_ngettext, unquote
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
@@ -16,10 +16,10 @@ from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
-from sessions_app.admin.base import ReviewAdmin, counted, json_field, short_time, time_field
+from sessions_app.admin.bulk_removal import remove_empty_sessions
 from sessions_app.admin.filters import PlatformFilter, RemovableFilter, TimeFilter, UserFilter
-from sessions_app.admin.removal import remove_empty_sessions
-from sessions_app.admin.transcript import transcript_of
+from sessions_app.admin.shared import ReviewAdmin, json_field, short_time, time_field
+from sessions_app.admin.transcript import load_transcript
 from sessions_app.models import Message, Session
 from sessions_app.writing import SessionGone
 
@@ -28,7 +28,7 @@ _ID_PREFIX = 8  # the first group of a UUID; a shorter one would match by chance
 
 
 class SessionList(ChangeList):
-    """Counts the messages of the sessions on the page, and fetches no metadata."""
+    """Counts the messages of each session listed, and leaves out the metadata."""
 
     def get_queryset(
         self, request: HttpRequest, exclude_parameters: list[str | None] | None = None
@@ -41,29 +41,28 @@ class SessionList(ChangeList):
 
 
 class SessionForm(forms.ModelForm):  # type: ignore[type-arg]  # Django has no such subscript
-    """Offers the agents that a chat can be gone on with, and the one that the session has."""
+    """Offers the active agents, and the session's current one."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if "agent" in self.fields:
-            choice = cast("Any", self.fields["agent"])
-            # No buttons here that change or delete the agent itself.
-            choice.widget.can_change_related = choice.widget.can_delete_related = False
-            choice.queryset = _agents().filter(Q(active=True) | Q(pk=self.instance.agent_id))
+            field = cast("Any", self.fields["agent"])
+            # No buttons that would change or delete the agent itself.
+            field.widget.can_change_related = field.widget.can_delete_related = False
+            field.queryset = _agents().filter(Q(active=True) | Q(pk=self.instance.agent_id))
 
     def clean_agent(self) -> Model | None:
-        """The agent, locked: its deletion would let the transaction fail at its very end."""
+        """The agent, locked: if it were deleted meanwhile, the COMMIT would fail."""
         agent: Model | None = self.cleaned_data["agent"]
         if agent and not _agents().select_for_update(no_key=True).filter(pk=agent.pk).exists():
-            raise forms.ValidationError("This agent was deleted just now.", code="deleted")
+            raise forms.ValidationError("This agent has just been deleted.", code="deleted")
         return agent
 
 
-@admin.register(Session)
-class SessionAdmin(ReviewAdmin):
-    """Where staff review conversations, rename them, give them an agent, and remove them.
+class BaseSessionAdmin(ReviewAdmin):
+    """The list of sessions, editing one, and removing them; agents_app adds the conversation.
 
-    Nobody adds a session here: it exists because a person started a chat.
+    None is added here: a session exists because a person started a chat.
     """
 
     form = SessionForm
@@ -79,7 +78,7 @@ class SessionAdmin(ReviewAdmin):
     sortable_by = ("shown_name", "platform", "created", "last_activity")
     ordering = ("-created_at", "-id")
     search_fields = ("name", "user__username", "user__email")
-    search_help_text = "Name, id (or how it begins), user name or e-mail address"
+    search_help_text = "Name, id (or its beginning), user name or e-mail address"
     actions = (remove_empty_sessions,)
 
     fields = (
@@ -112,17 +111,17 @@ class SessionAdmin(ReviewAdmin):
         return SessionList
 
     def get_actions(self, request: HttpRequest, action_location: Any = None) -> dict[str, Any]:
-        # Django passes the location since 6.1, and takes none before.
+        # Django passes the location since 6.1.
         location = {} if action_location is None else {"action_location": action_location}
         actions: dict[str, Any] = super().get_actions(request, **location)
-        # It would take messages along.
+        # It would delete messages as well.
         actions.pop("delete_selected", None)
         return actions
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        # Django would show the list as if nothing had been asked for.
+        # Django would ignore the action and show the list.
         if request.method == "POST" and not self.get_actions(request):
             raise PermissionDenied
         return super().changelist_view(request, extra_context)
@@ -131,7 +130,7 @@ class SessionAdmin(ReviewAdmin):
         self, request: HttpRequest, queryset: QuerySet[Session], search_term: str
     ) -> tuple[QuerySet[Session], bool]:
         found, may_have_duplicates = super().get_search_results(request, queryset, search_term)
-        if ids := _ids_that_begin_with(search_term):
+        if ids := _ids_starting_with(search_term):
             found |= queryset.filter(pk__range=ids)
         return found, may_have_duplicates
 
@@ -157,10 +156,10 @@ class SessionAdmin(ReviewAdmin):
     def get_object(
         self, request: HttpRequest, object_id: str, from_field: str | None = None
     ) -> Session | None:
-        """The session; its row is locked for the rest of a transaction that may write.
+        """The session; for a POST its row is locked until the end of the transaction.
 
-        Locked first and read afterwards, since what the locking statement itself sees is
-        as old as its start, before it waited for a chat that was storing its message.
+        Locked first and read afterwards: the locking statement's snapshot is from before it
+        waited for a writer that was storing a message.
         """
         chat_session: Session | None = super().get_object(request, object_id, from_field)
         if chat_session is None or request.method != "POST":
@@ -180,24 +179,24 @@ class SessionAdmin(ReviewAdmin):
         try:
             return super().changeform_view(request, object_id, form_url, extra_context)
         except SessionGone:
-            message = "Nothing was saved: the session was deleted meanwhile."
+            message = "Nothing was saved: the session has been deleted."
             self.message_user(request, message, messages.ERROR)
             return redirect("admin:sessions_app_session_changelist")
 
     def save_model(self, request: HttpRequest, obj: Session, form: Any, change: bool) -> None:
-        """Save what staff may edit, and leave alone what a chat may have written meanwhile."""
-        written = Session.objects.filter(pk=obj.pk).update(
+        """Save only what staff may edit, since a chat may have written the other columns."""
+        updated = Session.objects.filter(pk=obj.pk).update(
             **{field: getattr(obj, field) for field in _EDITABLE}
         )
-        if not written:
+        if not updated:
             raise SessionGone(obj.pk)
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        """The form, with the transcript for those who may read messages."""
+        """The form, with the transcript for users who may view messages."""
         if self.admin_site.get_model_admin(Message).has_view_permission(request):
-            context["transcript"] = transcript_of(context["original"], request)
+            context["transcript"] = load_transcript(context["original"], request)
         return super().render_change_form(request, context, *args, **kwargs)
 
     # --- Deletion of one session ---------------------------------------------------
@@ -205,7 +204,7 @@ class SessionAdmin(ReviewAdmin):
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Delete a session with what belongs to it, unless that has grown since it was shown."""
+        """Delete a session and its dependents, unless their number has changed since shown."""
         if request.method != "POST":
             return super().delete_view(request, object_id, extra_context)
         if not self.has_delete_permission(request):
@@ -213,11 +212,11 @@ class SessionAdmin(ReviewAdmin):
         with transaction.atomic():
             chat_session = self.get_object(request, unquote(object_id))
             if chat_session is not None:
-                going = str(sum(_going_along([chat_session]).values()))
-                if request.POST.get("going", going) != going:
+                dependents = str(sum(dependent_counts([chat_session]).values()))
+                if request.POST.get("dependents", dependents) != dependents:
                     self.message_user(
                         request,
-                        "Nothing was deleted: the conversation went on meanwhile. Look again.",
+                        "Nothing was deleted: the session has changed since this page was opened.",
                         messages.WARNING,
                     )
                     return redirect(request.get_full_path())
@@ -226,25 +225,25 @@ class SessionAdmin(ReviewAdmin):
     def get_deleted_objects(
         self, objs: Sequence[Session] | QuerySet[Session], request: HttpRequest
     ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
-        """Like Django's, but counts what goes along with a session instead of listing it all."""
-        going = _going_along(objs)
-        summary = [counted(count, str(model._meta.verbose_name)) for model, count in going.items()]
-        counts = {str(model._meta.verbose_name_plural): count for model, count in going.items()}
+        """Like Django's, but counts the dependents of a session instead of listing them all."""
+        counts = dependent_counts(objs)
+        summary = [f"{n} {model_ngettext(model._meta, n)}" for model, n in counts.items()]
+        by_name = {str(model._meta.verbose_name_plural): n for model, n in counts.items()}
         lacking = {
             str(model._meta.verbose_name)
-            for model in going
+            for model in counts
             if self.admin_site.is_registered(model)
             and not request.user.has_perm(
                 f"{model._meta.app_label}.delete_{model._meta.model_name}"
             )
         }
-        return summary, {str(self.opts.verbose_name_plural): len(objs), **counts}, lacking, []
+        return summary, {str(self.opts.verbose_name_plural): len(objs), **by_name}, lacking, []
 
     def render_delete_form(self, request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
-        """Django's page; the number shown comes back with the form."""
+        """Django's page; its form posts the number of dependents that it showed."""
         counts = dict(context["model_count"])
         counts.pop(str(self.opts.verbose_name_plural))
-        context["going"] = sum(counts.values())
+        context["dependents"] = sum(counts.values())
         return super().render_delete_form(request, context)
 
 
@@ -253,8 +252,8 @@ def _agents() -> QuerySet[Any]:
     return agents
 
 
-def _going_along(sessions: Sequence[Session] | QuerySet[Session]) -> dict[type[Model], int]:
-    """How many rows of which models are deleted along with the sessions."""
+def dependent_counts(sessions: Sequence[Session] | QuerySet[Session]) -> dict[type[Model], int]:
+    """By model, how many rows are deleted with the sessions."""
     counts = {
         relation.related_model: relation.related_model._base_manager.filter(
             **{f"{relation.field.name}__in": sessions}
@@ -265,8 +264,8 @@ def _going_along(sessions: Sequence[Session] | QuerySet[Session]) -> dict[type[M
     return {model: count for model, count in counts.items() if count}
 
 
-def _ids_that_begin_with(text: str) -> tuple[UUID, UUID] | None:
-    """The lowest and the highest id that begin with what was typed, if it looks like an id."""
+def _ids_starting_with(text: str) -> tuple[UUID, UUID] | None:
+    """The lowest and the highest id that start with `text`, if it looks like part of an id."""
     digits = text.strip().replace("-", "")
     if _ID_PREFIX <= len(digits) <= 32 and set(digits) <= set(string.hexdigits):
         return UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))

@@ -1,4 +1,4 @@
-"""A session's last messages and what became of their answers, for the session's own page."""
+"""The end of a session's transcript with the runs of its messages, for the session's page."""
 
 from dataclasses import dataclass
 from urllib.parse import urlencode
@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 from django.http import HttpRequest
 from django.urls import reverse
 
-from sessions_app.admin.base import as_text, link_if_allowed
+from sessions_app.admin.shared import as_text, link_if_allowed
 from sessions_app.models import Message, Session
 
 LENGTH = 50
@@ -16,39 +16,44 @@ LENGTH = 50
 class Attempt:
     """One run that was to answer a message, and how it ended."""
 
-    outcome: str  # in words; a link for those who may open the run
-    text: str  # what had come, unless it became a message
+    status: str  # a link for users who may open the run
+    text: str  # of an answer that was not stored as a message
     error: str
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A message, what its tools were called with and answered, and the attempts to answer it."""
+class TranscriptRow:
+    """A message, its tool calls and outputs, and the runs that were to answer it."""
 
     message: Message
     tools: list[tuple[str, str]]
     attempts: list[Attempt]
 
+    @property
+    def is_set_aside(self) -> bool:
+        """Whether it belongs to a version that the chat does not show now."""
+        return self.message.set_aside_with is not None
+
 
 @dataclass(frozen=True)
-class Transcript:
-    """The end of a conversation, in the order in which it was said."""
+class TranscriptTail:
+    """The last messages of a transcript, in order, and how many there are in total."""
 
     total: int
-    entries: list[Entry]
+    rows: list[TranscriptRow]
     all_url: str
 
 
-def transcript_of(chat_session: Session, request: HttpRequest) -> Transcript:
-    """The session's last messages: three queries, however long the conversation."""
+def load_transcript(chat_session: Session, request: HttpRequest) -> TranscriptTail:
+    """The session's last messages: three queries, however long the transcript is."""
     last = (
         chat_session.messages.order_by("-position")
         .defer("raw_payload", "context", "channel_payload", "model_message", "extra")
         .prefetch_related("runs")[:LENGTH]
     )
-    return Transcript(
+    return TranscriptTail(
         total=chat_session.messages.count(),
-        entries=[_entry(message, request) for message in reversed(last)],
+        rows=[_row(message, request) for message in reversed(last)],
         all_url="{}?{}".format(
             reverse("admin:sessions_app_message_changelist"),
             urlencode({"session": chat_session.pk}),
@@ -56,14 +61,14 @@ def transcript_of(chat_session: Session, request: HttpRequest) -> Transcript:
     )
 
 
-def _entry(message: Message, request: HttpRequest) -> Entry:
+def _row(message: Message, request: HttpRequest) -> TranscriptRow:
     tools = [("Tool calls", message.tool_calls), ("Tool outputs", message.tool_outputs)]
-    return Entry(
+    return TranscriptRow(
         message,
         tools=[(heading, as_text(value)) for heading, value in tools if value],
         attempts=[
             Attempt(
-                outcome=link_if_allowed(request, run, run.get_status_display()),
+                status=link_if_allowed(request, run, run.get_status_display()),
                 text=run.text,
                 error=run.error,
             )

@@ -1,6 +1,6 @@
-"""Values on the command line: checked and converted, for argparse's `type`.
+"""Command line values, validated and converted: functions for argparse's `type`.
 
-Each function also accepts a value that has its final type, as call_command() passes it.
+Each also accepts a value that already has the final type, as call_command() passes it.
 """
 
 import argparse
@@ -62,20 +62,20 @@ def moment(text: str | datetime) -> datetime:
             found = None  # the form of a date, but there is no such day
     if found is None:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is not a moment such as 2026-01-31 or 2026-01-31T18:00+01:00"
+            f"{text!r} is not a time such as 2026-01-31 or 2026-01-31T18:00+01:00"
         )
     found = found if timezone.is_aware(found) else timezone.make_aware(found)
     try:
-        found.astimezone(UTC)  # as databases are asked for it
+        found.astimezone(UTC)  # as it is passed to the database
     except OverflowError:
-        raise argparse.ArgumentTypeError(f"{text} is beyond the calendar's end") from None
+        raise argparse.ArgumentTypeError(f"{text} is outside the calendar's range") from None
     return found
 
 
 def _span(**amount: int) -> timedelta:
     try:
         span = timedelta(**amount)
-        timezone.now() - span  # also as a date it must exist
+        datetime.now(UTC) - span  # the date must exist as well
     except OverflowError:
-        raise argparse.ArgumentTypeError("that is longer ago than the calendar reaches") from None
+        raise argparse.ArgumentTypeError("that is before the calendar's first day") from None
     return span

@@ -1,6 +1,7 @@
-"""What cleanup_sessions tells people: what goes, what stays and why, and how far it is."""
+"""What cleanup_sessions prints: what is removed, what is kept and why, and the progress."""
 
 import contextlib
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -12,86 +13,91 @@ from rich.table import Table
 from rich.text import Text
 
 from sessions_app.models import Session
-from sessions_app.querysets import Kept, SessionQuerySet, Survey
+from sessions_app.querysets import KeptCounts, RemovalPlan, SessionQuerySet
+from sessions_app.storable import printable
 
-SAMPLE = 5
-_LOG_INTERVAL = 5  # seconds
+SAMPLE_SIZE = 5
+_NAME_LENGTH = 44  # characters
+_REPORT_INTERVAL = 5  # seconds
 
 
-def print_survey(out: OutputWrapper, survey: Survey, expected: int) -> None:
-    """A table: how many sessions go, and how many stay and why."""
+def print_plan(out: OutputWrapper, plan: RemovalPlan, expected: int) -> None:
+    """Print how many sessions are to be removed, and how many are kept and why."""
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(justify="right")
     table.add_column()
     table.add_row(f"{expected:,}", "removable: auto-named, on automagik, and empty")
-    if expected < survey.removable:
-        table.add_row(f"{survey.removable - expected:,}", "removable as well, but above the limit")
-    for reason, label in Kept.LABELS.items():
-        table.add_row(f"{getattr(survey.kept, reason):,}", f"kept: {label}")
+    if expected < plan.removable:
+        table.add_row(f"{plan.removable - expected:,}", "removable as well, but above the limit")
+    for reason, label in KeptCounts.LABELS.items():
+        table.add_row(f"{getattr(plan.kept, reason):,}", f"kept: {label}")
     _print_table(out, table)
 
 
 def print_sample(out: OutputWrapper, removable: SessionQuerySet, expected: int) -> None:
-    """The first few of the sessions that would go."""
-    rows = removable.order_by("pk").select_related("user")[: min(SAMPLE, expected)]
+    """Print the first few of the sessions that are to be removed."""
+    rows = removable.order_by("pk").select_related("user")[: min(SAMPLE_SIZE, expected)]
     table = Table(box=None, pad_edge=False)
     for heading in ("Id", "Name", "User", "Created"):
         table.add_column(heading, no_wrap=True)
     for chat_session in rows:
-        table.add_row(*map(_printable, _cells(chat_session)))
+        # As Text: rich would interpret its markup in a plain string.
+        table.add_row(*(Text(printable(cell)) for cell in _cells(chat_session)))
     if table.row_count:
-        out.write(f"\nThe first {table.row_count} of those to go:")
+        out.write(f"\nThe first {table.row_count} of them:")
         _print_table(out, table)
 
 
 def _cells(chat_session: Session) -> tuple[str, str, str, str]:
-    user = chat_session.user
+    name, user = chat_session.name, chat_session.user
     return (
         str(chat_session.pk),
-        chat_session.name if len(chat_session.name) <= 44 else f"{chat_session.name[:43]}…",
+        name if len(name) <= _NAME_LENGTH else f"{name[: _NAME_LENGTH - 1]}…",
         user.get_username() if user else "–",
         f"{chat_session.created_at:%Y-%m-%d %H:%M}",
     )
 
 
-def _printable(text: str) -> Text:
-    """Names are people's text: neither rich's markup nor the terminal's escapes apply."""
-    return Text("".join(char if char.isprintable() else "\ufffd" for char in text))
-
-
 def _print_table(out: OutputWrapper, table: Table) -> None:
-    # As wide as it needs to be: a log is not 80 columns, and a terminal can wrap.
+    # As wide as it needs to be: logs are not 80 columns wide, and a terminal can wrap.
     console = Console(width=200, no_color=True, highlight=False)
     with console.capture() as capture:
         console.print(table)
     out.write("\n".join(line.rstrip() for line in capture.get().splitlines()))
 
 
-@contextlib.contextmanager
-def progress(out: OutputWrapper, total: int, *, quiet: bool) -> Iterator[Callable[[int], None]]:
-    """Tell how far a cleanup is: a bar on a terminal, otherwise a line now and then.
+def progress(
+    out: OutputWrapper, total: int, *, quiet: bool
+) -> contextlib.AbstractContextManager[Callable[[int], None]]:
+    """Report progress: as a bar on a terminal, otherwise as a line every few seconds.
 
-    Yields a function that is told the size of each batch. `quiet` leaves the lines out.
+    Yields a function to call with the size of each batch. `quiet` omits the lines.
     """
-    if sys.stderr.isatty():
-        with Progress(
-            TextColumn("Removing"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            transient=True,
-        ) as bar:
+    return _bar(total) if sys.stderr.isatty() else _lines(out, total, quiet=quiet)
+
+
+@contextlib.contextmanager
+def _bar(total: int) -> Iterator[Callable[[int], None]]:
+    columns = TextColumn("Removing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    # A log line in between would break the bar; the outcome is printed after it anyway.
+    logging.disable(logging.INFO)
+    try:
+        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task("", total=total)
             yield lambda count: bar.advance(task, count)
-        return
-    removed, said_at = 0, time.monotonic()
+    finally:
+        logging.disable(logging.NOTSET)
 
-    def say(count: int) -> None:
-        nonlocal removed, said_at
+
+@contextlib.contextmanager
+def _lines(out: OutputWrapper, total: int, *, quiet: bool) -> Iterator[Callable[[int], None]]:
+    removed, reported_at = 0, time.monotonic()
+
+    def on_removed(count: int) -> None:
+        nonlocal removed, reported_at
         removed += count
-        if not quiet and time.monotonic() - said_at >= _LOG_INTERVAL:
-            said_at = time.monotonic()
+        if not quiet and time.monotonic() - reported_at >= _REPORT_INTERVAL:
+            reported_at = time.monotonic()
             out.write(f"Removed {removed:,} of {total:,} so far.")
 
-    yield say
+    yield on_removed

@@ -23,7 +23,7 @@ def make_agent(name: str = "simple", **values: Any) -> Agent:
 def ask(user: User, text: str = "Hello", *, agent: Agent | None = None) -> AgentRun:
     """A new chat of the person, whose first answer nobody is working on yet."""
     agent = agent or make_agent()
-    run, _ = start_session(user=user, agent_id=agent.pk, text=text, message_id=uuid.uuid4())
+    run = start_session(user=user, agent_id=agent.pk, text=text, message_id=uuid.uuid4())
     return run
 
 

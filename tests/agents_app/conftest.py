@@ -7,17 +7,10 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
-from agents_app import liveness, services
+from agents_app import services
 from agents_app.agents import SimpleAgent
 from agents_app.models import Agent, AgentRun
 from tests.agents_app.scripts import Script
-
-
-@pytest.fixture(autouse=True)
-def no_signs_of_life_after_a_test() -> Iterator[None]:
-    """Set up after the database, and so taken down before it."""
-    yield
-    liveness.stop()
 
 
 @pytest.fixture
@@ -43,4 +36,4 @@ def run(ana: User) -> AgentRun:
     agent = Agent.objects.get_or_create(name="simple")[0]
     return services.start_session(
         user=ana, agent_id=agent.pk, text="Hello", message_id=uuid.uuid4()
-    )[0]
+    )

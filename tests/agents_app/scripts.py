@@ -4,12 +4,14 @@ import asyncio
 import threading
 from collections.abc import AsyncGenerator, Callable, Sequence
 
-from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart, UserPromptPart
-from pydantic_ai.usage import RunUsage
+from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart
 
-from agents_app import runner, streaming
-from agents_app.agents import Finished, SimpleAgent
-from agents_app.models import AgentRun
+from agents_app.agents import RunResult, SimpleAgent
+from agents_app.conversation import codec
+from agents_app.models import AgentRun, RunFacts
+from agents_app.runs import watching
+from agents_app.runs.broadcast import get_broadcast
+from agents_app.web import events
 from sessions_app.models import Message
 
 
@@ -39,8 +41,13 @@ class Script:
         self._lines, self._ended = [], False
 
     async def stream(
-        self, agent: SimpleAgent, prompt: str, *, message_history: Sequence[ModelMessage] = ()
-    ) -> AsyncGenerator[str | Finished]:
+        self,
+        agent: SimpleAgent,
+        prompt: str,
+        *,
+        message_history: Sequence[ModelMessage] = (),
+        facts: RunFacts | None = None,
+    ) -> AsyncGenerator[str | RunResult]:
         loop, told = asyncio.get_running_loop(), asyncio.Event()
         self._wake = lambda: loop.call_soon_threadsafe(told.set)
         self.history = list(message_history)
@@ -62,27 +69,34 @@ class Script:
         finally:
             self.closed.set()
         text = "".join(said)
-        request = ModelRequest(parts=[UserPromptPart(content=prompt)])
         response = ModelResponse(parts=[TextPart(content=text)])
-        yield Finished(text, [request, response], RunUsage(), cut_off=False)
+        yield RunResult(text, codec.to_rows([response]), truncated=False)
 
 
 def wait_for(run: AgentRun) -> AgentRun:
-    asyncio.run(runner.wait(run.pk, 30))
+    asyncio.run(watching.wait(run.pk, 30))
     run.refresh_from_db()
     return run
 
 
+async def worker_has_left(run: AgentRun) -> None:
+    """Return when this process does not work on the run any more, whatever became of it."""
+    broadcast = get_broadcast(run.pk)
+    if broadcast is not None:
+        async for _ in broadcast.follow(quiet_seconds=30):
+            pass
+
+
 async def frames(run: AgentRun) -> list[str]:
-    return [frame.decode() async for frame in streaming.run_events(run.pk)]
+    return [frame.decode() async for frame in events.run_events(run.pk)]
 
 
 async def first_frame(run: AgentRun) -> str:
-    async for frame in streaming.run_events(run.pk):
+    async for frame in events.run_events(run.pk):
         return frame.decode()
     raise AssertionError("there is always an end")
 
 
 def transcript(run: AgentRun) -> list[tuple[str, str]]:
-    rows = Message.objects.filter(session=run.session_id).transcript()
+    rows = Message.objects.filter(session=run.session_id).order_by("position")
     return [(row.role, row.text_content) for row in rows]

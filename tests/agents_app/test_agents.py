@@ -23,7 +23,8 @@ from pydantic_ai.models.function import AgentInfo, DeltaToolCall, FunctionModel
 from pydantic_ai.models.test import TestModel
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from agents_app.agents import AgentFailed, BrokenOff, Finished, SimpleAgent
+from agents_app.agents import AgentFailed, BrokenOff, RunResult, SimpleAgent
+from agents_app.conversation import codec
 from agents_app.models import Agent
 from sessions_app.models import Message, Session
 from sessions_app.writing import SessionGone
@@ -60,21 +61,21 @@ def agent_saying(stream: Stream, **config: Any) -> SimpleAgent:
 
 async def collect(
     agent: SimpleAgent, prompt: str = "Hi", history: list[ModelMessage] | None = None
-) -> tuple[list[str], Finished]:
+) -> tuple[list[str], RunResult]:
     pieces = [piece async for piece in agent.stream(prompt, message_history=history or [])]
-    finished = pieces.pop()
-    assert isinstance(finished, Finished)
-    return [piece for piece in pieces if isinstance(piece, str)], finished
+    result = pieces.pop()
+    assert isinstance(result, RunResult)
+    return [piece for piece in pieces if isinstance(piece, str)], result
 
 
-def ask(agent: SimpleAgent, *args: Any) -> tuple[list[str], Finished]:
+def ask(agent: SimpleAgent, *args: Any) -> tuple[list[str], RunResult]:
     return asyncio.run(collect(agent, *args))
 
 
 def failure(agent: SimpleAgent, *args: Any) -> str:
     with pytest.raises(AgentFailed) as failed:
         ask(agent, *args)
-    return str(failed.value)
+    return failed.value.for_staff
 
 
 def turns(count: int, length: int = 30) -> list[ModelMessage]:
@@ -127,14 +128,13 @@ def test_pieces_come_as_the_model_makes_them() -> None:
         for piece in ("Hel", "lo", " Ana"):
             yield piece
 
-    pieces, finished = ask(agent_saying(stream))
+    pieces, result = ask(agent_saying(stream))
     assert pieces == ["Hel", "lo", " Ana"]
-    assert finished.text == "Hello Ana"
-    assert not finished.cut_off
-    assert finished.usage.output_tokens > 0
-    request, response = finished.new_messages
-    assert [part.part_kind for part in request.parts] == ["user-prompt"]
+    assert result.text == "Hello Ana"
+    assert not result.truncated
+    [response] = codec.to_model_messages(result.rows)
     assert isinstance(response, ModelResponse)
+    assert response.usage.output_tokens > 0
     assert response.text == "Hello Ana"
 
 
@@ -146,7 +146,7 @@ def test_a_piece_is_handed_on_before_the_next_one_exists() -> None:
         await go_on.wait()
         yield "second"
 
-    async def read() -> list[str | Finished]:
+    async def read() -> list[str | RunResult]:
         pieces = []
         async for piece in agent_saying(stream).stream("Hi"):
             pieces.append(piece)
@@ -171,11 +171,11 @@ def test_tools_are_called_and_what_they_returned_is_among_the_messages() -> None
         agent_saying(stream, tools=[double]),
         SimpleAgent({"name": "x"}, model=FunctionModel(stream_function=stream), tools=[double]),
     ):
-        pieces, finished = ask(agent, "Double 2")
+        pieces, result = ask(agent, "Double 2")
         assert "".join(pieces) == "Let me see.\n\nIt is 4."
-        assert finished.text == "It is 4."
-        assert [[part.part_kind for part in m.parts] for m in finished.new_messages] == [
-            ["user-prompt"],
+        assert result.text == "It is 4."
+        new_messages = codec.to_model_messages(result.rows)
+        assert [[part.part_kind for part in message.parts] for message in new_messages] == [
             ["text", "tool-call"],
             ["tool-return"],
             ["text"],
@@ -235,7 +235,7 @@ def test_an_attached_agent_stores_the_turn(user: User) -> None:
     agent.attach(chat_session.pk, user_id=user.pk)
     assert async_to_sync(agent.run)("Hi") == "Hello"
     assert async_to_sync(agent.run)("Hi again") == "Hello"
-    rows = Message.objects.transcript()
+    rows = Message.objects.order_by("position")
     assert [(row.role, row.text_content) for row in rows] == [
         ("user", "Hi"),
         ("assistant", "Hello"),
@@ -276,9 +276,11 @@ def test_without_a_session_the_conversation_is_in_memory() -> None:
 
 
 def test_an_openai_compatible_server(server: ModelServer) -> None:
-    pieces, finished = ask(SimpleAgent({"name": "x", "temperature": "0.5", "max_tokens": 50}))
+    pieces, result = ask(SimpleAgent({"name": "x", "temperature": "0.5", "max_tokens": 50}))
     assert pieces == ["Hel", "lo"]
-    assert finished.usage.output_tokens == 2
+    [response] = codec.to_model_messages(result.rows)
+    assert isinstance(response, ModelResponse)
+    assert response.usage.output_tokens == 2
     [request] = server.requests
     assert (request["model"], request["stream"], request["temperature"]) == ("served", True, 0.5)
     assert request["max_tokens"] == 50, "the field that Ollama heeds"
@@ -316,13 +318,15 @@ def test_errors_of_the_server_are_told_in_plain_words(
 
 def test_a_server_that_is_not_there(settings: Settings, server: ModelServer) -> None:
     settings.AGENT_BASE_URL = "http://127.0.0.1:9/v1"
-    assert failure(SimpleAgent({"name": "x"})) == "The model's server cannot be reached."
+    assert failure(SimpleAgent({"name": "x"})).startswith(
+        "The model's server cannot be reached. Staff have been told."
+    )
 
 
 def test_a_server_that_stops_talking(settings: Settings, server: ModelServer) -> None:
     settings.AGENT_TIME_LIMIT = 0.3
     server.hangs = True
-    assert failure(SimpleAgent({"name": "x"})) == "The model did not answer within 0.3 seconds."
+    assert "did not answer within 0.3 seconds. Try again." in failure(SimpleAgent({"name": "x"}))
     assert server.client_left.wait(5)
 
 
@@ -386,7 +390,7 @@ def test_nothing_configured() -> None:
 @pytest.mark.parametrize("text", ["", " \n"])
 def test_an_empty_answer_is_a_failure(text: str) -> None:
     agent = SimpleAgent({"name": "x"}, model=TestModel(custom_output_text=text))
-    assert failure(agent) == "The model gave an empty answer."
+    assert failure(agent).startswith("The model gave an empty answer. Try again.")
 
 
 def test_an_answer_that_grows_too_long(settings: Settings) -> None:
@@ -400,10 +404,10 @@ def test_an_answer_that_grows_too_long(settings: Settings) -> None:
 
 
 def test_an_answer_cut_off_by_the_model_is_an_answer(server: ModelServer) -> None:
-    assert not ask(SimpleAgent({"name": "x"}))[1].cut_off
+    assert not ask(SimpleAgent({"name": "x"}))[1].truncated
     server.finish_reason = "length"
-    _, finished = ask(SimpleAgent({"name": "x"}))
-    assert (finished.text, finished.cut_off) == ("Hello", True)
+    _, result = ask(SimpleAgent({"name": "x"}))
+    assert (result.text, result.truncated) == ("Hello", True)
 
 
 @pytest.mark.filterwarnings("ignore:Some responses omitted usage")
@@ -413,7 +417,7 @@ def test_an_answer_that_the_provider_breaks_off_is_none(server: ModelServer, how
         server.finish_reason = None
     else:
         server.resets = True
-    seen: list[str | Finished] = []
+    seen: list[str | RunResult] = []
 
     async def read() -> None:
         async with aclosing(SimpleAgent({"name": "x"}).stream("Hi")) as pieces:
@@ -441,7 +445,9 @@ def test_a_tool_that_breaks_is_logged_and_not_told(caplog: pytest.LogCaptureFixt
 
     agent = SimpleAgent({"name": "x"}, model=TestModel(), tools=[broken])
     message = failure(agent)
-    assert message == "Something went wrong while the agent was answering."
+    text = "Something went wrong while the agent was answering. Staff have been told."
+    assert message.startswith(f"{text}\nKeyError")
+    assert "secret" not in message
     assert "KeyError" in caplog.text
 
 

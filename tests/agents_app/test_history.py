@@ -1,4 +1,4 @@
-"""MessageHistory: what is stored is what comes back; sessions are never made unasked."""
+"""MessageHistory: loads exactly what was stored, and creates no session unless asked to."""
 
 import json
 import uuid
@@ -24,12 +24,13 @@ from pydantic_ai.messages import (
 )
 from pytest_django import DjangoAssertNumQueries
 
+from agents_app.conversation import codec
 from agents_app.history import MessageHistory, UnknownReference
 from agents_app.models import Agent
 from sessions_app.models import Message, Session
-from sessions_app.text import UnstorableText
+from sessions_app.storable import UnstorableText
 from sessions_app.writing import SessionGone
-from tests.agents_app.test_transcripts import CALL, OUTPUT, any_json, any_text
+from tests.agents_app.conversation.test_codec import CALL, OUTPUT, any_json, any_text
 from tests.factories import make_session, say
 
 pytestmark = pytest.mark.django_db
@@ -102,7 +103,7 @@ def test_an_unknown_user_or_agent_is_refused(chat_session: Session) -> None:
     assert not Message.objects.exists()
 
 
-def test_the_text_of_an_id_will_do(chat_session: Session) -> None:
+def test_an_id_may_be_text(chat_session: Session) -> None:
     assert MessageHistory(str(chat_session.pk), no_auto_create=True).session_id == chat_session.pk
     assert MessageHistory(chat_session.pk.hex, no_auto_create=True).session_id == chat_session.pk
 
@@ -117,12 +118,14 @@ def test_a_session_deleted_meanwhile_is_gone(chat_session: Session) -> None:
 # --- Writing -------------------------------------------------------------------
 
 
-def test_who_and_what_for_is_stored_with_every_message(chat_session: Session, user: User) -> None:
+def test_user_agent_and_payloads_are_stored_with_every_message(
+    chat_session: Session, user: User
+) -> None:
     agent = Agent.objects.get(name="simple")
     history = stored(chat_session)
     history.add("Hi", agent.pk, context={"page": 1}, channel_payload={"from": "web"})
     history.add_response("4", [CALL], [OUTPUT], agent_id=agent.pk, context={"page": 2})
-    rows = Message.objects.transcript()
+    rows = Message.objects.order_by("position")
     assert {(row.user_id, row.agent_id) for row in rows} == {(user.pk, agent.pk)}
     assert [row.role for row in rows] == ["user", "assistant", "tool", "assistant"]
     assert [row.context for row in rows] == [{"page": 1}] + 3 * [{"page": 2}]
@@ -140,6 +143,21 @@ def test_messages_of_a_run_are_stored_all_or_none(chat_session: Session) -> None
     assert history.new_messages() == []
     history.add_model_messages([good])
     assert stored(chat_session).all_messages() == [good]
+
+
+@pytest.mark.parametrize("local", [True, False])
+def test_rows_are_added_with_user_and_agent(local: bool, chat_session: Session, user: User) -> None:
+    agent = Agent.objects.get(name="simple")
+    history = MessageHistory(None, no_auto_create=True) if local else stored(chat_session)
+    prompt = history.add("Hi", agent.pk)
+    answer = ModelResponse([TextPart("Hello")])
+    history.add_rows(codec.to_rows([answer]), agent.pk)
+    assert history.all_messages() == history.new_messages() == [prompt, answer]
+    if not local:
+        rows = Message.objects.order_by("position")
+        assert {(row.user_id, row.agent_id) for row in rows} == {(user.pk, agent.pk)}
+        with pytest.raises(UnknownReference, match="no agent 4711"):
+            history.add_rows(codec.to_rows([answer]), 4711)
 
 
 def test_the_name_of_the_assistant_is_kept(chat_session: Session) -> None:
@@ -198,7 +216,7 @@ def test_any_other_text_is_stored_exactly(text: str, chat_session: Session) -> N
     history.add(text)
     history.add_response(text, [{**CALL, "args": {"text": text}}], [{**OUTPUT, "content": text}])
     assert stored(chat_session).all_messages() == history.new_messages()
-    assert Message.objects.transcript()[0].text_content == text
+    assert Message.objects.order_by("position")[0].text_content == text
 
 
 # --- Reading -------------------------------------------------------------------
@@ -219,7 +237,7 @@ def test_an_imported_conversation_is_read_with_its_tools(chat_session: Session) 
     assert stored(chat_session).get_formatted_pydantic_messages() == messages
 
 
-def test_empty_answers_are_stored_but_not_told_again(chat_session: Session) -> None:
+def test_empty_answers_are_stored_but_not_sent_again(chat_session: Session) -> None:
     history = stored(chat_session)
     history.add("Hi")
     history.add_response("")
@@ -249,7 +267,7 @@ def test_pages(local: bool, chat_session: Session) -> None:
 
 
 @pytest.mark.parametrize("local", [True, False])
-def test_the_newest_turns_are_told(local: bool, chat_session: Session) -> None:
+def test_the_newest_turns_are_sent(local: bool, chat_session: Session) -> None:
     history = MessageHistory(None, no_auto_create=True) if local else stored(chat_session)
     history.add_system_prompt("Be kind.")
     for number in range(120):
@@ -283,13 +301,13 @@ def test_a_long_chat_is_not_loaded_as_a_whole(
         for position in range(1, 10_001)
     )
     history = stored(chat_session)
-    with django_assert_num_queries(3):  # two chunks of rows, and the system prompt
+    with django_assert_num_queries(3):  # two batches of rows, and the system prompt
         messages = history.recent(2000)
     assert 20 < len(messages) < 100
     assert texts(messages)[-1] == "10000 " * 20
 
 
-def test_json_there_and_back(chat_session: Session) -> None:
+def test_json_round_trip(chat_session: Session) -> None:
     history = stored(chat_session, system_prompt="Be kind.")
     history.add("Hi")
     history.add_response("4", [CALL], [OUTPUT])
@@ -318,7 +336,7 @@ def test_queries(
     django_assert_num_queries: DjangoAssertNumQueries,
     django_assert_max_num_queries: DjangoAssertNumQueries,
 ) -> None:
-    with django_assert_num_queries(1):  # is there such a session?
+    with django_assert_num_queries(1):  # does the session exist?
         history = stored(chat_session)
     with django_assert_num_queries(0):
         MessageHistory(None, no_auto_create=True).add("Hi")
@@ -388,11 +406,11 @@ calls: st.SearchStrategy[Any] = st.one_of(
 
 
 def without_times(messages: list[ModelMessage]) -> Any:
-    """Comparable between two histories that were written one after the other."""
+    """Comparable between two histories written one after the other."""
 
     def strip(value: Any) -> Any:
         if isinstance(value, dict):
-            # Ids that were made up differ as well.
+            # Generated ids differ too.
             kept = {key: strip(item) for key, item in value.items() if key != "timestamp"}
             if str(kept.get("tool_call_id", "")).startswith("call-"):
                 del kept["tool_call_id"]
@@ -414,7 +432,7 @@ def test_any_sequence_of_calls_is_stored_as_it_is_kept_in_memory(
     chat_session = make_session(user=user)
     first = stored(chat_session)
     local = MessageHistory(None, no_auto_create=True)
-    given_in: list[ModelMessage] = []
+    expected: list[ModelMessage] = []
     for name, arguments in sequence:
         outcomes = []
         for history in (first, local):
@@ -425,15 +443,15 @@ def test_any_sequence_of_calls_is_stored_as_it_is_kept_in_memory(
                 outcomes.append("refused")
                 continue
             if name == "clear":
-                given_in = []
+                expected = []
             elif history is first and name != "add_system_prompt":
-                given_in += arguments.get("messages", [result])
+                expected += arguments.get("messages", [result])
         assert outcomes[0] == outcomes[1]
 
     fresh = stored(chat_session)
     everything, total = fresh.get_messages(1, 1000, sort_desc=False)
     assert everything == first.new_messages(), "part for part"
-    assert all(message in everything for message in given_in)
+    assert all(message in everything for message in expected)
     assert total == Message.objects.filter(session=chat_session).count()
     reads: list[Callable[[MessageHistory], list[ModelMessage]]] = [
         lambda history: history.all_messages(),
@@ -445,8 +463,8 @@ def test_any_sequence_of_calls_is_stored_as_it_is_kept_in_memory(
         assert without_times(read(fresh)) == without_times(read(local))
 
 
-def test_what_callers_passed_in_is_what_the_database_holds(chat_session: Session) -> None:
-    """Against the test above: that memory and database do not share a mistake."""
+def test_the_database_holds_what_was_added(chat_session: Session) -> None:
+    """In case memory and database, compared above, share a mistake."""
     request = ModelRequest([UserPromptPart("Hi")], instructions="Be kind.")
     response = ModelResponse([TextPart("Yo"), ToolCallPart("f", {"x": 1e23, "y": 1.0}, "c")])
     returned = ModelRequest([ToolReturnPart("f", [1e300, {"a": None}], tool_call_id="c")])

@@ -43,10 +43,8 @@ def test_simple_agent_that_exists_is_left_as_it_is() -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_whom_earlier_imports_made_is_marked_unless_it_could_be_a_login() -> None:
-    def migrate(name: str) -> None:
-        MigrationExecutor(connection).migrate([("agents_app", name)])
-
-    migrate("0004_newest_runs")
+    executor = MigrationExecutor(connection)
+    executor.migrate([("agents_app", "0004_newest_runs")])
     try:
         made = {
             User.objects.create_user("+351900"),
@@ -57,6 +55,7 @@ def test_whom_earlier_imports_made_is_marked_unless_it_could_be_a_login() -> Non
         User.objects.create_user("+351902", is_staff=True)
         User.objects.create_user("+351903", last_login=timezone.now())
     finally:
-        migrate("0005_imported_user")
+        executor = MigrationExecutor(connection)
+        executor.migrate(executor.loader.graph.leaf_nodes())
 
     assert {mark.user for mark in ImportedUser.objects.select_related("user")} == made

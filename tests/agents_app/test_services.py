@@ -8,11 +8,11 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 
-from agents_app import services
+from agents_app import chat_rules, chats, services
 from agents_app.models import Agent, AgentRun
 from sessions_app.models import Message, Session
 from tests.agents_app.chats import answered, make_agent, make_user
-from tests.agents_app.views.helpers import rows
+from tests.agents_app.web.helpers import rows
 from tests.concurrency.helpers import before_statement, elsewhere
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -48,7 +48,7 @@ def agent() -> Agent:
 def test_what_is_no_message_starts_no_chat(
     user: User, agent: Agent, text: str, complaint: str
 ) -> None:
-    with pytest.raises(services.InvalidMessage, match=complaint):
+    with pytest.raises(chat_rules.InvalidMessage, match=complaint):
         services.start_session(user=user, agent_id=agent.pk, text=text, message_id=uuid.uuid4())
     assert rows() == (0, 0, 0)
 
@@ -57,7 +57,7 @@ def test_what_is_no_message_starts_no_chat(
 def test_what_is_no_message_is_not_stored(user: User, text: str, complaint: str) -> None:
     chat_session = answered(user)
     before = rows()
-    with pytest.raises(services.InvalidMessage, match=complaint):
+    with pytest.raises(chat_rules.InvalidMessage, match=complaint):
         services.send_message(
             user=user, session_id=chat_session.pk, text=text, message_id=uuid.uuid4()
         )
@@ -67,8 +67,8 @@ def test_what_is_no_message_is_not_stored(user: User, text: str, complaint: str)
 @pytest.mark.parametrize(("name", "complaint"), NO_NAMES)
 def test_what_is_no_name_is_not_given(user: User, name: str, complaint: str) -> None:
     chat_session = answered(user, "Its name")
-    with pytest.raises(services.InvalidName, match=complaint):
-        services.rename_session(user=user, session_id=chat_session.pk, name=name)
+    with pytest.raises(chat_rules.InvalidName, match=complaint):
+        chats.rename_session(user=user, session_id=chat_session.pk, name=name)
     assert Session.objects.get().name == "Its name"
 
 
@@ -76,13 +76,12 @@ def test_first_message_to_another_agent_is_another_message(user: User, agent: Ag
     message_id = uuid.uuid4()
 
     def start(agent: Agent) -> AgentRun:
-        run, _ = services.start_session(
+        return services.start_session(
             user=user, agent_id=agent.pk, text="Hello", message_id=message_id
         )
-        return run
 
     first = start(agent)
-    with pytest.raises(services.AlreadyUsed):
+    with pytest.raises(chat_rules.AlreadyUsed):
         start(make_agent("other"))
     assert start(agent) == first
     assert rows() == (1, 1, 1)
@@ -110,13 +109,13 @@ Lacking = Callable[[User], Session]
 
 def send(user: User, chat_session: Session, **values: Any) -> AgentRun:
     values = {"text": "Go on", "message_id": uuid.uuid4(), **values}
-    return services.send_message(user=user, session_id=chat_session.pk, **values)[0]
+    return services.send_message(user=user, session_id=chat_session.pk, **values)
 
 
 @LACKING
 def test_chat_goes_on_with_the_agent_that_is_chosen(user: User, lacking: Lacking) -> None:
     chat_session = lacking(user)
-    with pytest.raises(services.AgentUnavailable, match="choose"):
+    with pytest.raises(chat_rules.AgentUnavailable, match="choose"):
         send(user, chat_session)
     chosen = make_agent("chosen")
     message_id = uuid.uuid4()
@@ -134,7 +133,7 @@ def test_agent_must_be_one_that_can_be_chosen(user: User, lacking: Lacking) -> N
     off = make_agent("off", active=False)
     before = rows()
     for agent_id in (off.pk, 987654):
-        with pytest.raises(services.AgentUnavailable):
+        with pytest.raises(chat_rules.AgentUnavailable):
             send(user, chat_session, agent_id=agent_id)
     assert rows() == before
     assert reread(chat_session).agent == chat_session.agent
@@ -143,7 +142,7 @@ def test_agent_must_be_one_that_can_be_chosen(user: User, lacking: Lacking) -> N
 def test_chat_keeps_an_agent_that_is_active(user: User) -> None:
     chat_session = answered(user)
     before = rows()
-    with pytest.raises(services.AgentChosen):
+    with pytest.raises(chat_rules.AgentChosen):
         send(user, chat_session, agent_id=make_agent("other").pk)
     assert rows() == before
     assert reread(chat_session).agent == chat_session.agent
@@ -157,7 +156,7 @@ def test_no_agent_is_given_with_a_message_that_is_refused(user: User, lacking: L
     active = Message.objects.get(session=chat_session, role="user").runs.create(
         session=chat_session, user=user
     )
-    with pytest.raises(services.AlreadyAnswering):
+    with pytest.raises(chat_rules.AlreadyAnswering):
         send(user, chat_session, agent_id=chosen.pk)
     assert reread(chat_session).agent == chat_session.agent
     active.finish(AgentRun.Status.DONE)
@@ -174,7 +173,7 @@ def test_of_two_agents_that_are_chosen_at_once_one_stays(user: User, lacking: La
     first_write = "BEGIN" if connection.vendor == "sqlite" else 'UPDATE "sessions"'
     with (
         before_statement(first_write, lambda: elsewhere(choose_other)),
-        pytest.raises(services.AgentChosen),
+        pytest.raises(chat_rules.AgentChosen),
     ):
         send(user, chat_session, agent_id=one.pk)
     assert reread(chat_session).agent == other
@@ -188,11 +187,13 @@ def test_retry_with_the_agent_that_is_chosen(user: User, lacking: Lacking) -> No
     run = send(user, chat_session, agent_id=chosen.pk)
     run.finish(AgentRun.Status.FAILED)
     off = make_agent("chosen", active=False)
-    with pytest.raises(services.AgentUnavailable):
-        services.retry_run(user=user, run_id=run.pk)
+    with pytest.raises(chat_rules.AgentUnavailable):
+        services.retry_run(user=user, session_id=run.session_id, run_id=run.pk)
     assert reread(chat_session).agent == off
     next_one = make_agent("next one")
     before = rows()
-    again = services.retry_run(user=user, run_id=run.pk, agent_id=next_one.pk)
+    again = services.retry_run(
+        user=user, session_id=run.session_id, run_id=run.pk, agent_id=next_one.pk
+    )
     assert (again.agent, reread(chat_session).agent) == (next_one, next_one)
     assert rows() == (before[0], before[1], before[2] + 1)

@@ -1,1 +1,1 @@
-"""`make bench`: what cleanups cost, as ratios measured within one run."""
+"""`make bench`: performance, as ratios measured within one run."""

@@ -1,6 +1,6 @@
 """One measurement in a process of its own; prints it as JSON.
 
-python -m tests.bench.child clean|delete|survey [WORKERS [no-archive]]
+python -m tests.bench.child clean|delete|dry-run [WORKERS [no-archive]]
 """
 
 import json
@@ -13,37 +13,48 @@ import django
 
 
 def clean(workers: int, *, archive: bool) -> dict[str, Any]:
-    """A cleanup with default batches: seconds, and the longest transaction in milliseconds."""
+    """A cleanup with default batches.
+
+    Returns its seconds, its longest transaction in milliseconds, and when it started and ended
+    on the machine's monotonic clock.
+    """
     from django.conf import settings
 
-    from sessions_app import batches, cleanup
+    from sessions_app.cleanup import batches
+    from sessions_app.cleanup.options import Options, Scope
+    from sessions_app.cleanup.run import run_cleanup, start_cleanup
     from sessions_app.models import CleanupRun, Session
 
     if not archive:
         settings.CLEANUP_ARCHIVE_DAYS = 0
     longest = 0.0
-    remove = batches.Batches.remove
+    remove_batch = batches.Batches.remove_batch
 
     def timed(*args: Any, **kwargs: Any) -> batches.Batch:
         nonlocal longest
         started = time.perf_counter()
         try:
-            return remove(*args, **kwargs)
+            return remove_batch(*args, **kwargs)
         finally:
             longest = max(longest, time.perf_counter() - started)
 
-    batches.Batches.remove = timed  # type: ignore[method-assign]
-    started = time.perf_counter()
-    run = cleanup.start_cleanup(
+    batches.Batches.remove_batch = timed  # type: ignore[method-assign]
+    started = time.monotonic()
+    run = start_cleanup(
         source=CleanupRun.Source.COMMAND, started_by="bench", matched=0, criteria={}
     )
-    cleanup.run_cleanup(run, Session.objects.all(), cleanup.Criteria(workers=workers))
-    seconds = time.perf_counter() - started
-    return {"rows": run.removed, "seconds": seconds, "longest_ms": longest * 1000}
+    run_cleanup(run, Session.objects.all(), Scope(), Options(workers=workers))
+    ended = time.monotonic()
+    return {
+        "rows": run.removed,
+        "seconds": ended - started,
+        "longest_ms": longest * 1000,
+        "period": (started, ended),
+    }
 
 
 def delete() -> dict[str, Any]:
-    """What one would write first: `QuerySet.delete()`."""
+    """The obvious way: `QuerySet.delete()`."""
     from sessions_app.models import Session
 
     started = time.perf_counter()
@@ -51,16 +62,16 @@ def delete() -> dict[str, Any]:
     return {"rows": by_model["sessions_app.Session"], "seconds": time.perf_counter() - started}
 
 
-def survey() -> dict[str, Any]:
-    """A dry run: what it counts."""
+def dry_run() -> dict[str, Any]:
+    """The counts of a dry run."""
     from django.db import connection
 
     from sessions_app.models import Session
 
     connection.ensure_connection()
     started = time.perf_counter()
-    counted = Session.objects.survey()
-    return {"rows": counted.removable, "seconds": time.perf_counter() - started}
+    plan = Session.objects.removal_plan()
+    return {"rows": plan.removable, "seconds": time.perf_counter() - started}
 
 
 def main() -> None:
@@ -69,7 +80,7 @@ def main() -> None:
     if what == "clean":
         result = clean(int(rest[0]), archive="no-archive" not in rest)
     else:
-        result = {"delete": delete, "survey": survey}[what]()
+        result = {"delete": delete, "dry-run": dry_run}[what]()
     result["peak_kib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(json.dumps(result))  # noqa: T201 - the parent reads it
 

@@ -1,4 +1,4 @@
-"""The databases that are measured: filled once, and copied for each measurement."""
+"""The databases that are measured on."""
 
 import os
 import subprocess
@@ -29,13 +29,13 @@ _MESSAGES = """
 
 
 class Databases:
-    """Databases on one server: `original(n)` is filled, `copy()` is there to be measured on."""
+    """Databases on one server, filled once and copied for each measurement."""
 
     def __init__(self, server_url: str) -> None:
         self.server_url = server_url
 
     def fill(self, sessions: int) -> str:
-        """Make the database with so many sessions; returns its name."""
+        """Create a database with so many sessions; returns its name."""
         name = f"bench_{sessions}"
         self._administrate("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
         self._administrate("CREATE DATABASE {}", name)
@@ -46,7 +46,7 @@ class Databases:
             check=True,
         )
         with psycopg.connect(self.url(name), autocommit=True) as connection:
-            # Background work would fall on whatever happens to be measured just then.
+            # Autovacuum would distort the measurement that it coincides with.
             for table in ("sessions", "messages", "removed_sessions", "cleanup_runs"):
                 connection.execute(
                     sql.SQL("ALTER TABLE {} SET (autovacuum_enabled = off)").format(
@@ -88,7 +88,7 @@ class Databases:
 
 
 def environment(database_url: str) -> dict[str, str]:
-    """What a process needs in order to work on that database."""
+    """The environment of a process that works on that database."""
     return {
         **os.environ,
         "DATABASE_URL": database_url,

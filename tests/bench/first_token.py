@@ -1,10 +1,11 @@
 """What the product adds to the time to the first token, beside the same model asked directly.
 
-The model is a server on this machine that answers at once, so that nothing but the way to it
-is measured: for the product from posting a message to the first text of its answer, on
+The model is a server on this machine that answers at once, so that only the way to it is
+measured: for the product from posting a message to the first text of its answer, on
 PostgreSQL, through the web server.
 """
 
+import argparse
 import asyncio
 import json
 import re
@@ -19,16 +20,35 @@ from http.cookies import SimpleCookie
 from statistics import median
 from urllib.parse import urlencode, urlsplit
 
-from tests.bench.data import ROOT, environment
+from rich.console import Console
+
+from tests.bench.bounds import Report
+from tests.bench.data import ROOT, Databases, environment
+from tests.bench.processes import announced
 from tests.serving import serve
 
 _CHATS = 40
 _WARM_UP = 5
 
 
+def add_arguments(_parser: argparse.ArgumentParser) -> None:
+    """It has no options."""
+
+
+def run(_options: argparse.Namespace, databases: Databases, console: Console) -> list[str]:
+    """Print the times; returns which bounds were missed."""
+    product, alone = added_milliseconds(databases.empty())
+    report = Report("Time to the first token")
+    report.add("through the product", [product], "{:.1f} ms")
+    report.add("from the model alone", [alone], "{:.1f} ms")
+    report.add("added by the product", [product - alone], "{:.1f} ms", at_most=25)
+    console.print(report.table)
+    return report.missed
+
+
 def added_milliseconds(database_url: str) -> tuple[float, float]:
     """The medians, in milliseconds: the product's time, and the model's alone."""
-    with _model() as model_url, _product(database_url, model_url) as address:
+    with announced("tests.model_server") as model_url, _product(database_url, model_url) as address:
         person = _Person(address)
         direct = _Direct(model_url)
         measured = [(person.first_token(), direct.first_token()) for _ in range(_CHATS)]
@@ -109,20 +129,6 @@ class _Person:
 def _token(page: str) -> dict[str, str]:
     found = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page)
     return {"csrfmiddlewaretoken": found[1]} if found else {}
-
-
-@contextmanager
-def _model() -> Iterator[str]:
-    """A model in a process of its own, as models are; yields its address."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.model_server"], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert process.stdout
-        yield process.stdout.readline().strip()
-    finally:
-        process.terminate()
-        process.wait()
 
 
 @contextmanager

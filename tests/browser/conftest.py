@@ -1,4 +1,4 @@
-"""A real browser, the served product, and a model that says what the test wants.
+"""A real browser, the served product, and a model that answers what the test wants.
 
 The system's Chromium, driven by Playwright, talks to a uvicorn process over the tests'
 database. Skipped, with the reason, when there is no Chromium.
@@ -85,7 +85,7 @@ def model(model_server: ToldModel, served: str, transactional_db: None) -> Itera
 
 
 def wait_for_runs(served: str) -> None:
-    """Until nothing is being answered any more: the tables are about to be emptied."""
+    """Wait for the active runs to end: the tables are about to be emptied."""
     for run in AgentRun.objects.active().select_related("session__user"):
         assert run.session.user is not None
         path = reverse("chat-events", kwargs={"session_id": run.session_id, "run_id": run.pk})
@@ -113,17 +113,17 @@ def user(transactional_db: None) -> User:
 
 @pytest.fixture
 def open_page(browser: Browser, served: str, user: User, agent: Agent) -> Iterator[OpenPage]:
-    """Open a page for the person, in a window of its own unless one is given."""
+    """Open a page for the user, in a browser context of its own unless a page of one is given."""
     contexts: list[BrowserContext] = []
-    complaints: list[str] = []
+    problems: list[str] = []
 
-    def heard_dialog(dialog: Dialog) -> None:
-        complaints.append(dialog.message)
+    def on_dialog(dialog: Dialog) -> None:
+        problems.append(dialog.message)
         dialog.dismiss()
 
-    def heard(message: ConsoleMessage) -> None:
+    def on_console(message: ConsoleMessage) -> None:
         if "Content Security Policy" in message.text:
-            complaints.append(message.text)
+            problems.append(message.text)
 
     def start(
         path: str = "/chats/", *, login: bool = True, beside: Page | None = None, **options: Any
@@ -136,16 +136,16 @@ def open_page(browser: Browser, served: str, user: User, agent: Agent) -> Iterat
         else:
             context = beside.context
         page = context.new_page()
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", heard)
-        page.on("dialog", heard_dialog)
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("console", on_console)
+        page.on("dialog", on_dialog)
         page.goto(path)
         return page
 
     yield start
     for context in contexts:
         context.close()
-    assert complaints == []
+    assert problems == []
 
 
 @pytest.fixture

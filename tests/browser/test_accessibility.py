@@ -1,13 +1,17 @@
 """Each page through axe: not one violation, light and dark, wide and narrow."""
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from django.contrib.auth.models import User
+from django.urls import reverse
 from playwright.sync_api import expect
 
 from agents_app.models import Agent
+from agents_app.web.urls import urlpatterns
 from sessions_app.models import Message
 from tests.agents_app.chats import answered, failed, make_agent
+from tests.browser.axe import check_page
+from tests.browser.chat_pages import NO_PAGES, PAGES, full_chat, ids_for
+from tests.browser.chatting import wait_for_end
 from tests.browser.conftest import OpenPage
 from tests.factories import say
 from tests.model_server import ToldModel
@@ -54,27 +58,24 @@ def test_no_violations(
 
     def check(what: str, shown: str) -> None:
         expect(page.get_by_role("main")).to_contain_text(shown)
-        results = Axe().run(page)
-        assert results.response["passes"], what
-        assert results.violations_count == 0, f"{what}\n{results.generate_report()}"
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), what
+        check_page(page, what)
 
     check("login", "Password")
     page = open_page(**window)
     for path, shown in (
-        ("/chats/", "Sums up long texts."),
+        ("/chats/", "Hello, "),
         ("/chats/?q=nowhere", "No chat of yours mentions"),
         (f"/chats/{chat_session.pk}/", "Said elsewhere."),
         (f"/chats/{broken.pk}/", "The model did not answer."),
-        (f"/chats/{chat_session.pk}/delete/", "will be deleted"),
+        (f"/chats/{chat_session.pk}/delete/", "will be moved to the trash"),
     ):
         page.goto(path)
         check(path, shown)
 
     Message.objects.all().delete()
     page.goto(f"/chats/{chat_session.pk}/")
-    page.get_by_text("Rename").click()
-    check("nothing said, renaming", "Name of this chat")
+    page.locator("details.rename > summary").click()
+    check("no messages, renaming", "Name of this chat")
 
     page.goto("/chats/")
     page.get_by_label("Message").fill("Go on")
@@ -83,39 +84,31 @@ def test_no_violations(
     expect(page.get_by_role("log")).to_contain_text("Half an answer")
     check("while it is written", "The answer is being written.")
     answer.end()
-    expect(page.get_by_role("button", name="Send")).to_be_visible()
+    wait_for_end(page)
     check("when it is there", "Half an answer")
 
 
-@pytest.mark.parametrize("width", [320, 390, 768, 1440])
-def test_many_agents_to_choose_from(
-    open_page: OpenPage, user: User, agent: Agent, width: int
+def test_every_url_is_looked_at_or_has_no_page() -> None:
+    assert {*PAGES} | NO_PAGES == {pattern.name for pattern in urlpatterns}
+    assert not {*PAGES} & NO_PAGES
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+def test_pages_with_several_of_everything(
+    open_page: OpenPage, user: User, agent: Agent, window: dict[str, object]
 ) -> None:
-    for number in range(7):
-        make_agent(f"agent-{number}-{'long' * 20}", description="Sums up long texts. " * 10)
-    broken = failed(user).session
-    page = open_page(viewport={"width": width, "height": 800})
+    chat_session = full_chat(user, agent)
+    page = open_page(**window)
+    for name, queries in PAGES.items():
+        for query in queries:
+            page.goto(reverse(name, kwargs=ids_for(name, chat_session)) + query)
+            for folded in page.locator("main details").all():
+                folded.evaluate("element => { element.open = true; }")
+            check_page(page, f"{name}{query}")
 
-    def check(label: str) -> None:
-        results = Axe().run(page)
-        assert results.violations_count == 0, results.generate_report()
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-        parts = [
-            page.get_by_text(label, exact=True),
-            page.get_by_label(label, exact=True),
-            page.locator(".composer"),
-        ]
-        boxes = [part.bounding_box() for part in parts]
-        above, field, box = (box for box in boxes if box is not None)
-        assert above["x"] == field["x"] == box["x"]
-        assert field["width"] == box["width"]
-        assert above["y"] + above["height"] <= field["y"] <= above["y"] + 60, "one under the other"
-        assert field["y"] + field["height"] <= box["y"]
 
-    check("Agent")
-    page.get_by_label("Agent", exact=True).select_option(index=7)
-    check("Agent")
-    Agent.objects.filter(pk=agent.pk).update(active=False)
-    page.goto(f"/chats/{broken.pk}/")
-    expect(page.get_by_role("button", name="Retry")).to_be_visible()
-    check("Who is to go on with this chat?")
+def test_tables_of_one_chat_are_told_apart(open_page: OpenPage, user: User, agent: Agent) -> None:
+    tables = "| a |\n|---|\n| 1 |\n\n" * 2
+    chat_session = answered(user, answer=tables)
+    say(chat_session, tables, role="assistant", agent=agent)
+    check_page(open_page(f"/chats/{chat_session.pk}/"))

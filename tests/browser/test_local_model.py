@@ -1,10 +1,10 @@
-"""The model that comes with the product, as a fresh `make run` has it."""
+"""The embedded model, as after a fresh `make run`."""
 
 import pytest
 from django.contrib.auth.models import User
 from playwright.sync_api import Browser, expect
 
-from agents_app.rendering import words
+from agents_app.web.markdown import plain_text
 from sessions_app.models import Message
 from tests.agents_app.chats import make_agent
 from tests.browser.conftest import log_in
@@ -25,7 +25,7 @@ def test_it_answers(browser: Browser, user: User) -> None:
         page.get_by_label("Message").fill("Say hello in one short sentence.")
         page.get_by_role("button", name="Send").click()
         expect(page.locator("[data-answer][data-status=done]")).to_be_visible(timeout=120_000)
-        said = words(Message.objects.get(role="assistant").text_content)
+        said = plain_text(Message.objects.get(role="assistant").text_content)
         assert said
         expect(page.locator(".theirs .text")).to_have_text(said)
         context.close()

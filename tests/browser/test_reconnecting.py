@@ -1,4 +1,4 @@
-"""Going away from an answer and coming back to it, in a real browser."""
+"""Leaving an answer and coming back to it, and broken connections, in a real browser."""
 
 import urllib.request
 import uuid
@@ -12,7 +12,7 @@ from agents_app.models import AgentRun
 from agents_app.services import send_message
 from sessions_app.models import Message, Session
 from tests.agents_app.chats import answered
-from tests.browser.chatting import conversation, send
+from tests.browser.chatting import CHAT, conversation, send, wait_for_end
 from tests.browser.conftest import OpenPage
 from tests.conftest import database_url
 from tests.model_server import ToldModel
@@ -25,14 +25,14 @@ def test_leaving_and_coming_back(page: Page, model: ToldModel) -> None:
     send(page, "Take your time")
     answer = model.asked().say("Before. ")
     expect(conversation(page)).to_contain_text("Before.")
-    page.get_by_role("link", name="Chats", exact=True).click()
-    expect(page.get_by_text("Answering")).to_be_visible()
+    page.get_by_role("link", name="New chat").click()
+    expect(page.locator("[data-answering]")).to_be_visible()
     answer.say("Meanwhile. ")
     page.get_by_role("link", name="Take your time").click()
     expect(conversation(page)).to_contain_text("Before. Meanwhile.")
     answer.say("After.").end()
     expect(conversation(page)).to_contain_text("Before. Meanwhile. After.")
-    expect(page.get_by_role("button", name="Send")).to_be_visible()
+    wait_for_end(page)
 
 
 def test_second_tab_watches_and_stops(page: Page, open_page: OpenPage, model: ToldModel) -> None:
@@ -72,21 +72,22 @@ def test_back_to_the_list_starts_afresh(page: Page, model: ToldModel) -> None:
         send(page, f"Chat number {number}")
         expect(conversation(page)).to_contain_text("Yes.")
         page.go_back()
-        expect(page.get_by_role("heading", name="Your chats")).to_be_visible()
+        expect(conversation(page)).to_have_count(0)
+        expect(page.get_by_role("link", name=f"Chat number {number}")).to_be_visible()
     assert Session.objects.count() == 2
 
 
 def test_tab_that_was_left_catches_up(page: Page, open_page: OpenPage, user: User) -> None:
     chat_session = answered(user)
     left = open_page(f"/chats/{chat_session.pk}/", beside=page)
-    run, _ = send_message(
+    run = send_message(
         user=user, session_id=chat_session.pk, text="From elsewhere", message_id=uuid.uuid4()
     )
     left.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     expect(conversation(left)).to_contain_text("From elsewhere")
     expect(left.get_by_role("button", name="Stop")).to_be_visible()
-    run.finish(AgentRun.Status.FAILED, error="Nobody worked on it.")
-    expect(conversation(left)).to_contain_text("Nobody worked on it.")
+    run.finish(AgentRun.Status.FAILED, error="No worker took it.")
+    expect(conversation(left)).to_contain_text("No worker took it.")
 
 
 def test_window_that_was_behind_shows_the_answer_it_must_wait_for(
@@ -105,19 +106,26 @@ def test_window_that_was_behind_shows_the_answer_it_must_wait_for(
     expect(behind.get_by_role("button", name="Stop")).to_be_visible()
     expect(behind.get_by_label("Message")).to_have_value("From the second window")
     answer.end()
-    expect(behind.get_by_role("button", name="Send")).to_be_visible()
+    wait_for_end(behind)
     model.will_say("Now you.")
     behind.get_by_role("button", name="Send").click()
     expect(conversation(behind)).to_contain_text("Now you.")
 
 
+def send_and_reload(page: Page, text: str) -> None:
+    """Send a first message and load its page, which asks for the answer's events."""
+    send(page, text)
+    expect(page).to_have_url(CHAT)
+    page.reload()
+
+
 def break_twice(page: Page) -> None:
-    """Long enough to be seen."""
+    """Refuse two reconnections: long enough for the notice to be seen."""
     page.route("**/events", lambda route: route.abort(), times=2)
 
 
 def beginning(request: Request) -> bytes:
-    """Pass the request on; of the events that come, all up to the first piece of text."""
+    """Pass the request on; returns the events up to the first `text` event."""
     passed_on = urllib.request.Request(
         request.url, request.post_data_buffer, request.all_headers(), method=request.method
     )
@@ -130,7 +138,7 @@ def beginning(request: Request) -> bytes:
     return events
 
 
-def test_broken_connection_is_taken_up_again(page: Page, model: ToldModel) -> None:
+def test_page_reconnects(page: Page, model: ToldModel) -> None:
     answers = []
 
     def tunnel(route: Route) -> None:
@@ -139,7 +147,7 @@ def test_broken_connection_is_taken_up_again(page: Page, model: ToldModel) -> No
 
     break_twice(page)
     page.route("**/events", tunnel, times=1)
-    send(page, "Through a tunnel")
+    send_and_reload(page, "Through a tunnel")
     expect(page.get_by_text("The connection broke")).to_be_visible()
     expect(conversation(page)).to_contain_text("Light.")
     answers[0].say("Dark. ")
@@ -149,11 +157,11 @@ def test_broken_connection_is_taken_up_again(page: Page, model: ToldModel) -> No
     expect(conversation(page)).to_contain_text("Light. Dark. Light again.")
 
 
-def test_answer_that_breaks_off_is_taken_up_again(page: Page, model: ToldModel) -> None:
+def test_page_reconnects_in_the_middle_of_an_answer(page: Page, model: ToldModel) -> None:
     answers = []
 
     def tunnel(route: Route) -> None:
-        """Let the message through, and of its answer only the beginning."""
+        """Let the message through, and only the beginning of its answer."""
         model.will_say_first("Light. ")
         route.fulfill(content_type="text/event-stream", body=beginning(route.request))
         answers.append(model.asked())
@@ -171,12 +179,12 @@ def test_answer_that_breaks_off_is_taken_up_again(page: Page, model: ToldModel) 
     answers[0].say("Dark.").end()
     expect(conversation(page)).to_contain_text("Light. Dark.")
     expect(conversation(page)).not_to_contain_text("Light. Light.")
-    expect(page.get_by_role("button", name="Send")).to_be_visible()
+    wait_for_end(page)
     assert Message.objects.filter(role="user").count() == 2
 
 
 NOT_SHOWN = "The answer could not be shown. Reload the page."
-UNREADABLE = [
+INVALID_EVENTS = [
     'event: text\ndata: {"text": "No HTML."}\n\n',
     'event: text\ndata: {"html": null}\n\n',
     "event: text\ndata: null\n\n",
@@ -184,17 +192,17 @@ UNREADABLE = [
 ]
 
 
-@pytest.mark.parametrize("event", UNREADABLE)
+@pytest.mark.parametrize("event", INVALID_EVENTS)
 def test_event_without_html_is_not_shown(page: Page, model: ToldModel, event: str) -> None:
-    """As from a server that is newer than the script in a tab that was left open."""
+    """As from a server that is newer than the script of a tab that was left open."""
     tries = []
 
-    def speak_otherwise(route: Route) -> None:
+    def send_invalid_event(route: Route) -> None:
         tries.append(route.request)
         route.fulfill(content_type="text/event-stream", body=event)
 
-    page.route("**/events", speak_otherwise)
-    send(page, "Do you understand me?")
+    page.route("**/events", send_invalid_event)
+    send_and_reload(page, "Do you understand me?")
     expect(page.get_by_text("The connection broke")).to_be_visible()
     expect(page.get_by_role("alert")).to_have_text(NOT_SHOWN)
     assert len(tries) == 3
@@ -207,10 +215,10 @@ def test_event_without_html_is_not_shown(page: Page, model: ToldModel, event: st
     expect(conversation(page)).to_contain_text("Now I do.")
 
 
-@pytest.mark.parametrize("event", UNREADABLE)
+@pytest.mark.parametrize("event", INVALID_EVENTS)
 def test_event_without_html_is_asked_for_again(page: Page, model: ToldModel, event: str) -> None:
-    def speak_otherwise(route: Route) -> None:
-        """The first real piece of text, and then something else."""
+    def send_invalid_event(route: Route) -> None:
+        """The first real `text` event, and then an invalid one."""
         body = beginning(route.request) + event.encode()
         route.fulfill(content_type="text/event-stream", body=body)
 
@@ -218,7 +226,7 @@ def test_event_without_html_is_asked_for_again(page: Page, model: ToldModel, eve
     send(page, "Ready?")
     expect(conversation(page)).to_contain_text("Here we go.")
     model.asked()
-    page.route("**/messages/", speak_otherwise, times=1)
+    page.route("**/messages/", send_invalid_event, times=1)
     model.will_say_first("Light. ")
     with page.expect_response("**/messages/"):
         send(page, "Do you understand me?")
@@ -226,6 +234,6 @@ def test_event_without_html_is_asked_for_again(page: Page, model: ToldModel, eve
     expect(conversation(page)).to_contain_text("Light.")
     answer.say("Dark.").end()
     expect(conversation(page)).to_contain_text("Light. Dark.")
-    expect(page.get_by_role("button", name="Send")).to_be_visible()
+    wait_for_end(page)
     expect(page.get_by_text(NOT_SHOWN)).to_be_hidden()
     assert Message.objects.filter(role="user").count() == 2

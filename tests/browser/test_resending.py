@@ -1,4 +1,4 @@
-"""Messages whose response was lost, and what was written and not sent."""
+"""Messages whose response was lost, and drafts."""
 
 import re
 import urllib.request
@@ -13,7 +13,15 @@ from agents_app.models import AgentRun
 from agents_app.services import send_message
 from sessions_app.models import Message, Session
 from tests.agents_app.chats import answered, failed, make_agent, make_user
-from tests.browser.chatting import conversation, send, write
+from tests.browser.chatting import (
+    CHAT,
+    agent_chip,
+    choose_agent,
+    conversation,
+    send,
+    wait_for_end,
+    write,
+)
 from tests.browser.conftest import OpenPage, log_in
 from tests.model_server import ToldModel
 
@@ -23,7 +31,7 @@ UNREACHABLE = "The server cannot be reached."
 
 
 def lose(route: Route) -> None:
-    """The server gets the message and stores it; its response gets lost."""
+    """Let the server store the message, and lose its response."""
     sent = route.request
     request = urllib.request.Request(sent.url, sent.post_data_buffer, sent.all_headers())
     with urllib.request.urlopen(request, timeout=30) as response:
@@ -31,21 +39,21 @@ def lose(route: Route) -> None:
     route.abort()
 
 
-def be_offline(page: Page) -> None:
-    """The page learns nothing by itself of what has become of its message."""
+def block_refresh(page: Page) -> None:
+    """Keep the page from refreshing, which would show whether its message was stored."""
     page.route(re.compile(r"/chats/[0-9a-f-]{36}/$"), lambda route: route.abort())
 
 
-def be_online(page: Page) -> None:
+def allow_refresh(page: Page) -> None:
     page.unroute(re.compile(r"/chats/[0-9a-f-]{36}/$"))
 
 
-def look_again(page: Page) -> None:
+def focus_window(page: Page) -> None:
     page.evaluate("dispatchEvent(new Event('focus'))")
 
 
 def expect_once(page: Page, text: str) -> None:
-    """What was said is there once, and so is every id."""
+    """The message is shown once, and every id is unique."""
     expect(conversation(page).locator(".mine", has_text=text)).to_have_count(1)
     ids = page.evaluate("[...document.querySelectorAll('[id]')].map(({ id }) => id)")
     assert len(ids) == len(set(ids))
@@ -63,15 +71,15 @@ def lose_message(page: Page) -> None:
 
 
 def test_message_that_is_sent_again_is_shown_once(chat: Page, model: ToldModel) -> None:
-    be_offline(chat)
+    block_refresh(chat)
     lose_message(chat)
     expect(chat.get_by_label("Message")).to_have_value("Once only")
     chat.get_by_role("button", name="Send").click()
     expect(chat.get_by_label("Message")).to_have_value("")
-    be_online(chat)
+    allow_refresh(chat)
     model.asked().say("Here it is.").end()
     expect(conversation(chat)).to_contain_text("Here it is.")
-    expect(chat.get_by_role("button", name="Send")).to_be_visible()
+    wait_for_end(chat)
     expect_once(chat, "Once only")
     assert Message.objects.filter(text_content="Once only").count() == 1
     chat.reload()
@@ -80,27 +88,27 @@ def test_message_that_is_sent_again_is_shown_once(chat: Page, model: ToldModel) 
 
 
 def test_box_is_emptied_when_the_message_is_found_stored(chat: Page, model: ToldModel) -> None:
-    be_offline(chat)
+    block_refresh(chat)
     lose_message(chat)
-    be_online(chat)
-    look_again(chat)
+    allow_refresh(chat)
+    focus_window(chat)
     expect_once(chat, "Once only")
     expect(chat.get_by_label("Message")).to_have_value("")
     expect(chat.get_by_text(UNREACHABLE)).to_be_hidden()
     model.asked().say("Here it is.").end()
     expect(conversation(chat)).to_contain_text("Here it is.")
     model.will_say("And on.")
-    send(chat, "Once only")  # the same words again are another message
+    send(chat, "Once only")  # the same text again is another message
     expect(conversation(chat)).to_contain_text("And on.")
     assert Message.objects.filter(text_content="Once only").count() == 2
 
 
 def test_what_was_written_since_is_kept(chat: Page, model: ToldModel) -> None:
-    be_offline(chat)
+    block_refresh(chat)
     lose_message(chat)
     write(chat, "Something else")
-    be_online(chat)
-    look_again(chat)
+    allow_refresh(chat)
+    focus_window(chat)
     expect_once(chat, "Once only")
     expect(chat.get_by_label("Message")).to_have_value("Something else")
     model.asked().say("Here it is.").end()
@@ -112,9 +120,9 @@ def test_what_was_written_since_is_kept(chat: Page, model: ToldModel) -> None:
 
 
 def test_box_is_empty_after_a_reload_that_shows_the_message(chat: Page, model: ToldModel) -> None:
-    be_offline(chat)
+    block_refresh(chat)
     lose_message(chat)
-    be_online(chat)
+    allow_refresh(chat)
     chat.reload()
     expect_once(chat, "Once only")
     expect(chat.get_by_label("Message")).to_have_value("")
@@ -149,12 +157,12 @@ def test_first_message_that_is_sent_again_starts_one_chat(
 ) -> None:
     make_agent("other")
     page.reload()
-    page.get_by_label("other").check()
+    choose_agent(page, "other")
     lose_first_message(page)
     if reload:
         page.reload()
         expect(page.get_by_label("Message")).to_have_value("Only once")
-        expect(page.get_by_label("other")).to_be_checked()
+        expect(agent_chip(page)).to_contain_text("other")
     page.get_by_role("button", name="Send").click()
     model.asked().say("Here it is.").end()
     expect(conversation(page)).to_contain_text("Here it is.")
@@ -169,7 +177,7 @@ def test_first_message_that_is_sent_again_to_another_agent(page: Page, model: To
     page.reload()
     lose_first_message(page)
     model.asked().end()
-    page.get_by_label("other").check()
+    choose_agent(page, "other")
     page.get_by_role("button", name="Send").click()
     model.asked().say("From another one.").end()
     expect(conversation(page)).to_contain_text("From another one.")
@@ -185,6 +193,8 @@ def test_draft_is_dropped_where_the_chat_that_it_started_is_opened(
     model.asked().say("Here it is.").end()
     page.reload()
     page.get_by_role("link", name="Only once").click()
+    expect(page).to_have_url(CHAT)
+    expect(page.get_by_label("Message")).to_be_focused()  # the script has been loaded
     expect_once(page, "Only once")
     page.goto("/chats/")
     expect(page.get_by_label("Message")).to_have_value("")
@@ -194,7 +204,7 @@ def test_draft_is_dropped_where_the_chat_that_it_started_is_opened(
 
 
 def log_in_as(page: Page, user: User) -> None:
-    """In the same tab, after the first one's login has run out."""
+    """In the same tab, after the first user's login has expired."""
     page.context.clear_cookies()
     home = urljoin(page.url, "/")
     page.context.add_cookies([{"name": "sessionid", "value": log_in(user), "url": home}])
@@ -202,17 +212,17 @@ def log_in_as(page: Page, user: User) -> None:
     expect(page.locator(".who")).to_have_text(user.username)
 
 
-def test_draft_is_not_shown_to_who_logs_in_next(page: Page, user: User) -> None:
+def test_draft_is_not_shown_to_the_next_user(page: Page, user: User) -> None:
     write(page, "Between you and me")
     log_in_as(page, make_user("bo"))
     expect(page.get_by_label("Message")).to_have_value("")
-    assert page.evaluate("JSON.stringify(sessionStorage)") == "{}"
+    assert "you and me" not in page.evaluate("JSON.stringify(sessionStorage)")
     write(page, "Mine")
     log_in_as(page, user)
     expect(page.get_by_label("Message")).to_have_value("")
 
 
-def test_draft_outlives_a_login_that_ran_out(page: Page, user: User) -> None:
+def test_draft_outlives_an_expired_login(page: Page, user: User) -> None:
     write(page, "Half a thought")
     page.context.clear_cookies()
     page.reload()
@@ -221,7 +231,7 @@ def test_draft_outlives_a_login_that_ran_out(page: Page, user: User) -> None:
     expect(page.get_by_label("Message")).to_have_value("Half a thought")
 
 
-@pytest.mark.parametrize("path", ["/chats/", "delete/", f"/chats/{uuid.UUID(int=0)}/"])
+@pytest.mark.parametrize("path", ["/chats/", "delete/", "/chats/trash/"])
 def test_logging_out_drops_drafts(open_page: OpenPage, user: User, path: str) -> None:
     chat_session = answered(user)
     url = f"/chats/{chat_session.pk}/"
@@ -231,7 +241,7 @@ def test_logging_out_drops_drafts(open_page: OpenPage, user: User, path: str) ->
     assert "you and me" in page.evaluate("JSON.stringify(sessionStorage)")
     page.get_by_role("button", name="Log out").click()
     expect(page.get_by_role("heading", name="Log in")).to_be_visible()
-    assert page.evaluate("JSON.stringify(sessionStorage)") == "{}"
+    assert "you and me" not in page.evaluate("JSON.stringify(sessionStorage)")
     log_in_as(page, user)
     page.goto(url)
     expect(page.get_by_label("Message")).to_have_value("")
@@ -253,12 +263,15 @@ def test_chat_goes_on_with_an_agent_that_is_picked(
     make_agent("another")
     picked = make_agent("picked")
     page = open_page(f"/chats/{chat_session.pk}/", java_script_enabled=javascript)
-    page.get_by_label("Who is to go on").select_option("picked")
+    if javascript:
+        choose_agent(page, "picked")
+    else:
+        page.get_by_label("Agent to continue").select_option("picked")
     model.will_say("I do.")
     send(page, "Who goes on?")
     expect(conversation(page)).to_contain_text("I do.")
     expect(page.get_by_text("with picked")).to_be_visible()
-    expect(page.get_by_label("Who is to go on")).to_be_hidden()
+    expect(page.locator("[name=is_substitute]")).to_have_count(0)
     model.will_say("Still me.")
     send(page, "And now?")
     expect(conversation(page)).to_contain_text("Still me.")
@@ -274,7 +287,7 @@ def test_retry_with_an_agent_that_is_picked(
     make_agent("another")
     make_agent("picked")
     page = open_page(f"/chats/{run.session_id}/", java_script_enabled=javascript)
-    page.get_by_label("Agent that is to answer").select_option("picked")
+    page.get_by_label("Agent for the retry").select_option("picked")
     model.will_say("I do.")
     page.get_by_role("button", name="Retry").click()
     expect(conversation(page)).to_contain_text("I do.")
@@ -292,7 +305,7 @@ def test_agent_that_is_switched_off_meanwhile_can_be_replaced_at_once(
     make_agent("picked")
     send(chat, "Still there?")
     expect(chat.get_by_role("alert")).to_contain_text("choose another one")
-    chat.get_by_label("Who is to go on").select_option("picked")
+    choose_agent(chat, "picked")
     model.will_say("I am.")
     chat.get_by_role("button", name="Send").click()
     expect(conversation(chat)).to_contain_text("I am.")
@@ -306,7 +319,7 @@ def test_agent_that_is_picked_in_another_tab_is_shown(
     make_agent().delete()
     first, second = make_agent("first"), make_agent("second")
     page = open_page(f"/chats/{chat_session.pk}/")
-    run, _ = send_message(
+    run = send_message(
         user=user,
         session_id=chat_session.pk,
         text="Elsewhere",
@@ -314,7 +327,7 @@ def test_agent_that_is_picked_in_another_tab_is_shown(
         agent_id=first.pk,
     )
     run.finish(AgentRun.Status.DONE)
-    page.get_by_label("Who is to go on").select_option(second.name)
+    choose_agent(page, second.name)
     send(page, "Here")
     expect(page.get_by_role("alert")).to_contain_text("Another agent was chosen")
     expect(page.get_by_text("with first")).to_be_visible()

@@ -9,8 +9,9 @@ from collections.abc import Callable
 import pytest
 from django.contrib.auth.models import User
 
+from agents_app.chat_rules import AlreadyAnswering
 from agents_app.models import Agent, AgentRun
-from agents_app.services import AlreadyAnswering, send_message, start_session
+from agents_app.services import send_message, start_session
 from sessions_app.models import Message, Session
 from tests.concurrency.helpers import Other
 
@@ -30,22 +31,24 @@ def agent() -> Agent:
 @pytest.fixture
 def answered(ana: User, agent: Agent) -> AgentRun:
     """The first turn of a chat, which has ended."""
-    run, _ = start_session(user=ana, agent_id=agent.pk, text="Hello", message_id=uuid.uuid4())
+    run = start_session(user=ana, agent_id=agent.pk, text="Hello", message_id=uuid.uuid4())
     run.finish(AgentRun.Status.DONE)
     return run
 
 
-def test_a_form_sent_twice_at_once_makes_one_session(ana: User, agent: Agent) -> None:
+def test_a_form_sent_twice_at_once_makes_one_session(
+    ana: User, agent: Agent, submitted: list[uuid.UUID]
+) -> None:
     message_id = uuid.uuid4()
     start = threading.Barrier(4)
 
-    def submit() -> tuple[AgentRun, bool]:
+    def submit() -> AgentRun:
         start.wait(timeout=60)
         return start_session(user=ana, agent_id=agent.pk, text="Hello", message_id=message_id)
 
-    submits = [submit.result() for submit in [Other(submit) for _ in range(4)]]
-    assert len({run.pk for run, _ in submits}) == 1
-    assert [is_new for _, is_new in submits].count(True) == 1
+    runs = [submit.result() for submit in [Other(submit) for _ in range(4)]]
+    assert {run.pk for run in runs} == {*submitted}
+    assert len(submitted) == 1
     assert Session.objects.count() == Message.objects.count() == AgentRun.objects.count() == 1
 
 
@@ -64,7 +67,7 @@ def test_of_two_messages_at_once_one_is_refused(ana: User, answered: AgentRun) -
 
     outcomes = [sender.result() for sender in [Other(lambda: send("a")), Other(lambda: send("b"))]]
     assert outcomes.count("refused") == 1
-    stored = Message.objects.filter(session=answered.session_id).transcript()
+    stored = Message.objects.filter(session=answered.session_id).order_by("position")
     assert [row.text_content for row in stored] == ["Hello", *{*outcomes} - {"refused"}]
     assert [row.position for row in stored] == [1, 2]
 
@@ -72,7 +75,8 @@ def test_of_two_messages_at_once_one_is_refused(ana: User, answered: AgentRun) -
 SEND = """
 import socket, uuid
 from django.contrib.auth.models import User
-from agents_app.services import AlreadyAnswering, send_message
+from agents_app.chat_rules import AlreadyAnswering
+from agents_app.services import send_message
 user = User.objects.get()
 with socket.create_connection(("127.0.0.1", {port})) as start:
     start.recv(1)
@@ -98,6 +102,6 @@ def test_two_processes(answered: AgentRun, manage: Callable[..., "subprocess.Pop
             connection.close()
     said = sorted(sender.communicate(timeout=60)[0].strip() for sender in senders)
     assert said == ["refused", "stored"]
-    positions = Message.objects.filter(session=answered.session_id).transcript()
+    positions = Message.objects.filter(session=answered.session_id).order_by("position")
     assert list(positions.values_list("position", flat=True)) == [1, 2]
     assert AgentRun.objects.active().filter(session=answered.session_id).count() == 1

@@ -58,7 +58,7 @@ class Chats:
         self.cookies, self.agent_id = f"sessionid={said[0]}", int(said[1])
 
     def forget(self) -> None:
-        self.query("TRUNCATE agent_runs, messages, sessions")
+        self.query("TRUNCATE agent_runs, messages, sessions CASCADE")
 
     def query(self, statement: str) -> list[TupleRow]:
         with psycopg.connect(self.cluster.url, autocommit=True) as other:
@@ -107,7 +107,7 @@ def start_answers(
         streams.append(ask(server.address, cookies, agent_id))
         answers.append(model.asked().say("Good "))
     for stream in streams:
-        read_until(stream, '"Good "')
+        read_until(stream, "Good")
     return streams, answers
 
 
@@ -131,6 +131,7 @@ def environment(model: ToldModel, **more: Any) -> dict[str, str]:
         "AGENT_MODEL": "fake",
         "AGENT_BASE_URL": model.base_url,
         "AGENT_HEARTBEAT_TIMEOUT": str(HEARTBEAT_TIMEOUT),
+        "AGENT_RUNS_PER_USER": str(ANSWERS),
         **more,
     }
 
@@ -141,7 +142,7 @@ def wait_until(happened: Callable[[], bool]) -> None:
         assert time.monotonic() < deadline
 
 
-DONE = b'data: {"status": "done"'
+DONE = b'data: {"status":"done"'
 
 
 @needs_postgres
@@ -174,7 +175,7 @@ def test_answers_that_end_while_the_server_is_away(chats: Chats, pool: str) -> N
         path = f"{other.address}/chats/{session_id}/runs/{run_id}/events"
         watching = urllib.request.Request(path, headers={"Cookie": chats.cookies})
         elsewhere = urllib.request.urlopen(watching, timeout=PATIENCE)
-        read_until(elsewhere, '"Good "')
+        read_until(elsewhere, "Good")
         chats.cluster.stop()
         end(answers[1:])
         time.sleep(2 * HEARTBEAT_TIMEOUT)  # not for anything to happen: this is the outage
@@ -211,7 +212,9 @@ def test_slow_requests_hold_up_nothing_that_belongs_to_answers(chats: Chats) -> 
             answer.say("and much more ")
         grown = "SELECT count(*) FROM agent_runs WHERE text = 'Good and much more '"
         wait_until(lambda: chats.query(grown)[0][0] == ANSWERS)
-        beaten = f"SELECT min(heartbeat_at) - interval '{2 * HEARTBEAT_TIMEOUT} s' FROM agent_runs"
+        beaten = (
+            f"SELECT min(heartbeat_at) - interval '{2 * HEARTBEAT_TIMEOUT} s' FROM worker_processes"
+        )
         while chats.query(beaten)[0][0] < started:
             assert chats.statuses() == {"running": ANSWERS}
         end(answers)
@@ -240,7 +243,7 @@ def test_answers_that_end_while_somebody_else_writes_for_long() -> None:
             held_until = time.monotonic() + 2 * HEARTBEAT_TIMEOUT
             while time.monotonic() < held_until:
                 assert AgentRun.objects.active().count() == ANSWERS
-                assert b"Answering" in client.get("/chats/").content
+                assert b"is being answered" in client.get("/chats/").content
             commit()
             free_at = time.monotonic()
         assert ends_of(streams[1:]) == {DONE}

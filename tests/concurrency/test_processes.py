@@ -18,12 +18,13 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.db.models.functions import Now
 
-from sessions_app.cleanup import Criteria, run_cleanup, start_cleanup
+from sessions_app.cleanup.options import Options, Scope
+from sessions_app.cleanup.run import run_cleanup, start_cleanup
 from sessions_app.models import CleanupRun, RemovedSession, Session
 from sessions_app.querysets import CleanupRunQuerySet
 from tests.concurrency.helpers import held_transaction
 from tests.factories import make_session, phantom
-from tests.sessions_app.admin_helpers import Page, log_in
+from tests.sessions_app.admin.helpers import Page, log_in
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -93,10 +94,10 @@ def test_a_killed_cleanup_is_seen_to_be_dead_without_anybody_marking_it(
     for status, count in (("running", 0), ("interrupted", 1)):
         shown = Page.of(root, f"/admin/sessions_app/cleanuprun/?status__exact={status}")
         assert f"{count} cleanup run" in shown.text
-    assert "ended without a word" in Page.of(root, page).text
-    assert f"Put back {run.removed} sessions that" in (asked := Page.of(root, restore)).text
+    assert "exited unexpectedly" in Page.of(root, page).text
+    assert f"Restore {run.removed} sessions that" in (asked := Page.of(root, restore)).text
     assert CleanupRun.objects.values().get() == before
-    assert asked.press(None, asked.forms[-1]).messages == [f"Put back {run.removed} sessions."]
+    assert asked.press(None, asked.forms[-1]).messages == [f"Restored {run.removed} sessions."]
     run.refresh_from_db()
     assert (run.status, run.finished_at) == (CleanupRun.Status.INTERRUPTED, before["heartbeat_at"])
 
@@ -142,20 +143,23 @@ def test_a_cleanup_that_waits_goes_on_beating_and_ends_as_it_should(
 
     def wait(removed: int) -> None:
         silent_for_long(run)
-        CleanupRun.objects.mark_dead_as_interrupted()
+        CleanupRun.objects.mark_presumed_dead()
         give_up = time.monotonic() + 60
         while CleanupRun.objects.presumed_dead() or not runs.filter(status="running").exists():
             assert time.monotonic() < give_up, "no beat was heard"
         revived.append(removed)
 
-    run_cleanup(run, Session.objects.all(), Criteria(batch_size=1), on_removed=wait)
+    run_cleanup(run, Session.objects.all(), Scope(), Options(batch_size=1), on_removed=wait)
     assert revived == [1, 1, 1]
     run.refresh_from_db()
     assert (run.status, run.removed, run.error) == (CleanupRun.Status.DONE, 3, "")
     assert "heartbeat" not in {thread.name for thread in threading.enumerate()}
 
 
-@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="a beat would wait as well")
+@pytest.mark.skipif(
+    "connection.vendor != 'postgresql'",
+    reason="SQLite's one lock would hold up a heartbeat as well",
+)
 def test_a_cleanup_that_waits_for_a_lock_is_alive(under_way: "subprocess.Popen[str]") -> None:
     def lock() -> None:
         with connection.cursor() as cursor:
@@ -185,7 +189,7 @@ def test_asked_to_stop(under_way: "subprocess.Popen[str]", by: signal.Signals, s
     assert run.removed == run.removed_sessions.count() == PHANTOMS + 1 - Session.objects.count()
     assert f"removed {run.removed:,} of {PHANTOMS:,} sessions" in output
     assert f"restore_sessions {run.pk}" in output
-    assert errors == f"CommandError: Stopped by {by.name}; run it again to go on.\n"
+    assert errors == f"CommandError: Stopped by {by.name}; run it again to continue.\n"
 
 
 def test_json_of_a_cleanup_that_was_stopped(manage: Manage) -> None:
@@ -219,6 +223,6 @@ def test_the_command_loads_neither_the_site_nor_an_agent_library(manage: Manage)
     process = manage("cleanup_sessions", "--json", PYTHONPROFILEIMPORTTIME="1")
     _, imports = process.communicate(timeout=60)
     loaded = {line.rpartition("|")[2].strip() for line in imports.splitlines()}
-    assert "sessions_app.cleanup" in loaded
+    assert "sessions_app.cleanup.run" in loaded
     assert not {name for name in loaded if name.split(".")[0] in {"pydantic_ai", "xllamacpp"}}
     assert "config.urls" not in loaded

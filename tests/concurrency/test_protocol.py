@@ -1,7 +1,6 @@
-"""The writer's and the cleaner's protocol, with real connections side by side.
+"""The writer's and the cleaner's protocol, on real concurrent connections.
 
-One test for each way in which a message could get lost, or somebody could get an error
-that is not theirs.
+One test for each way to lose a message, or to fail a writer or a cleanup for another's sake.
 """
 
 import threading
@@ -13,8 +12,10 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, transaction
 
-from sessions_app import batches, cleanup
-from sessions_app.cleanup import Criteria, run_cleanup, start_cleanup
+from sessions_app.cleanup import batches
+from sessions_app.cleanup import run as cleanup
+from sessions_app.cleanup.options import Options, Scope
+from sessions_app.cleanup.run import run_cleanup, start_cleanup
 from sessions_app.models import CleanupRun, Message, RemovedSession, Session
 from sessions_app.writing import SessionGone
 from tests.concurrency.helpers import Other, before_statement, elsewhere, held_transaction
@@ -30,11 +31,12 @@ needs_row_locks = pytest.mark.skipif(
 
 def clean(*, batch_size: int = 1000, workers: int = 1) -> CleanupRun:
     run = start_cleanup(source=CleanupRun.Source.COMMAND, started_by="test", matched=0, criteria={})
-    run_cleanup(run, Session.objects.all(), Criteria(batch_size=batch_size, workers=workers))
+    options = Options(batch_size=batch_size, workers=workers)
+    run_cleanup(run, Session.objects.all(), Scope(), options)
     return run
 
 
-def test_message_committed_after_the_survey_is_kept() -> None:
+def test_message_committed_after_the_count_is_kept() -> None:
     chat_session, empty = phantom(), phantom()
     with before_statement("cleanup_runs", lambda: elsewhere(lambda: say(chat_session))):
         call_command("cleanup_sessions")
@@ -44,7 +46,7 @@ def test_message_committed_after_the_survey_is_kept() -> None:
 
 
 @needs_row_locks
-def test_message_that_the_first_statement_did_not_see_is_kept() -> None:
+def test_message_that_the_first_statement_cannot_see_is_kept() -> None:
     """The trap of a single snapshot: committed between locking and removing."""
     chat_session = phantom()
 
@@ -62,7 +64,7 @@ def test_message_that_the_first_statement_did_not_see_is_kept() -> None:
 
 
 @needs_row_locks
-def test_uncommitted_message_is_passed_over_without_waiting() -> None:
+def test_session_with_an_uncommitted_message_is_skipped_without_waiting() -> None:
     chat_session, empty = phantom(), phantom()
     with held_transaction(lambda: say(chat_session)) as commit:
         run = clean()
@@ -74,7 +76,7 @@ def test_uncommitted_message_is_passed_over_without_waiting() -> None:
     assert RemovedSession.objects.get().session_id == empty.pk
 
 
-def test_uncommitted_message_is_waited_for_where_there_are_no_row_locks() -> None:
+def test_cleanup_waits_for_an_uncommitted_message_without_row_locks() -> None:
     chat_session = phantom()
     phantom()
     with held_transaction(lambda: say(chat_session)) as commit:
@@ -86,7 +88,7 @@ def test_uncommitted_message_is_waited_for_where_there_are_no_row_locks() -> Non
 
 
 @needs_row_locks
-def test_rename_that_is_under_way_is_kept() -> None:
+def test_session_with_an_uncommitted_rename_is_kept() -> None:
     chat_session = phantom()
     rename = Session.objects.filter(pk=chat_session.pk)
     with held_transaction(lambda: rename.update(name="Mine now")) as commit:
@@ -95,7 +97,7 @@ def test_rename_that_is_under_way_is_kept() -> None:
     assert Session.objects.get().name == "Mine now"
 
 
-def test_rename_after_the_survey_is_kept() -> None:
+def test_session_renamed_after_the_count_is_kept() -> None:
     chat_session = phantom()
     rename = Session.objects.filter(pk=chat_session.pk)
     with before_statement("cleanup_runs", lambda: elsewhere(lambda: rename.update(name="Mine"))):
@@ -104,8 +106,8 @@ def test_rename_after_the_survey_is_kept() -> None:
 
 
 @needs_row_locks
-def test_writer_who_comes_too_late_is_told_so() -> None:
-    """Not an integrity error at COMMIT: the session is gone, and the writer hears just that."""
+def test_writer_that_is_too_late_gets_a_domain_error() -> None:
+    """SessionGone, and not an integrity error at COMMIT."""
     chat_session = phantom()
     writers: list[Other] = []
 
@@ -130,7 +132,7 @@ def waiting_for_a_lock() -> bool:
         return bool(cursor.fetchone()[0])
 
 
-def test_writing_to_a_removed_session_says_so() -> None:
+def test_writing_to_a_removed_session_fails() -> None:
     chat_session = phantom()
     clean()
     with pytest.raises(SessionGone, match=str(chat_session.pk)):
@@ -174,7 +176,7 @@ def test_more_workers_than_sessions() -> None:
 
 @needs_row_locks
 @pytest.mark.parametrize("statement", range(4))
-def test_sessions_that_vanish_while_the_work_is_shared_out(statement: int) -> None:
+def test_sessions_that_vanish_while_the_ranges_are_computed(statement: int) -> None:
     """Before any of its first statements, another cleanup may have removed nearly all."""
     phantoms = sorted((phantom() for _ in range(40)), key=lambda row: row.pk)
     gone = Session.objects.filter(pk__in=[row.pk for row in phantoms[3:]])
@@ -188,15 +190,15 @@ def test_sessions_that_vanish_while_the_work_is_shared_out(statement: int) -> No
         return execute(sql, params, many, context)
 
     with connection.execute_wrapper(wrapper):
-        run_cleanup(run, Session.objects.all(), Criteria(workers=4))
+        run_cleanup(run, Session.objects.all(), Scope(), Options(workers=4))
     assert run.status == CleanupRun.Status.DONE
     assert not Session.objects.exists()
     assert 3 <= run.removed <= 40
 
 
-def test_chats_going_on_during_a_cleanup_lose_nothing() -> None:
+def test_chats_during_a_cleanup_lose_nothing() -> None:
     """Writers pick phantoms at random while a cleaner removes them: every message that was
-    acknowledged is there, and nobody gets any error but that the session is gone."""
+    acknowledged is there, and SessionGone is the only error."""
     chats = [phantom() for _ in range(80)]
     start = threading.Barrier(4)
 
@@ -223,7 +225,7 @@ def test_chats_going_on_during_a_cleanup_lose_nothing() -> None:
 @needs_row_locks
 def test_locked_table_fails_the_cleanup_with_a_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
     phantom()
-    monkeypatch.setattr(cleanup, "_TRIES", 2)
+    monkeypatch.setattr(cleanup, "MAX_ATTEMPTS", 2)
     settings = batches._TRANSACTION_SETTINGS.replace("'2s'", "'20ms'")
     assert "'20ms'" in settings
     monkeypatch.setattr(batches, "_TRANSACTION_SETTINGS", settings)
@@ -237,7 +239,7 @@ def test_locked_table_fails_the_cleanup_with_a_clear_line(monkeypatch: pytest.Mo
         before_statement(
             'INSERT INTO "cleanup_runs"', lambda: other.enter_context(held_transaction(lock))
         ),
-        pytest.raises(CommandError, match="Another program keeps the tables locked") as failure,
+        pytest.raises(CommandError, match="Another transaction keeps the tables locked") as failure,
     ):
         call_command("cleanup_sessions")
     assert failure.value.returncode == 1
@@ -245,7 +247,7 @@ def test_locked_table_fails_the_cleanup_with_a_clear_line(monkeypatch: pytest.Mo
     assert Session.objects.count() == 1
 
 
-def test_positions_are_taken_one_after_the_other() -> None:
+def test_concurrent_writers_take_consecutive_positions() -> None:
     chat_session = phantom()
     start = threading.Barrier(3)
 
@@ -256,15 +258,16 @@ def test_positions_are_taken_one_after_the_other() -> None:
 
     for writer in [Other(lambda number=number: write(number)) for number in range(3)]:  # type: ignore[misc]
         writer.result()
-    positions = list(Message.objects.transcript().values_list("position", flat=True))
+    positions = list(Message.objects.order_by("position").values_list("position", flat=True))
     assert positions == list(range(1, 31))
     for number in range(3):
         texts = chat_session.messages.filter(text_content__startswith=f"{number}-")
-        assert [m.text_content for m in texts.transcript()] == [f"{number}-{i}" for i in range(10)]
+        in_order = texts.order_by("position").values_list("text_content", flat=True)
+        assert list(in_order) == [f"{number}-{i}" for i in range(10)]
 
 
 def test_a_message_outside_the_protocol_still_cannot_lose_its_session() -> None:
-    """The foreign key is the last line: a session with a message is never removed from under it."""
+    """The foreign key is the last safeguard: a session with a message is never removed."""
     chat_session = phantom()
     say(chat_session)
     with pytest.raises(IntegrityError), transaction.atomic():

@@ -1,4 +1,4 @@
-"""What is removable, and how the rest is accounted for."""
+"""What is removable, and why the rest is kept."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -9,7 +9,7 @@ from django.db import connection, models
 from django.utils import timezone
 
 from sessions_app.models import Session
-from sessions_app.querysets import Kept, Window
+from sessions_app.querysets import KeptCounts, Window
 from tests.factories import make_session, phantom, say
 
 pytestmark = pytest.mark.django_db
@@ -53,7 +53,7 @@ def test_renaming_keeps_a_session() -> None:
 
 @pytest.fixture
 def later_model(transactional_db: None) -> Iterator[type[models.Model]]:
-    """A model that somebody adds later, with a table; it has no reverse name on Session."""
+    """A model that is added later, with its table, and without a reverse name on Session."""
 
     class Note(models.Model):
         about = models.OneToOneField(Session, on_delete=models.CASCADE, related_name="+")
@@ -101,7 +101,7 @@ def test_window_that_ends_before_it_starts() -> None:
         Window(created_after=now, created_before=now)
 
 
-def test_survey_gives_each_session_one_reason() -> None:
+def test_removal_plan_gives_each_session_one_reason() -> None:
     now = timezone.now()
     old = now - timedelta(days=40)
     phantom()
@@ -112,20 +112,20 @@ def test_survey_gives_each_session_one_reason() -> None:
     phantom(platform="cli")
     say(phantom(platform="cli"))
     say(make_session(name="Planning", platform="automagik"))
-    survey = Session.objects.survey(Window(created_after=now - timedelta(days=30)))
-    assert survey.removable == 2
-    assert survey.kept == Kept(
+    plan = Session.objects.removal_plan(Window(created_after=now - timedelta(days=30)))
+    assert plan.removable == 2
+    assert plan.kept == KeptCounts(
         named_by_person=1, other_platform=2, outside_window=2, has_messages=1
     )
-    assert survey.removable + survey.kept.total == Session.objects.count()
+    assert plan.removable + plan.kept.total == Session.objects.count()
 
 
-def test_survey_of_a_selection_takes_two_queries(django_assert_num_queries: object) -> None:
+def test_removal_plan_of_a_selection_takes_two_queries(django_assert_num_queries: object) -> None:
     chosen = [phantom(), make_session()]
     phantom()
     with django_assert_num_queries(2):  # type: ignore[operator]  # the reasons; the removable ones
-        survey = Session.objects.filter(pk__in=[row.pk for row in chosen]).survey()
-    assert (survey.removable, survey.kept.total) == (1, 1)
+        plan = Session.objects.filter(pk__in=[row.pk for row in chosen]).removal_plan()
+    assert (plan.removable, plan.kept.total) == (1, 1)
 
 
 def test_for_user() -> None:

@@ -1,10 +1,11 @@
-"""manage.py cleanup_sessions: remove the sessions that nobody started."""
+"""manage.py cleanup_sessions: remove phantom sessions."""
 
 import argparse
 import contextlib
 import getpass
 import json
 import socket
+import sys
 import time
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
@@ -15,19 +16,22 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import Error
 from django.utils import timezone
 
-from sessions_app.cleanup import (
+from sessions_app.cleanup.options import (
     DEFAULT_BATCH_SIZE,
     MAX_BATCH_SIZE,
     MAX_WORKERS,
-    Criteria,
-    run_cleanup,
-    start_cleanup,
+    Options,
+    Scope,
+    as_criteria,
 )
+from sessions_app.cleanup.run import run_cleanup, start_cleanup
 from sessions_app.management import arguments
-from sessions_app.management.base import OperatorCommand, explain_database_error
-from sessions_app.management.signals import stop_on_signal
+from sessions_app.management.interrupts import stop_on_signal
+from sessions_app.management.operator_command import OperatorCommand, explain_database_error
 from sessions_app.models import CleanupRun, Session
-from sessions_app.querysets import Survey, Window
+from sessions_app.querysets import RemovalPlan, Window
+
+REMOVABLE = 3  # the exit status that --exit-code asks for
 
 
 @dataclass
@@ -46,13 +50,15 @@ class Outcome:
 class Command(OperatorCommand):
     help = (
         "Remove phantom sessions: those whose name starts with Session-, on platform "
-        "automagik, with no message and nothing else that refers to them. Everything else "
-        "stays. What is removed can be put back with restore_sessions."
+        "automagik, with no message and no other record that refers to them. Everything else "
+        "is kept. Removed sessions can be restored with restore_sessions."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "--dry-run", action="store_true", help="only say what would go and what stays, and why"
+            "--dry-run",
+            action="store_true",
+            help="only report what would be removed, what would be kept, and why",
         )
         lower = parser.add_mutually_exclusive_group()
         lower.add_argument(
@@ -69,7 +75,7 @@ class Command(OperatorCommand):
             "--older-than",
             type=arguments.age,
             metavar="AGE",
-            help="only those created longer ago than AGE (90m, 12h, 30d, 2w)",
+            help="only those that are older than AGE (90m, 12h, 30d, 2w)",
         )
         upper.add_argument(
             "--created-before",
@@ -85,23 +91,30 @@ class Command(OperatorCommand):
             help=f"sessions per transaction, at most {MAX_BATCH_SIZE} (default: %(default)s)",
         )
         parser.add_argument(
-            "--limit", type=arguments.at_least_one, metavar="N", help="remove N sessions at most"
+            "--limit", type=arguments.at_least_one, metavar="N", help="remove at most N sessions"
         )
         parser.add_argument(
             "--max-seconds",
             type=arguments.seconds,
             metavar="S",
-            help="stop after the batch that is under way when S seconds have passed",
+            help="stop after the batch that is in progress when S seconds have passed",
         )
         parser.add_argument(
             "--workers",
             type=arguments.at_least_one,
             default=1,
             metavar="N",
-            help=f"database connections that remove side by side, at most {MAX_WORKERS} "
+            help=f"database connections that remove in parallel, at most {MAX_WORKERS} "
             "(default: %(default)s; always 1 on SQLite and with --limit)",
         )
-        parser.add_argument("--json", action="store_true", help="print one JSON object")
+        parser.add_argument(
+            "--exit-code",
+            action="store_true",
+            help=f"with --dry-run: exit with {REMOVABLE} when there is something to remove",
+        )
+        parser.add_argument(
+            "--json", action="store_true", dest="as_json", help="print one JSON object"
+        )
 
     def handle(
         self,
@@ -115,102 +128,102 @@ class Command(OperatorCommand):
         limit: int | None,
         max_seconds: float | None,
         workers: int,
-        json: bool,
-        **options: Any,
+        exit_code: bool,
+        as_json: bool,
+        **kwargs: Any,
     ) -> None:
+        if exit_code and not dry_run:
+            raise CommandError("--exit-code needs --dry-run.", returncode=2)
         try:
-            criteria = Criteria(
-                window=_window(days, created_after, older_than, created_before),
-                limit=limit,
-                max_seconds=max_seconds,
-                batch_size=batch_size,
-                workers=workers,
-            )
+            scope = Scope(_window(days, created_after, older_than, created_before), limit)
+            options = Options(max_seconds, batch_size, workers)
         except (ValueError, argparse.ArgumentTypeError) as error:
             raise CommandError(str(error), returncode=2) from error
         outcome = Outcome(dry_run=dry_run)
         started = time.monotonic()
         try:
-            survey = Session.objects.survey(criteria.window)
-            outcome.matched = criteria.expected(survey)
-            outcome.kept = asdict(survey.kept)
+            plan = Session.objects.removal_plan(scope.window)
+            outcome.matched = scope.expected(plan)
+            outcome.kept = asdict(plan.kept)
             if dry_run:
                 outcome.status = CleanupRun.Status.DONE.value
-                if not json:
-                    self._tell_dry_run(criteria, survey)
+                if not as_json:
+                    self._print_dry_run(scope, plan)
             else:
-                self._clean(criteria, survey, outcome, quiet=json)
+                self._clean(scope, options, plan, outcome, quiet=as_json)
         finally:
             outcome.seconds = round(time.monotonic() - started, 3)
-            if json:
-                self._print_json(outcome)
+            if as_json:
+                self.stdout.write(json.dumps(asdict(outcome)))
+        if exit_code and outcome.matched:
+            sys.exit(REMOVABLE)
 
-    def _tell_dry_run(self, criteria: Criteria, survey: Survey) -> None:
+    def _print_dry_run(self, scope: Scope, plan: RemovalPlan) -> None:
         from sessions_app.management import reporting
 
-        expected = criteria.expected(survey)
-        reporting.print_survey(self.stdout, survey, expected)
-        reporting.print_sample(self.stdout, Session.objects.removable(criteria.window), expected)
+        expected = scope.expected(plan)
+        reporting.print_plan(self.stdout, plan, expected)
+        reporting.print_sample(self.stdout, Session.objects.removable(scope.window), expected)
         self.stdout.write("\nThis was a dry run: nothing was changed.")
 
-    def _clean(self, criteria: Criteria, survey: Survey, outcome: Outcome, *, quiet: bool) -> None:
+    def _clean(
+        self, scope: Scope, options: Options, plan: RemovalPlan, outcome: Outcome, *, quiet: bool
+    ) -> None:
         from sessions_app.management import reporting
 
         if not quiet:
-            reporting.print_survey(self.stdout, survey, outcome.matched)
+            reporting.print_plan(self.stdout, plan, outcome.matched)
         run = start_cleanup(
             source=CleanupRun.Source.COMMAND,
             started_by=f"{_login()}@{socket.gethostname()}",
             matched=outcome.matched,
-            criteria=criteria.as_json(),
+            criteria=as_criteria(scope, options),
         )
         outcome.run = run.pk
         try:
             with (
-                stop_on_signal() as stopped,
+                stop_on_signal() as stop,
                 reporting.progress(self.stdout, outcome.matched, quiet=quiet) as on_removed,
             ):
                 run_cleanup(
                     run,
                     Session.objects.all(),
-                    criteria,
-                    stop=stopped.event,
+                    scope,
+                    options,
+                    stop=stop.requested,
                     on_removed=on_removed,
                 )
         except Error as error:
             raise CommandError(
                 f"{explain_database_error(error)} "
-                f"What cleanup {run.pk} had removed until then is recorded and can be put back."
+                f"What cleanup {run.pk} removed before that is recorded and can be restored."
             ) from error
         finally:
             with contextlib.suppress(Error):
                 run.refresh_from_db()
             outcome.removed, outcome.status = run.removed, run.status
         if not quiet:
-            self._tell_outcome(run)
-        if stopped.by:
+            self._print_outcome(run)
+        if stop.received_signal:
             raise CommandError(
-                f"Stopped by {stopped.by.name}; run it again to go on.",
-                returncode=128 + stopped.by,
+                f"Stopped by {stop.received_signal.name}; run it again to continue.",
+                returncode=128 + stop.received_signal,
             )
 
-    def _tell_outcome(self, run: CleanupRun) -> None:
+    def _print_outcome(self, run: CleanupRun) -> None:
         self.stdout.write(
             f"Cleanup {run.pk} {run.get_status_display().lower()}: removed {run.removed:,} of "
             f"{run.matched:,} sessions in {run.duration.total_seconds():.1f} s."
         )
         if run.status == CleanupRun.Status.DONE and run.removed < run.matched:
             self.stdout.write(
-                f"{run.matched - run.removed:,} were in use or changed meanwhile, and stay."
+                f"{run.matched - run.removed:,} were in use or have changed, and were kept."
             )
         if run.removed and settings.CLEANUP_ARCHIVE_DAYS:
             self.stdout.write(
-                f"To put them back, within {settings.CLEANUP_ARCHIVE_DAYS} days: "
+                f"To restore them, within {settings.CLEANUP_ARCHIVE_DAYS} days: "
                 f"python manage.py restore_sessions {run.pk}"
             )
-
-    def _print_json(self, outcome: Outcome) -> None:
-        self.stdout.write(json.dumps(asdict(outcome)))
 
 
 def _window(

@@ -1,25 +1,25 @@
-// The removal's pages: the confirmation is sent once, the progress page goes on by itself.
+// The removal's pages: the confirmation is submitted once; the progress page continues by itself.
 
-const PAUSE = 300; // milliseconds, in which the page is seen and "Stop here" can be pressed
+const PAUSE = 300; // milliseconds, to see the page and to press "Stop here"
 
-const confirmation = document.querySelector("form[data-sent-once]");
+const confirmation = document.querySelector("form[data-submit-once]");
 if (confirmation) {
-    let sent = false;
+    let submitted = false;
     confirmation.addEventListener("submit", (event) => {
-        if (sent) {
+        if (submitted) {
             event.preventDefault();
         }
-        sent = true;
+        submitted = true;
     });
-    // Back from the outcome, the page may be the very same one.
-    window.addEventListener("pageshow", () => { sent = false; });
+    // After going back, the browser may show this very page again from its cache.
+    window.addEventListener("pageshow", () => { submitted = false; });
 }
 
-const progress = document.querySelector("form[data-goes-on]");
+const progress = document.querySelector("form[data-continues]");
 if (progress) {
-    const goOn = progress.elements.namedItem("confirm");
-    goOn.hidden = true;
-    const timer = setTimeout(() => progress.requestSubmit(goOn), PAUSE);
+    const continueButton = progress.elements.namedItem("confirm");
+    continueButton.hidden = true;
+    const timer = setTimeout(() => progress.requestSubmit(continueButton), PAUSE);
     progress.addEventListener("submit", () => clearTimeout(timer));
     document.querySelector("[data-with-script]").hidden = false;
     document.querySelector("[data-without-script]").hidden = true;

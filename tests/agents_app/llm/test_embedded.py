@@ -1,4 +1,4 @@
-"""The embedded model: really loaded, once, and closed."""
+"""The embedded model, actually loaded: once per process, and closed."""
 
 import asyncio
 import http.client
@@ -10,15 +10,17 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from pydantic_ai.messages import ModelResponse
 from pytest_django import Settings
 
-from agents_app.agents import AgentFailed, Finished, SimpleAgent
+from agents_app.agents import AgentFailed, RunResult, SimpleAgent
+from agents_app.conversation import codec
 from agents_app.llm import embedded
 from agents_app.llm.embedded import EmbeddedModelMissing, Endpoint
 
 
 @pytest.fixture(scope="module", autouse=True)
-def closed_in_the_end() -> Iterator[None]:
+def close_afterwards() -> Iterator[None]:
     yield
     embedded.close()
 
@@ -29,7 +31,7 @@ def endpoint() -> Endpoint:
 
 
 @pytest.fixture(autouse=True)
-def use_it(settings: Settings) -> None:
+def use_the_embedded_model(settings: Settings) -> None:
     settings.AGENT_MODEL, settings.AGENT_BASE_URL = "local", ""
     settings.AGENT_TIME_LIMIT, settings.AGENT_TOKEN_LIMIT = 60, 12
 
@@ -46,7 +48,7 @@ def call(endpoint: Endpoint, path: str, key: str, body: Any = None) -> tuple[int
     return response.status, answer
 
 
-def test_threads_that_ask_at_once_get_one_server() -> None:
+def test_concurrent_calls_get_one_server() -> None:
     embedded.close()
     together = threading.Barrier(8)
 
@@ -58,32 +60,34 @@ def test_threads_that_ask_at_once_get_one_server() -> None:
         assert len(set(threads.map(ask, range(8)))) == 1
 
 
-def test_it_answers_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")  # is not for the loopback interface
+def test_answers_are_streamed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")  # must not apply to loopback
 
     async def collect() -> list[object]:
         agent = SimpleAgent({"name": "x", "system_prompt": "You are a helpful assistant."})
         return [piece async for piece in agent.stream("What is the capital of France?")]
 
-    *pieces, finished = asyncio.run(collect())
+    *pieces, result = asyncio.run(collect())
     assert len(pieces) > 2
-    assert isinstance(finished, Finished)
-    assert finished.text == "".join(str(piece) for piece in pieces)
-    assert 2 < finished.usage.output_tokens <= 12
-    assert finished.new_messages[-1].model_name == embedded.NAME  # type: ignore[union-attr]
+    assert isinstance(result, RunResult)
+    assert result.text == "".join(str(piece) for piece in pieces)
+    [response] = codec.to_model_messages(result.rows)
+    assert isinstance(response, ModelResponse)
+    assert 2 < response.usage.output_tokens <= 12
+    assert response.model_name == embedded.NAME
 
 
-def test_it_is_behind_a_key(endpoint: Endpoint) -> None:
+def test_the_server_requires_its_key(endpoint: Endpoint) -> None:
     assert endpoint.api_key not in repr(endpoint)
     assert call(endpoint, "/v1/models", "wrong")[0] == 401
     status, models = call(endpoint, "/v1/models", endpoint.api_key)
     assert (status, models["data"][0]["id"]) == (200, embedded.NAME)
-    assert ".gguf" not in json.dumps(models), "no path of this machine"
+    assert ".gguf" not in json.dumps(models), "the path is not exposed"
     for path in ("/", "/slots", "/metrics"):
         assert call(endpoint, path, endpoint.api_key)[0] in {404, 501}
 
 
-def test_too_long_a_message_is_refused_and_does_no_harm(endpoint: Endpoint) -> None:
+def test_a_message_that_is_too_long_is_refused(endpoint: Endpoint) -> None:
     async def ask(prompt: str) -> list[object]:
         return [piece async for piece in SimpleAgent({"name": "x"}).stream(prompt)]
 
@@ -92,7 +96,7 @@ def test_too_long_a_message_is_refused_and_does_no_harm(endpoint: Endpoint) -> N
     assert call(endpoint, "/health", endpoint.api_key)[0] == 200
 
 
-def test_it_closes_while_it_is_answering(endpoint: Endpoint) -> None:
+def test_closing_interrupts_answers(endpoint: Endpoint) -> None:
     outcomes: list[str] = []
     body = {"messages": [{"role": "user", "content": "Tell me a story."}], "max_tokens": 500}
 
@@ -101,7 +105,7 @@ def test_it_closes_while_it_is_answering(endpoint: Endpoint) -> None:
             call(endpoint, "/v1/chat/completions", endpoint.api_key, body)
             outcomes.append("answered")
         except (OSError, http.client.HTTPException):
-            outcomes.append("cut off")
+            outcomes.append("interrupted")
 
     threads = [threading.Thread(target=ask) for _ in range(3)]
     for thread in threads:
@@ -110,8 +114,8 @@ def test_it_closes_while_it_is_answering(endpoint: Endpoint) -> None:
     embedded.close()
     for thread in threads:
         thread.join(10)
-    assert set(outcomes) == {"cut off"}
-    assert embedded.endpoint() != endpoint, "loaded anew"
+    assert set(outcomes) == {"interrupted"}
+    assert embedded.endpoint() != endpoint, "loaded again"
 
 
 def test_weights_that_cannot_be_loaded(

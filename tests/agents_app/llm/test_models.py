@@ -1,4 +1,4 @@
-"""Model strings: what is accepted, what they mean, and what is said when they mean nothing."""
+"""Model strings: how valid ones are resolved, and how invalid ones are explained."""
 
 from typing import Any
 

@@ -1,0 +1,1 @@
+"""The admin pages of agents and their runs, one module per model."""

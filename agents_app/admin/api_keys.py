@@ -1,0 +1,97 @@
+"""The admin pages of API keys: made, listed and revoked there."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.auth.models import User
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+
+from agents_app import api_keys
+from agents_app.models import ApiKey, Scope
+from sessions_app.admin.shared import ReviewAdmin, time_field
+
+
+class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # Django has no such subscript
+    """A new key."""
+
+    scopes = forms.MultipleChoiceField(
+        choices=Scope.choices,
+        initial=[Scope.CHAT, Scope.READ],
+        widget=forms.CheckboxSelectMultiple,
+    )
+    key = ""  # once it has been made
+
+    class Meta:
+        model = ApiKey
+        fields = ("user", "name", "scopes", "expires_at")
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(ReviewAdmin):
+    """API keys: whose they are, what they may do, and when they were last used."""
+
+    form = ApiKeyForm
+    list_display = ("name_or_prefix", "user", "scope_list", "last_used", "expires", "revoked")
+    list_select_related = ("user",)
+    list_per_page = 50
+    show_full_result_count = False
+    sortable_by = ()
+    ordering = ("-created_at", "id")
+    search_fields = ("name", "prefix", "user__username")
+    actions = ("revoke",)
+    fields_revealing = {User: ("user",)}
+    fieldsets = ((None, {"fields": ("user", "name", "scopes", "expires_at")}),)
+
+    last_used = time_field("last_used_at")
+    expires = time_field("expires_at")
+    revoked = time_field("revoked_at")
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_revoke_permission(self, request: HttpRequest) -> bool:
+        """Who may change keys may make them useless, which is the only change there is."""
+        return request.user.has_perm("agents_app.change_apikey")
+
+    @admin.display(description="key")
+    def name_or_prefix(self, key: ApiKey) -> str:
+        return str(key)
+
+    @admin.display(description="scopes")
+    def scope_list(self, key: ApiKey) -> str:
+        return ", ".join(key.scopes)
+
+    @admin.action(permissions=["revoke"], description="Revoke the selected keys")
+    def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
+        revoked = 0
+        for key in queryset:
+            if api_keys.revoke_key(key):
+                self.log_change(request, key, "Revoked.")
+                revoked += 1
+        self.message_user(request, f"Revoked {revoked} API keys.", messages.SUCCESS)
+
+    def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
+        row, key = api_keys.create_key(
+            obj.user, name=obj.name, scopes=obj.scopes, expires_at=obj.expires_at
+        )
+        obj.pk, obj.prefix = row.pk, row.prefix
+        request.new_api_key = key  # type: ignore[attr-defined]  # for the response, and no longer
+
+    def response_add(
+        self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        """The page that shows the key, which no other page does."""
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "New API key",
+            "opts": self.opts,
+            "owner": obj.user,
+            "key": request.new_api_key,  # type: ignore[attr-defined]
+        }
+        return TemplateResponse(request, "admin/agents_app/apikey/created.html", context)

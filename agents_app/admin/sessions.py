@@ -1,0 +1,11 @@
+"""The admin page of one session: its conversation, as the chat shows it."""
+
+from django.contrib import admin
+
+from sessions_app.admin.sessions import BaseSessionAdmin
+from sessions_app.models import Session
+
+
+@admin.register(Session)
+class SessionAdmin(BaseSessionAdmin):
+    """Where staff review sessions."""

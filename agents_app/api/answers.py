@@ -1,0 +1,72 @@
+"""What a run has come to, as the API answers it."""
+
+from typing import Any
+from uuid import UUID
+
+from agents_app.api.schemas import RunAnswer, RunState, Usage
+from agents_app.models import AgentRun
+from sessions_app.models import Message
+from sessions_app.storable import encodable_json
+from sessions_app.tool_entries import tool_entries
+
+
+def read_answer(run_id: UUID) -> RunAnswer | None:
+    """The answer of a run that has ended; None while it is active. Two queries.
+
+    The message of a run that has failed says why.
+    """
+    run = AgentRun.objects.filter(pk=run_id).first()
+    if run is None or run.is_active:
+        return None
+    rows = _answer_rows(run)
+    texts = [row.text_content for row in rows if row.text_content and _is_text(row)]
+    is_done = run.status == AgentRun.Status.DONE
+    return RunAnswer(
+        message="\n\n".join(texts) or run.text or run.public_error,
+        session_id=str(run.session_id),
+        success=is_done,
+        tool_calls=_entries(row.tool_calls for row in rows),
+        tool_outputs=_entries(row.tool_outputs for row in rows),
+        user_id=None if run.user_id is None else str(run.user_id),
+        usage=usage_of(run),
+        message_id=str(rows[-1].pk) if rows else None,
+        run_id=str(run.pk),
+    )
+
+
+def run_state(run: AgentRun) -> RunState:
+    """The state of a run, with its result if it has one."""
+    answer = None if run.is_active else read_answer(run.pk)
+    succeeded = answer is not None and answer.success
+    return RunState(
+        run_id=str(run.pk),
+        status=run.status,
+        agent_name=run.agent.name if run.agent else None,
+        session_id=str(run.session_id),
+        created_at=run.created_at,
+        started_at=None if run.status == AgentRun.Status.PENDING else run.created_at,
+        completed_at=run.finished_at,
+        result=answer.message if answer and succeeded else None,
+        error=run.public_error or None,
+        progress={"text": answer.message if answer and succeeded else run.text},
+    )
+
+
+def usage_of(run: AgentRun) -> Usage | None:
+    """The tokens of a run, if its model has reported them."""
+    if run.input_tokens is None and run.output_tokens is None:
+        return None
+    return Usage(input_tokens=run.input_tokens, output_tokens=run.output_tokens, model=run.model)
+
+
+def _answer_rows(run: AgentRun) -> list[Message]:
+    rows = Message.objects.filter(run=run).order_by("position")
+    return list(rows.defer("raw_payload", "context", "channel_payload", "model_message", "extra"))
+
+
+def _is_text(row: Message) -> bool:
+    return row.role == Message.Role.ASSISTANT
+
+
+def _entries(columns: Any) -> list[Any]:
+    return [encodable_json(entry) for column in columns for entry in tool_entries(column)]

@@ -1,0 +1,133 @@
+"""Who asks: the key of a request, its scopes, and the user that it acts for."""
+
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.http import HttpRequest
+from ninja.security import APIKeyHeader, HttpBearer
+
+from agents_app.api import throttling
+from agents_app.api.errors import ApiError
+from agents_app.api_keys import find_key
+from agents_app.external_users import (
+    UserDescription,
+    UserNotFound,
+    find_described,
+    find_or_create_described,
+    find_user,
+)
+from agents_app.models import ApiKey, Scope
+
+_IN_QUERY = {"api_key", "apikey", "api-key", "x-api-key", "x_api_key", "key", "access_token"}
+
+
+class _Checked:
+    """A key that has a scope."""
+
+    scope: Scope
+
+    def check(self, request: HttpRequest, text: str | None) -> ApiKey | None:
+        if not text:
+            return None
+        key = find_key(text)
+        if key is None:
+            return None
+        throttling.count(key)
+        if self.scope not in key.scopes:
+            raise ApiError(403, "wrong_scope", f"This key does not have the scope '{self.scope}'.")
+        return key
+
+
+class HeaderKey(_Checked, APIKeyHeader):
+    """The key in the X-API-Key header."""
+
+    param_name = "X-API-Key"
+
+    def __init__(self, scope: Scope) -> None:
+        super().__init__()
+        self.scope = scope
+
+    def authenticate(self, request: HttpRequest, key: str | None) -> Any:
+        if _IN_QUERY & {name.lower() for name in request.GET}:
+            raise ApiError(
+                401,
+                "key_in_address",
+                "A key in an address ends up in logs. Send it in the X-API-Key header.",
+            )
+        return self.check(request, key)
+
+
+class BearerKey(_Checked, HttpBearer):
+    """The key as a bearer token."""
+
+    def __init__(self, scope: Scope) -> None:
+        super().__init__()
+        self.scope = scope
+
+    def authenticate(self, request: HttpRequest, token: str) -> Any:
+        return self.check(request, token)
+
+
+def needs(scope: Scope) -> list[Any]:
+    """The `auth` of an operation whose key needs a scope."""
+    return [HeaderKey(scope), BearerKey(scope)]
+
+
+def key_of(request: HttpRequest) -> ApiKey:
+    """The request's key; every operation that calls it needs one."""
+    key: ApiKey = request.auth  # type: ignore[attr-defined]  # set by the library
+    return key
+
+
+def user_of(request: HttpRequest) -> User:
+    """The user of the request's key."""
+    return key_of(request).user
+
+
+def check_permission(request: HttpRequest, permission: str, what: str) -> None:
+    """Raise ApiError unless the key's user has a permission."""
+    if not user_of(request).has_perm(permission):
+        raise ApiError(403, "no_permission", f"The key's user may not {what}.")
+
+
+def acting_user(
+    request: HttpRequest, *, user_id: str | None, described: UserDescription | None
+) -> User:
+    """The user for whom a run is made: the key's own, or another one, with the permission.
+
+    A description wins over an id: channels send both, with an id that is always the same.
+    Raises ApiError and UserNotFound.
+    """
+    own = user_of(request)
+    if described is not None:
+        found = find_described(described)
+        if found != own or found is None:
+            _check_may_act(request)
+        if found is None:
+            check_permission(request, "auth.add_user", "make users")
+            found = find_or_create_described(described)
+        return _active(found)
+    if user_id is None or user_id == str(own.pk):
+        return own
+    try:
+        found = find_user(user_id)
+    except UserNotFound:
+        _check_may_act(request)
+        raise
+    if found != own:
+        _check_may_act(request)
+    return _active(found)
+
+
+def _check_may_act(request: HttpRequest) -> None:
+    if Scope.USERS not in key_of(request).scopes:
+        raise ApiError(
+            403, "wrong_scope", "This key acts for its own user only: it lacks the scope 'users'."
+        )
+    check_permission(request, "agents_app.act_for_users", "act for other users")
+
+
+def _active(user: User) -> User:
+    if not user.is_active:
+        raise UserNotFound("This user has been switched off.")
+    return user

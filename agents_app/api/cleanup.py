@@ -1,0 +1,139 @@
+"""Cleanups, for staff keys: what could be removed, removing it, and restoring it."""
+
+import time
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Annotated
+
+from django.http import HttpRequest
+from django.utils import timezone
+from ninja import Query, Router
+
+from agents_app.api.auth import check_permission, needs, user_of
+from agents_app.api.errors import ERRORS, ApiError, Error
+from agents_app.api.paging import MAX_PAGE, MAX_PAGE_SIZE
+from agents_app.api.schemas import (
+    CleanupOutcome,
+    CleanupRequest,
+    CleanupRunList,
+    CleanupRunSummary,
+    Restored,
+)
+from agents_app.models import Scope as KeyScope
+from sessions_app.cleanup.archive import restore_run
+from sessions_app.cleanup.options import Options, Scope, as_criteria
+from sessions_app.cleanup.run import run_cleanup, start_cleanup
+from sessions_app.models import CleanupRun, Session
+from sessions_app.querysets import Window
+
+router = Router(tags=["cleanup"])
+
+_REMOVE = "sessions_app.delete_session"
+_VIEW = "sessions_app.view_cleanuprun"
+_RESTORE = "sessions_app.delete_session"  # as in the admin
+
+
+@router.post(
+    "/sessions/cleanup", response={200: CleanupOutcome, ERRORS: Error}, auth=needs(KeyScope.CLEANUP)
+)
+def clean_up(request: HttpRequest, body: CleanupRequest | None = None) -> CleanupOutcome:
+    """Remove what is removable, or, unless `dry_run` is false, say what would be removed."""
+    check_permission(request, _REMOVE, "remove sessions")
+    body = body or CleanupRequest()
+    started = time.monotonic()
+    try:
+        window = Window(_in_utc(body.created_after), _in_utc(body.created_before))
+        scope, options = Scope(window, body.limit), Options(max_seconds=body.max_seconds)
+    except ValueError as error:
+        raise ApiError(422, "invalid", str(error)) from None
+    plan = Session.objects.removal_plan(window)
+    outcome = CleanupOutcome(
+        run=None,
+        dry_run=body.dry_run,
+        status=CleanupRun.Status.DONE,
+        matched=scope.expected(plan),
+        removed=0,
+        kept=asdict(plan.kept),
+        seconds=0,
+    )
+    if not body.dry_run:
+        user = user_of(request)
+        run = start_cleanup(
+            source=CleanupRun.Source.API,
+            started_by=user.get_username(),
+            user=user,
+            matched=outcome.matched,
+            criteria=as_criteria(scope, options),
+        )
+        run_cleanup(run, Session.objects.all(), scope, options)
+        outcome.run, outcome.removed, outcome.status = run.pk, run.removed, run.status
+    outcome.seconds = round(time.monotonic() - started, 3)
+    return outcome
+
+
+@router.get(
+    "/cleanup-runs", response={200: CleanupRunList, ERRORS: Error}, auth=needs(KeyScope.CLEANUP)
+)
+def list_cleanup_runs(
+    request: HttpRequest,
+    page: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 1,
+    page_size: Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE)] = 50,
+) -> CleanupRunList:
+    """The cleanups, newest first."""
+    check_permission(request, _VIEW, "see cleanups")
+    start = (page - 1) * page_size
+    runs = CleanupRun.objects.with_current_status().order_by("-pk")
+    rows = list(runs[start : start + page_size + 1])
+    return CleanupRunList(
+        runs=[_summary(run) for run in rows[:page_size]],
+        page=page,
+        page_size=page_size,
+        has_next=len(rows) > page_size,
+    )
+
+
+@router.post(
+    "/cleanup-runs/{run_id}/restore",
+    response={200: Restored, ERRORS: Error},
+    auth=needs(KeyScope.CLEANUP),
+)
+def restore(request: HttpRequest, run_id: int) -> Restored:
+    """Restore the sessions that a cleanup removed."""
+    check_permission(request, _RESTORE, "restore sessions")
+    run = CleanupRun.objects.filter(pk=run_id).first() if 0 < run_id < 2**63 else None
+    if run is None:
+        raise ApiError(404, "cleanup_run_not_found", f"There is no cleanup {run_id}.")
+    restored = restore_run(run)
+    return Restored(
+        run=run.pk, restored=restored.count, ids_in_use=[str(pk) for pk in restored.ids_in_use]
+    )
+
+
+def _summary(run: CleanupRun) -> CleanupRunSummary:
+    return CleanupRunSummary(
+        id=run.pk,
+        source=run.source,
+        started_by=run.started_by,
+        status=run.current_status,
+        criteria=run.criteria,
+        matched=run.matched,
+        removed=run.removed,
+        restored=run.restored,
+        started_at=run.started_at,
+        finished_at=run.finished_at,
+        error=run.error,
+    )
+
+
+def _in_utc(moment: datetime | None) -> datetime | None:
+    """The moment as databases take it: PostgreSQL knows no offset of 16 hours or more.
+
+    Without an offset it is in TIME_ZONE. Raises ValueError.
+    """
+    if moment is None:
+        return None
+    aware = timezone.make_aware(moment) if timezone.is_naive(moment) else moment
+    try:
+        return aware.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"{moment.isoformat()} is outside the calendar.") from None

@@ -1,0 +1,146 @@
+"""The API's errors: each has a `detail` for people and a `code` for programs."""
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import (
+    BadRequest,
+    DisallowedHost,
+    RequestDataTooBig,
+    SuspiciousOperation,
+)
+from django.db import DataError
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    JsonResponse,
+    UnreadablePostError,
+)
+from django.http.multipartparser import MultiPartParserError
+from ninja import NinjaAPI, Schema
+from ninja.errors import AuthenticationError, HttpError, ValidationError
+
+from agents_app import chat_rules
+from agents_app.external_users import UserNotFound
+from sessions_app.cleanup.archive import NotRestorable
+from sessions_app.database_errors import is_too_complex, is_unavailable
+
+logger = logging.getLogger(__name__)
+
+RETRY_AFTER = 5  # seconds
+
+
+class Error(Schema):
+    """What went wrong: `detail` is a sentence, `code` stays the same."""
+
+    detail: str
+    code: str
+
+
+# The statuses that any operation can answer with, for the documentation.
+ERRORS = frozenset({400, 401, 403, 404, 409, 413, 422, 429, 500, 503, 504})
+
+
+class ApiError(Exception):
+    """An answer other than the one that was asked for."""
+
+    def __init__(self, status: int, code: str, detail: str, **headers: str) -> None:
+        super().__init__(detail)
+        self.status, self.code, self.headers = status, code, headers
+
+
+_CODES: dict[type[Exception], tuple[int, str]] = {
+    chat_rules.ChatNotFound: (404, "session_not_found"),
+    chat_rules.AgentUnavailable: (404, "agent_not_found"),
+    chat_rules.AgentChosen: (409, "agent_changed"),
+    chat_rules.AlreadyAnswering: (409, "session_busy"),
+    chat_rules.AlreadyUsed: (409, "idempotency_key_used"),
+    chat_rules.NotRetryable: (409, "not_retryable"),
+    chat_rules.InvalidMessage: (422, "invalid_message"),
+    chat_rules.InvalidName: (422, "invalid_name"),
+    UserNotFound: (404, "user_not_found"),
+    NotRestorable: (409, "not_restorable"),
+    BadRequest: (400, "bad_request"),
+    SuspiciousOperation: (400, "bad_request"),
+    MultiPartParserError: (400, "bad_request"),
+    UnreadablePostError: (400, "bad_request"),
+    Http404: (404, "not_found"),
+}
+
+
+def error_response(
+    status: int, code: str, detail: str, headers: dict[str, str] | None = None
+) -> HttpResponse:
+    """An error as the API answers it."""
+    return JsonResponse({"detail": detail, "code": code}, status=status, headers=headers)
+
+
+def describe(error: Exception) -> tuple[int, str, str, dict[str, str]]:
+    """The status, code, sentence and headers of an error's response; re-raises unknown errors."""
+    if isinstance(error, ApiError):
+        headers = {name.replace("_", "-"): value for name, value in error.headers.items()}
+        return error.status, error.code, str(error), headers
+    if isinstance(error, ValidationError):
+        return 422, "invalid", _validation_text(error.errors), {}
+    if isinstance(error, AuthenticationError):
+        text = "Send a valid API key in the X-API-Key header, or as a bearer token."
+        return 401, "no_valid_key", text, {"WWW-Authenticate": "Bearer"}
+    if isinstance(error, HttpError):  # the body is no JSON
+        return 422, "invalid", f"{error}.", {}
+    # Django's own sentences about these two are for whoever runs the server.
+    if isinstance(error, RequestDataTooBig):
+        limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        return 413, "too_large", f"A request can have at most {limit:,} bytes.", {}
+    if isinstance(error, DisallowedHost):
+        return 400, "bad_request", "The Host header names no host of this site.", {}
+    for kind, (status, code) in _CODES.items():
+        if isinstance(error, kind):
+            return status, code, str(error) or HTTPStatus(status).phrase, {}
+    if is_unavailable(error):
+        logger.warning("The database is busy or unreachable: %s", error)
+        text = "The server is busy. Try again in a moment."
+        return 503, "busy", text, {"Retry-After": str(RETRY_AFTER)}
+    if is_too_complex(error) or isinstance(error, DataError):
+        return 422, "invalid", "The request holds a value that cannot be stored.", {}
+    raise error
+
+
+def log_unexpected(request: HttpRequest) -> tuple[int, str, str, dict[str, str]]:
+    """Log the error being handled, which nobody expects; like `describe`, what to answer."""
+    logger.exception("A request of the API failed unexpectedly")
+    error = unexpected(request)
+    return error.status, error.code, str(error), {}
+
+
+def unexpected(request: HttpRequest) -> ApiError:
+    """What a program is told about an error that only the log describes."""
+    request_id = getattr(request, "request_id", "-")
+    text = f"Something went wrong. Try again; the error has the id {request_id}."
+    return ApiError(500, "internal_error", text)
+
+
+def on_error(request: HttpRequest, error: Exception) -> HttpResponse:
+    """Every error, as `describe` says."""
+    try:
+        status, code, detail, headers = describe(error)
+    except Exception:
+        status, code, detail, headers = log_unexpected(request)
+    return error_response(status, code, detail, headers)
+
+
+def install_handlers(api: NinjaAPI) -> None:
+    """Have the API answer every error as `describe` says."""
+    for kind in (Exception, ValidationError, AuthenticationError, HttpError, Http404):
+        api.exception_handler(kind)(on_error)
+
+
+def _validation_text(errors: list[dict[str, Any]]) -> str:
+    """The first error as a sentence that names the field."""
+    first = errors[0]
+    # The location begins with the part of the request and the parameter's name in the code.
+    path = [str(part) for part in first["loc"] if part not in {"body", "query", "path", "header"}]
+    field = ".".join(path[1:] if len(path) > 1 else path)
+    return f"{field}: {first['msg']}." if field else f"{first['msg']}."

@@ -1,0 +1,30 @@
+"""Without a key: whether the service is up."""
+
+from importlib.metadata import PackageNotFoundError, version
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.utils import timezone
+from ninja import Router
+
+from agents_app.api.schemas import Health
+
+router = Router(tags=["health"])
+
+
+@router.get("/health", response=Health, auth=None)
+def health(request: HttpRequest) -> Health:
+    """Whether the service is up."""
+    return Health(
+        status="healthy",
+        timestamp=timezone.now(),
+        version=_version(),
+        environment="development" if settings.DEBUG else "production",
+    )
+
+
+def _version() -> str:
+    try:
+        return version("chat-sessions")
+    except PackageNotFoundError:
+        return "0.1.0"

@@ -1,0 +1,69 @@
+"""Pages of long lists: by number, and by cursor."""
+
+import base64
+import binascii
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from agents_app.api.errors import ApiError
+
+MAX_PAGE = 100_000
+MAX_PAGE_SIZE = 100
+# Counting stops here, so that a list of millions is as quick as one of thousands.
+COUNT_LIMIT = 10_000
+
+
+@dataclass(frozen=True)
+class Total:
+    """How many rows there are; with `is_capped`, there may be more."""
+
+    count: int
+    is_capped: bool
+
+    def pages(self, page_size: int) -> int:
+        return max(1, -(-self.count // page_size))
+
+
+def count_up_to_limit(rows: QuerySet[Any]) -> Total:
+    """The number of rows, counting no further than COUNT_LIMIT."""
+    found = rows.order_by().values("pk")[: COUNT_LIMIT + 1].count()
+    return Total(min(found, COUNT_LIMIT), is_capped=found > COUNT_LIMIT)
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """The last row of the page before: its time, and its key for rows of the same time."""
+
+    moment: datetime
+    key: UUID
+
+    def as_text(self) -> str:
+        raw = f"{self.moment.isoformat()} {self.key}"
+        return base64.urlsafe_b64encode(raw.encode()).decode().rstrip("=")
+
+    @classmethod
+    def from_text(cls, text: str) -> "Cursor":
+        """Raises ApiError."""
+        try:
+            raw = base64.b64decode(
+                text.encode("ascii") + b"=" * (-len(text) % 4), altchars=b"-_", validate=True
+            )
+            moment, key = raw.decode("ascii").split(" ")
+            at = datetime.fromisoformat(moment)
+            if timezone.is_naive(at):
+                raise ValueError("no offset")
+            return cls(at.astimezone(UTC), UUID(key))
+        except (ValueError, OverflowError, binascii.Error):
+            raise ApiError(422, "invalid", "cursor: this is no cursor of a page.") from None
+
+    def rows_after(self, field: str, *, descending: bool) -> Q:
+        """The rows that come after it, ordered by a time and the key."""
+        later = "lt" if descending else "gt"
+        return Q(**{f"{field}__{later}": self.moment}) | Q(
+            **{field: self.moment, f"pk__{later}": self.key}
+        )

@@ -1,0 +1,59 @@
+"""What a path or a body refers to: an agent by name or id, a session by id or name."""
+
+from uuid import UUID
+
+from django.contrib.auth.models import User
+
+from agents_app.chat_rules import AgentUnavailable, ChatNotFound
+from agents_app.chats import get_session
+from agents_app.models import Agent
+from agents_app.sessions import find_named
+from sessions_app.models import Session
+
+_LARGEST_ID = 2**63 - 1
+_SUFFIXES = ("_agent", "-agent")
+
+
+def find_agent(reference: str) -> Agent:
+    """The active agent with this name or id; `name_agent` and `name-agent` mean the same.
+
+    Raises AgentUnavailable.
+    """
+    active = Agent.objects.active()
+    found = active.filter(name=reference).first() if "\0" not in reference else None
+    if found is None and reference.isascii() and reference.isdigit():
+        found = active.filter(pk=int(reference)).first() if _fits(reference) else None
+    for suffix in _SUFFIXES:
+        if found is None and reference.endswith(suffix):
+            found = active.filter(name=reference.removesuffix(suffix)).first()
+    if found is None and "\0" not in reference:
+        found = active.filter(name__in=[reference + suffix for suffix in _SUFFIXES]).first()
+    if found is None:
+        raise AgentUnavailable(f"There is no active agent {reference}.")
+    return found
+
+
+def find_session(user: User, reference: str) -> Session:
+    """The user's own session with this id, or else with this name. Raises ChatNotFound."""
+    session_id = parse_session_id(reference)
+    if session_id is not None:
+        try:
+            return get_session(user=user, session_id=session_id)
+        except ChatNotFound:
+            pass  # it may be a name
+    named = find_named(user=user, name=reference)
+    if named is None:
+        raise ChatNotFound(f"There is no session {reference}.")
+    return named
+
+
+def parse_session_id(text: str) -> UUID | None:
+    """The id in any of a UUID's notations; None for anything else."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+def _fits(digits: str) -> bool:
+    return len(digits) <= 19 and int(digits) <= _LARGEST_ID

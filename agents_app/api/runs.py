@@ -1,0 +1,221 @@
+"""Agents and their runs: list agents, run one, look at a run, stop it."""
+
+import uuid
+from http import HTTPStatus
+from typing import Annotated, Any
+from uuid import UUID
+
+from asgiref.sync import async_to_sync
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db import connections
+from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
+from ninja import Header, Query, Router
+
+from agents_app import services
+from agents_app.api import ui_stream
+from agents_app.api.answers import read_answer, run_state
+from agents_app.api.auth import acting_user, key_of, needs, user_of
+from agents_app.api.errors import ERRORS, ApiError, Error
+from agents_app.api.references import find_agent, parse_session_id
+from agents_app.api.schemas import (
+    DEFAULT_ORIGIN,
+    AgentSummary,
+    RunAnswer,
+    RunRequest,
+    RunStarted,
+    RunState,
+    Stopped,
+)
+from agents_app.chat_rules import ChatNotFound
+from agents_app.models import Agent, AgentRun, Scope
+from agents_app.runs import watching
+from agents_app.sessions import send_to_named
+from agents_app.waiting import send_in_turn
+
+router = Router(tags=["agents and runs"])
+
+MAX_WAIT = 120
+# Longer than any run, which has a time limit.
+_SPARE_SECONDS = 15
+
+Wait = Annotated[
+    float,
+    Query(
+        ge=0,
+        le=MAX_WAIT,
+        allow_inf_nan=False,
+        description="Seconds to wait for the session's turn.",
+    ),
+]
+IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key", max_length=200)]
+
+
+@router.get("/agents", response={200: list[AgentSummary], ERRORS: Error}, auth=needs(Scope.READ))
+def list_agents(request: HttpRequest) -> list[AgentSummary]:
+    """The active agents."""
+    return [
+        AgentSummary(
+            id=agent.pk,
+            name=agent.name,
+            description=agent.description,
+            display_name=agent.shown_name,
+            model=agent.model,
+        )
+        for agent in Agent.objects.active()
+    ]
+
+
+@router.get(
+    "/agent/list",
+    response={200: list[AgentSummary], ERRORS: Error},
+    auth=needs(Scope.READ),
+    deprecated=True,
+)
+def list_agents_as_before(request: HttpRequest) -> list[AgentSummary]:
+    """The older name of `/agents`."""
+    return list_agents(request)
+
+
+@router.post("/agent/{agent}/run", response={200: RunAnswer, ERRORS: Error}, auth=needs(Scope.CHAT))
+def run_agent(
+    request: HttpRequest,
+    agent: str,
+    body: RunRequest,
+    wait: Wait = 30,
+    idempotency_key: IdempotencyKey = None,
+) -> Any:
+    """Send an agent a message, and answer when it has answered.
+
+    With `Accept: text/event-stream`, the answer is streamed as the Vercel AI SDK's UI message
+    stream. The run goes on when the client hangs up; `GET /runs/{run_id}/status` has its result.
+    """
+    run = _start(request, agent, body, wait, idempotency_key)
+    if request.get_preferred_type(["application/json", "text/event-stream"]) == "text/event-stream":
+        return _stream(run)
+    connections.close_all()  # none is held while waiting
+    async_to_sync(watching.wait)(run.pk, settings.AGENT_TIME_LIMIT + _SPARE_SECONDS)
+    answer = read_answer(run.pk)
+    if answer is None:
+        raise ApiError(
+            HTTPStatus.GATEWAY_TIMEOUT,
+            "not_answered_yet",
+            f"The answer takes longer; GET /api/v1/runs/{run.pk}/status says when it is there.",
+        )
+    return answer
+
+
+@router.post(
+    "/agent/{agent}/run/async", response={200: RunStarted, ERRORS: Error}, auth=needs(Scope.CHAT)
+)
+def run_agent_in_background(
+    request: HttpRequest,
+    agent: str,
+    body: RunRequest,
+    wait: Wait = 30,
+    idempotency_key: IdempotencyKey = None,
+) -> RunStarted:
+    """Send an agent a message, and answer at once with the id of the run."""
+    run = _start(request, agent, body, wait, idempotency_key)
+    return RunStarted(
+        run_id=str(run.pk),
+        status=run.status,
+        message="The run has started.",
+        agent_name=run.agent.name if run.agent else agent,
+        session_id=str(run.session_id),
+    )
+
+
+@router.get("/run/{run_id}/status", response={200: RunState, ERRORS: Error}, auth=needs(Scope.READ))
+def run_status(request: HttpRequest, run_id: str) -> RunState:
+    """How far a run has come."""
+    return run_state(_own_run(user_of(request), run_id))
+
+
+@router.get(
+    "/runs/{run_id}/status", response={200: RunState, ERRORS: Error}, auth=needs(Scope.READ)
+)
+def runs_status(request: HttpRequest, run_id: str) -> RunState:
+    """How far a run has come."""
+    return run_status(request, run_id)
+
+
+@router.post("/run/{run_id}/stop", response={200: Stopped, ERRORS: Error}, auth=needs(Scope.CHAT))
+def stop_run(request: HttpRequest, run_id: str) -> Stopped:
+    """Stop a run; what it has written is kept."""
+    user = user_of(request)
+    run = _own_run(user, run_id)
+    stopped = services.stop_run(user=user, session_id=run.session_id, run_id=run.pk)
+    run.refresh_from_db(fields=["status"])
+    return Stopped(run_id=str(run.pk), status=run.status, stopped=stopped)
+
+
+@router.post("/runs/{run_id}/stop", response={200: Stopped, ERRORS: Error}, auth=needs(Scope.CHAT))
+def stop_runs(request: HttpRequest, run_id: str) -> Stopped:
+    """Stop a run; what it has written is kept."""
+    return stop_run(request, run_id)
+
+
+def _start(
+    request: HttpRequest,
+    agent_reference: str,
+    body: RunRequest,
+    wait: float,
+    idempotency_key: str | None,
+) -> AgentRun:
+    agent = find_agent(agent_reference)
+    described = body.user.as_description() if body.user else None
+    user_id = None if body.user_id is None else str(body.user_id)
+    user = acting_user(request, user_id=user_id, described=described)
+    message: dict[str, Any] = {
+        "text": body.message_content,
+        "message_id": _message_id(request, idempotency_key),
+        "details": body.details(),
+    }
+    platform = body.session_origin or DEFAULT_ORIGIN
+    if body.session_id:
+        session_id = parse_session_id(body.session_id)
+        if session_id is None:
+            raise ChatNotFound(f"There is no session {body.session_id}.")
+        return send_in_turn(
+            user=user, session_id=session_id, agent_id=agent.pk, wait_seconds=wait, **message
+        )
+    if body.session_name:
+        return send_to_named(
+            user=user,
+            name=body.session_name,
+            agent=agent,
+            platform=platform,
+            wait_seconds=wait,
+            **message,
+        )
+    return services.start_session(user=user, agent_id=agent.pk, platform=platform, **message)
+
+
+def _message_id(request: HttpRequest, idempotency_key: str | None) -> UUID:
+    """The same id for each repeat of a request, by which the repeat is recognised."""
+    if not idempotency_key:
+        return uuid.uuid4()
+    return uuid.uuid5(key_of(request).pk, idempotency_key)
+
+
+def _stream(run: AgentRun) -> HttpResponseBase:
+    events = ui_stream.run_events(run)
+    connections.close_all()  # none is held while the stream is open
+    return StreamingHttpResponse(events, headers=ui_stream.HEADERS)
+
+
+def _own_run(user: User, run_id: str) -> AgentRun:
+    parsed = parse_session_id(run_id)
+    run = (
+        None
+        if parsed is None
+        else (
+            AgentRun.objects.filter(pk=parsed, session__user=user, session__trashed_at=None)
+            .select_related("agent")
+            .first()
+        )
+    )
+    if run is None:
+        raise ApiError(404, "run_not_found", f"There is no run {run_id}.")
+    return run

@@ -1,0 +1,240 @@
+"""Sessions and their messages: list, read, create, rename, delete."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+from django.http import HttpRequest
+from ninja import Path, Query, Router, Status
+
+from agents_app import chats, services
+from agents_app.api.auth import needs, user_of
+from agents_app.api.errors import ERRORS, ApiError, Error
+from agents_app.api.paging import (
+    MAX_PAGE,
+    MAX_PAGE_SIZE,
+    Cursor,
+    Total,
+    count_up_to_limit,
+)
+from agents_app.api.references import find_agent, find_session
+from agents_app.api.schemas import (
+    Deleted,
+    MessageDetail,
+    Rename,
+    SessionDetail,
+    SessionList,
+    SessionMessage,
+    SessionRequest,
+    SessionSummary,
+)
+from agents_app.models import Scope
+from sessions_app.models import Message, Session
+from sessions_app.storable import encodable, encodable_json
+from sessions_app.tool_entries import tool_entries
+
+router = Router(tags=["sessions"])
+
+PageNumber = Annotated[int, Query(ge=1, le=MAX_PAGE)]
+PageSize = Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE)]
+
+
+@router.get("/sessions", response={200: SessionList, ERRORS: Error}, auth=needs(Scope.READ))
+def list_sessions(
+    request: HttpRequest,
+    page: PageNumber = 1,
+    page_size: PageSize = 50,
+    sort_desc: bool = True,
+    cursor: str | None = None,
+) -> SessionList:
+    """The key's user's sessions, the last used first.
+
+    Long lists are read with `cursor`, which is each answer's `next_cursor`; `page` is then
+    ignored. `total` counts no further than 10,000: with `total_is_capped` there are more, which
+    both forms go on to list.
+    """
+    own = Session.objects.for_user(user_of(request))
+    order = ("-updated_at", "-pk") if sort_desc else ("updated_at", "pk")
+    rows = _with_facts(own).order_by(*order)
+    start = 0
+    if cursor is not None:
+        after = Cursor.from_text(cursor).rows_after("updated_at", descending=sort_desc)
+        rows = rows.filter(after)
+    else:
+        start = (page - 1) * page_size
+    found = list(rows[start : start + page_size + 1])
+    shown = found[:page_size]
+    has_more = len(found) > page_size
+    last = shown[-1] if shown else None
+    total = count_up_to_limit(own)
+    return SessionList(
+        sessions=[SessionSummary(**_summary(row)) for row in shown],
+        total=total.count,
+        total_count=total.count,
+        total_is_capped=total.is_capped,
+        page=page,
+        page_size=page_size,
+        total_pages=total.pages(page_size),
+        next_cursor=Cursor(last.updated_at, last.pk).as_text() if last and has_more else None,
+    )
+
+
+@router.post("/sessions", response={201: SessionSummary, ERRORS: Error}, auth=needs(Scope.CHAT))
+def create(request: HttpRequest, body: SessionRequest) -> Status[SessionSummary]:
+    """Create an empty session on purpose."""
+    agent = None if body.agent is None else find_agent(str(body.agent))
+    chat_session = services.create_session(
+        user=user_of(request), name=body.name, agent=agent, platform=body.platform
+    )
+    return Status(201, SessionSummary(**_summary(chat_session, message_count=0)))
+
+
+@router.get(
+    "/sessions/{session}", response={200: SessionDetail, ERRORS: Error}, auth=needs(Scope.READ)
+)
+def read_session(
+    request: HttpRequest,
+    session: Annotated[str, Path(description="The session's id or name.")],
+    page: PageNumber = 1,
+    page_size: PageSize = 50,
+    sort_desc: bool = True,
+    hide_tools: bool = False,
+    show_system_prompt: bool = False,
+) -> SessionDetail:
+    """A session with a page of its messages, the newest first unless `sort_desc` is false."""
+    chat_session = find_session(user_of(request), session)
+    messages = Message.objects.filter(session=chat_session).exclude(role=Message.Role.SYSTEM)
+    if hide_tools:
+        messages = messages.exclude(role=Message.Role.TOOL)
+    order = "-position" if sort_desc else "position"
+    start = (page - 1) * page_size
+    rows = _read_columns(messages).order_by(order)[start : start + page_size]
+    count = messages.count()
+    summary = _summary(chat_session, message_count=count)
+    if session != str(chat_session.pk):
+        summary["session_id"] = session  # as it was asked for
+    return SessionDetail(
+        **summary,
+        messages=[MessageDetail(**_message(row, hide_tools=hide_tools)) for row in rows],
+        exists=True,
+        total_messages=count,
+        current_page=page,
+        total_pages=Total(count, is_capped=False).pages(page_size),
+        page_size=page_size,
+        system_prompt=_system_prompt(chat_session) if show_system_prompt else None,
+    )
+
+
+@router.patch(
+    "/sessions/{session}", response={200: SessionSummary, ERRORS: Error}, auth=needs(Scope.CHAT)
+)
+def rename(
+    request: HttpRequest,
+    session: Annotated[str, Path(description="The session's id or name.")],
+    body: Rename,
+) -> SessionSummary:
+    """Give a session another name."""
+    user = user_of(request)
+    chat_session = find_session(user, session)
+    chats.rename_session(user=user, session_id=chat_session.pk, name=body.name)
+    return SessionSummary(**_summary(_with_facts(Session.objects).get(pk=chat_session.pk)))
+
+
+@router.delete(
+    "/sessions/{session}", response={200: Deleted, ERRORS: Error}, auth=needs(Scope.CHAT)
+)
+def delete(
+    request: HttpRequest, session: Annotated[str, Path(description="The session's id or name.")]
+) -> Deleted:
+    """Delete a session: to the trash, from which its user can restore it for a while."""
+    user = user_of(request)
+    chat_session = find_session(user, session)
+    chats.trash_session(user=user, session_id=chat_session.pk)
+    return Deleted(status="success", session_id=session, message="The session was deleted.")
+
+
+@router.get(
+    "/messages/{message_id}", response={200: SessionMessage, ERRORS: Error}, auth=needs(Scope.READ)
+)
+def read_message(request: HttpRequest, message_id: str) -> SessionMessage:
+    """One message of a session of the key's user."""
+    own = Message.objects.filter(session__in=Session.objects.for_user(user_of(request)))
+    row = _read_columns(own).filter(pk=_uuid(message_id)).first()
+    if row is None:
+        raise ApiError(404, "message_not_found", "There is no such message.")
+    return SessionMessage(**_message(row), session_id=str(row.session_id))
+
+
+def _uuid(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise ApiError(404, "message_not_found", "There is no such message.") from None
+
+
+def _with_facts(sessions: Any) -> QuerySet[Session]:
+    """With the agent, and the number of messages as `message_count`."""
+    count = (
+        Message.objects.filter(session=OuterRef("pk"))
+        .order_by()
+        .values("session")
+        .annotate(count=Count("pk"))
+        .values("count")
+    )
+    annotated: QuerySet[Session] = sessions.select_related("agent").annotate(
+        message_count=Coalesce(Subquery(count, output_field=IntegerField()), 0)
+    )
+    return annotated
+
+
+def _summary(chat_session: Session, *, message_count: int | None = None) -> dict[str, Any]:
+    row: Any = chat_session
+    return {
+        "session_id": str(row.pk),
+        "session_name": encodable(row.name),
+        "created_at": row.created_at,
+        "last_updated": row.updated_at,
+        "message_count": row.message_count if message_count is None else message_count,
+        "user_id": _text(row.user_id),
+        "agent_id": row.agent_id,
+        "agent_name": encodable(row.agent.name) if row.agent else None,
+        "session_origin": encodable(row.platform),
+    }
+
+
+def _read_columns(messages: QuerySet[Message]) -> QuerySet[Message]:
+    return messages.defer("raw_payload", "context", "channel_payload", "model_message", "extra")
+
+
+def _message(row: Message, *, hide_tools: bool = False) -> dict[str, Any]:
+    return {
+        "id": str(row.pk),
+        "role": row.role,
+        "content": encodable(row.text_content),
+        "created_at": row.created_at,
+        "message_type": encodable(row.message_type),
+        "tool_calls": {} if hide_tools else _by_number(row.tool_calls),
+        "tool_outputs": {} if hide_tools else _by_number(row.tool_outputs),
+        "agent_id": row.agent_id,
+        "user_id": _text(row.user_id),
+        "run_id": _text(row.run_id),
+        "chosen": row.set_aside_with is None,
+    }
+
+
+def _by_number(column: object) -> dict[str, Any]:
+    entries = tool_entries(column)
+    return {str(number): encodable_json(entry) for number, entry in enumerate(entries)}
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _system_prompt(chat_session: Session) -> str | None:
+    """The session's own system prompt, or its agent's."""
+    prompts = Message.objects.chosen().filter(session=chat_session, role=Message.Role.SYSTEM)
+    own = prompts.order_by("-position").values_list("text_content", flat=True).first()
+    agent = chat_session.agent
+    return own or (agent.system_prompt if agent else None) or None

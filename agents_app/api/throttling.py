@@ -1,0 +1,44 @@
+"""A limit on the requests of each key, which holds however many processes answer them."""
+
+import time
+
+from django.conf import settings
+from django.db import connection
+
+from agents_app.api.errors import ApiError
+from agents_app.models import ApiKey
+
+WINDOW = 60  # seconds
+
+
+def count(key: ApiKey) -> None:
+    """Count a request of a key. Raises ApiError (429) above API_REQUESTS_PER_MINUTE.
+
+    One atomic statement: the counters of Django's database cache, which throttling libraries
+    build on, lose requests that come at the same time.
+    """
+    limit = settings.API_REQUESTS_PER_MINUTE
+    if not limit:
+        return
+    now = time.time()
+    window = int(now // WINDOW)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            INSERT INTO api_key_requests AS r (key_id, time_window, count) VALUES (%s, %s, 1)
+            ON CONFLICT (key_id) DO UPDATE SET
+                count = CASE WHEN r.time_window = excluded.time_window THEN r.count + 1 ELSE 1 END,
+                time_window = excluded.time_window
+            RETURNING count
+            """,
+            [key.pk.hex if connection.vendor == "sqlite" else key.pk, window],
+        )
+        [used] = cursor.fetchone()
+    if used > limit:
+        wait = int((window + 1) * WINDOW - now) + 1
+        raise ApiError(
+            429,
+            "too_many_requests",
+            f"This key has made {limit} requests within a minute. Try again in {wait} seconds.",
+            Retry_After=str(wait),
+        )

@@ -1,0 +1,65 @@
+"""The URLs of the API, and the paths that Automagik has and this product has not."""
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import path, re_path
+from django.views.decorators.csrf import csrf_exempt
+from ninja import NinjaAPI
+
+from agents_app.api import cleanup, health, openai, runs, sessions, users
+from agents_app.api.errors import error_response, install_handlers, on_error
+from agents_app.api.outside import with_refused_methods
+
+# What Automagik serves under these names, with what this product says instead.
+ABSENT = {
+    "tools": "Tools are part of the agents here, and have no address",
+    "mcp": "MCP servers are not part of this product",
+    "workflows": "Workflows are not part of this product",
+    "analytics": "Analytics are not part of this product; /metrics has figures",
+    "prompts": "An agent's system prompt is edited in the admin",
+    "memories": "Memories are not part of this API yet",
+}
+
+_DESCRIPTION = f"""
+Run agents, and read and manage their sessions. A session exists only because somebody asked for
+it: nothing that fails, and nothing that only reads, makes one.
+
+Send an API key in the `X-API-Key` header, or as a bearer token. Errors have a `detail` for people
+and a `code` for programs. Of Automagik's routes, these answer 404:
+{", ".join(f"`/{name}`" for name in ABSENT)}.
+"""
+
+api = NinjaAPI(
+    title="Chat sessions",
+    version="1",
+    description=_DESCRIPTION,
+    urls_namespace="api",
+    docs_url="/docs",
+    openapi_url="/openapi.json",
+)
+# Before the sessions' own paths, one of which would take "cleanup" for a session's name.
+api.add_router("", cleanup.router)
+api.add_router("", sessions.router)
+api.add_router("", runs.router)
+api.add_router("", users.router)
+api.add_router("", health.router)
+install_handlers(api)
+
+
+@csrf_exempt
+def absent(request: HttpRequest, rest: str) -> HttpResponse:
+    """404 as JSON for a path that does not exist."""
+    name = rest.split("/")[0]
+    if name in ABSENT:
+        return error_response(404, "not_part_of_this_product", f"{ABSENT[name]}.")
+    text = f"There is nothing at {request.path}; /api/v1/docs lists what there is."
+    return error_response(404, "not_found", text)
+
+
+urlpatterns = [
+    path("api/v1/", with_refused_methods(api.urls, on_error)),
+    re_path(r"^api/v1/(?P<rest>.*)$", absent),
+    path("api/", lambda request: redirect("api:openapi-view")),
+    path("v1/", with_refused_methods(openai.api.urls, openai.on_error)),
+    re_path(r"^v1/(?P<rest>.*)$", openai.absent),
+]

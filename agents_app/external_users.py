@@ -1,0 +1,85 @@
+"""Users as other systems know them: by original id, e-mail address or phone number."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from django.contrib.auth.hashers import make_password
+from django.contrib.auth.models import User
+from django.db import IntegrityError, transaction
+from django.db.models import Q, QuerySet
+
+from agents_app.models import ExternalUser, ImportedUser
+
+_LARGEST_ID = 2**31 - 1
+
+
+class UserNotFound(Exception):
+    """There is no such user."""
+
+
+@dataclass(frozen=True)
+class UserDescription:
+    """What a channel says about the person that it acts for."""
+
+    email: str = ""
+    phone_number: str = ""
+    data: dict[str, Any] | None = None
+
+
+def find_user(reference: str) -> User:
+    """The user with this id, original id, e-mail address or phone number; the oldest of several.
+
+    Raises UserNotFound.
+    """
+    text = reference.strip()
+    if text.isascii() and text.isdigit() and int(text) <= _LARGEST_ID:
+        by_id = User.objects.filter(pk=int(text)).first()
+        if by_id is not None:
+            return by_id
+    external = ExternalUser.objects.filter(Q(original_id=text) | Q(phone_number=text))
+    found = User.objects.filter(pk__in=external.values("user")).order_by("pk").first()
+    if found is None and "@" in text:
+        found = _with_email(text).first()
+    if found is None:
+        raise UserNotFound(f"There is no user {text}.")
+    return found
+
+
+def find_described(description: UserDescription) -> User | None:
+    """The user with this e-mail address or else this phone number."""
+    found = _with_email(description.email).first() if description.email else None
+    if found is None and description.phone_number:
+        external = ExternalUser.objects.filter(phone_number=description.phone_number)
+        found = User.objects.filter(pk__in=external.values("user")).order_by("pk").first()
+    return found
+
+
+def find_or_create_described(description: UserDescription) -> User:
+    """The described user, created if there is none. Nobody can log in as a created one."""
+    found = find_described(description)
+    if found is not None:
+        return found
+    username = description.email or description.phone_number
+    if not username or User.objects.filter(username=username).exists():
+        username = f"channel-{uuid4()}"
+    try:
+        with transaction.atomic():
+            user = User.objects.create(
+                username=username, email=description.email, password=make_password(None)
+            )
+            ImportedUser.objects.create(user=user)
+            ExternalUser.objects.create(
+                user=user, phone_number=description.phone_number or None, data=description.data
+            )
+    except IntegrityError:
+        # Another request has created it in the meantime.
+        found = find_described(description)
+        if found is None:
+            raise
+        return found
+    return user
+
+
+def _with_email(email: str) -> QuerySet[User]:
+    return User.objects.filter(email__iexact=email).order_by("pk")

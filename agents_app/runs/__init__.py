@@ -1,0 +1,1 @@
+"""Answering: runs that are worked on in the background, and watched while they are."""

@@ -1,0 +1,156 @@
+"""Broadcasts the text of runs to their watchers in this process.
+
+A worker of this process publishes its run's text, without delay; for a run of another process
+agents_app.runs.watching does, from the run's row.
+"""
+
+import asyncio
+import enum
+import threading
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from uuid import UUID
+
+from agents_app.models import AgentRun
+from sessions_app.models import Message
+
+
+class Signal(enum.Enum):
+    """What a watcher is told beside the text."""
+
+    QUIET = "there was nothing new for a while"
+    RESTARTED = "the run was taken over, and its text starts anew"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended, and the messages that it has stored; not each run leaves one."""
+
+    run: AgentRun
+    answer: list[Message]
+
+
+class Broadcast:
+    """The growing text of one run: one publisher, any number of watchers."""
+
+    def __init__(self) -> None:
+        self._pieces: list[str] = []
+        self._restarts = 0
+        self._ended = False
+        self._outcome: Outcome | None = None
+        self._lock = threading.Lock()
+        self._watchers: set[_Watcher] = set()
+
+    @property
+    def text(self) -> str:
+        return "".join(self._pieces)
+
+    def publish(self, piece: str) -> None:
+        with self._lock:
+            self._pieces.append(piece)
+            watchers = list(self._watchers)
+        _wake(watchers)
+
+    def restart(self) -> None:
+        """What was published so far is void."""
+        with self._lock:
+            self._pieces = []
+            self._restarts += 1
+            watchers = list(self._watchers)
+        _wake(watchers)
+
+    def end(self, outcome: Outcome | None = None) -> None:
+        """Nothing more will be published, and the run's row says how it ended."""
+        with self._lock:
+            self._ended = True
+            self._outcome = outcome
+            watchers = list(self._watchers)
+        _wake(watchers)
+
+    async def follow(self, *, quiet_seconds: float) -> AsyncGenerator[str | Signal | Outcome]:
+        """The text from the start, piece by piece, until the run has ended.
+
+        Yields Signal.QUIET whenever nothing was published for `quiet_seconds`, and
+        Signal.RESTARTED when the text so far is void; an Outcome, if there is one, comes last.
+        """
+        watcher = _Watcher()
+        with self._lock:
+            self._watchers.add(watcher)
+            restarts = self._restarts
+        seen = 0
+        try:
+            while True:
+                with self._lock:
+                    restarted = self._restarts != restarts
+                    restarts = self._restarts
+                    seen = 0 if restarted else seen
+                    fresh, seen = self._pieces[seen:], len(self._pieces)
+                    ended = self._ended
+                if restarted:
+                    yield Signal.RESTARTED
+                if fresh:
+                    yield "".join(fresh)
+                elif restarted:
+                    continue
+                elif ended:
+                    if self._outcome is not None:
+                        yield self._outcome
+                    return
+                elif not await watcher.wait(quiet_seconds):
+                    yield Signal.QUIET
+        finally:
+            with self._lock:
+                self._watchers.discard(watcher)
+
+
+class _Watcher:
+    """Waits in its own event loop, and can be woken from any thread."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._event = asyncio.Event()
+        self._thread = threading.get_ident()
+
+    def wake(self) -> None:
+        if self._event.is_set() or self._loop.is_closed():
+            return
+        if threading.get_ident() == self._thread:
+            self._event.set()  # without the self-pipe, which costs a system call a piece
+        else:
+            self._loop.call_soon_threadsafe(self._event.set)
+
+    async def wait(self, seconds: float) -> bool:
+        """Return True when woken, and False after so many seconds."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._event.wait()
+        except TimeoutError:
+            return False
+        self._event.clear()
+        return True
+
+
+def _wake(watchers: list[_Watcher]) -> None:
+    for watcher in watchers:
+        watcher.wake()
+
+
+_broadcasts: dict[UUID, Broadcast] = {}
+
+
+def open_broadcast(run_id: UUID) -> Broadcast:
+    """Called before the work on a run starts."""
+    _broadcasts[run_id] = Broadcast()
+    return _broadcasts[run_id]
+
+
+def get_broadcast(run_id: UUID) -> Broadcast | None:
+    """The broadcast of a run that this process works on."""
+    return _broadcasts.get(run_id)
+
+
+def close_broadcast(run_id: UUID, outcome: Outcome | None = None) -> None:
+    """Called when the run's row says how it ended."""
+    broadcast = _broadcasts.pop(run_id, None)
+    if broadcast is not None:
+        broadcast.end(outcome)

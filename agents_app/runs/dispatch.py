@@ -1,0 +1,179 @@
+"""Has runs answered: in this process, or by workers on any machine (ANSWERS_IN).
+
+A process has one event loop for its workers: the web server's, where the watchers are, or
+under WSGI one in a thread of its own. A worker holds nothing of the request that started it.
+"""
+
+import asyncio
+import contextvars
+import logging
+import threading
+from collections.abc import Coroutine
+from contextlib import AbstractAsyncContextManager
+from functools import cache, partial
+from typing import Any, TypeVar
+from uuid import UUID
+from weakref import WeakKeyDictionary
+
+from django.conf import settings
+from django.db import transaction
+
+from agents_app.llm import clients
+from agents_app.models import AgentRun
+from agents_app.runs import liveness, saver, storage, watching
+from agents_app.runs.broadcast import close_broadcast, open_broadcast
+from agents_app.runs.db_threads import UNAVAILABLE_ERRORS, run_in_db_thread_with_retries
+from agents_app.runs.limits import Slots
+from agents_app.runs.worker import Cancelled, RunWorker
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+# How long a process that is told to exit lets its runs go on, and how long it then waits for
+# their ends to be stored.
+GRACE_SECONDS = 2
+_SHUTDOWN_TIMEOUT = 5
+
+
+def start(run: AgentRun) -> None:
+    """Have a new run answered when the transaction under way is committed.
+
+    With workers, its job is committed with it.
+    """
+    if settings.ANSWERS_IN == "workers":
+        from agents_app.runs import queue
+
+        queue.defer(run)
+    else:
+        transaction.on_commit(partial(submit, run.pk, run.user_id, run))
+
+
+def submit(run_id: UUID, user_id: int | None, run: AgentRun | None = None) -> None:
+    """Work in this process on a run that has been committed; returns at once.
+
+    `run` is the run with its message and agent as they are now; without it, they are read.
+    """
+    worker = _open(run_id, attempt=0, loop=_loop())
+    # An empty context: the work outlives the request, and must not use what belongs to it.
+    contextvars.Context().run(
+        asyncio.run_coroutine_threadsafe, _work_in_turn(worker, user_id, run), worker.loop
+    )
+
+
+async def work_on(run_id: UUID) -> None:
+    """Work on a run from the queue, in this event loop, until it has ended.
+
+    When it is cancelled, the run is handed back before CancelledError is raised.
+    """
+    attempt = await run_in_db_thread_with_retries(storage.claim, run_id)
+    if attempt is None:
+        return
+    worker = _open(run_id, attempt, asyncio.get_running_loop())
+    work = asyncio.create_task(_work(worker))
+    try:
+        await asyncio.shield(work)
+    except asyncio.CancelledError:
+        worker.cancel(Cancelled.HANDED_BACK)
+        await work
+        raise
+
+
+def slot(user_id: int | None) -> AbstractAsyncContextManager[bool]:
+    """A user's turn in this event loop, for an answer that is not stored as a run."""
+    return _slots.setdefault(asyncio.get_running_loop(), Slots()).slot(user_id)
+
+
+def run_in_loop(work: Coroutine[Any, Any, T]) -> T:
+    """Run something in the event loop of this process's workers, and wait for its result."""
+    return asyncio.run_coroutine_threadsafe(work, _loop()).result()
+
+
+def cancel(run_id: UUID) -> None:
+    """Tell a worker of this process that its run was stopped, if there is one."""
+    worker = _workers.get(run_id)
+    if worker is not None:
+        worker.loop.call_soon_threadsafe(worker.cancel)
+
+
+def process_id() -> UUID | None:
+    """The process that a new run belongs to; None when a worker is to claim it."""
+    if settings.ANSWERS_IN == "workers":
+        return None
+    liveness.start()
+    return liveness.process_id()
+
+
+def use_loop(loop: asyncio.AbstractEventLoop) -> None:
+    """Work in the event loop of the web server; called when it starts."""
+    global _server_loop
+    _server_loop = loop
+
+
+def warm_up() -> None:
+    """Import what workers need, so that the first run does not wait for it: about a second."""
+    import agents_app.agents  # noqa: F401 - imported for later importers
+
+    clients.import_library()
+
+
+async def shut_down() -> None:
+    """Let the runs of this process end, and interrupt those that take longer."""
+    workers = list(_workers.values())
+    await _wait_for_all(workers, GRACE_SECONDS)
+    for worker in workers:
+        worker.loop.call_soon_threadsafe(worker.cancel, Cancelled.INTERRUPTED)
+    await _wait_for_all(workers, _SHUTDOWN_TIMEOUT)
+    await asyncio.to_thread(watching.stop)
+
+
+async def _wait_for_all(workers: list[RunWorker], seconds: float) -> None:
+    await asyncio.gather(*(watching.wait(worker.run_id, seconds) for worker in workers))
+
+
+_workers: dict[UUID, RunWorker] = {}
+_slots: WeakKeyDictionary[asyncio.AbstractEventLoop, Slots] = WeakKeyDictionary()
+_server_loop: asyncio.AbstractEventLoop | None = None
+_loop_lock = threading.Lock()
+
+
+def _loop() -> asyncio.AbstractEventLoop:
+    if _server_loop is not None:
+        return _server_loop
+    with _loop_lock:
+        return _loop_in_thread()
+
+
+@cache
+def _loop_in_thread() -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="runs", daemon=True).start()
+    return loop
+
+
+def _open(run_id: UUID, attempt: int, loop: asyncio.AbstractEventLoop) -> RunWorker:
+    worker = RunWorker(run_id, attempt, open_broadcast(run_id), loop)
+    _workers[run_id] = worker
+    liveness.start()
+    saver.add(worker)
+    return worker
+
+
+async def _work_in_turn(worker: RunWorker, user_id: int | None, run: AgentRun | None) -> None:
+    async with _slots.setdefault(worker.loop, Slots()).slot(user_id) as has_waited:
+        await _work(worker, None if has_waited else run)
+
+
+async def _work(worker: RunWorker, run: AgentRun | None = None) -> None:
+    try:
+        await worker.work(run)
+    except UNAVAILABLE_ERRORS:
+        logger.exception("The end of run %s could not be stored", worker.run_id)
+        await worker.fail("The answer could not be stored.")
+    except Exception:
+        logger.exception("Run %s failed unexpectedly", worker.run_id)
+        await worker.fail("Something went wrong here.")
+    finally:
+        _workers.pop(worker.run_id, None)
+        saver.remove(worker)
+        close_broadcast(worker.run_id, worker.outcome)

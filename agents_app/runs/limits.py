@@ -1,0 +1,52 @@
+"""Fair shares: how many runs a process, and each user in it, works on at a time.
+
+What is beyond waits its turn in the event loop, and holds neither a thread nor a connection.
+"""
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from django.conf import settings
+
+
+class Slots:
+    """The slots of one event loop. Waiting runs are let in in their order of arrival.
+
+    A run whose user has reached the limit lets others pass.
+    """
+
+    def __init__(self) -> None:
+        self._running: Counter[int | None] = Counter()
+        self._waiting: deque[tuple[int | None, asyncio.Event]] = deque()
+
+    @asynccontextmanager
+    async def slot(self, user_id: int | None) -> AsyncIterator[bool]:
+        """Within it, a run of this user may be worked on. Yields whether it had to wait."""
+        admitted = asyncio.Event()
+        entry = (user_id, admitted)
+        self._waiting.append(entry)
+        self._admit()
+        try:
+            has_waited = not admitted.is_set()
+            await admitted.wait()
+            yield has_waited
+        finally:
+            if admitted.is_set():
+                self._running[user_id] -= 1
+                if not self._running[user_id]:
+                    del self._running[user_id]
+            else:
+                self._waiting.remove(entry)
+            self._admit()
+
+    def _admit(self) -> None:
+        for entry in list(self._waiting):
+            if self._running.total() >= settings.AGENT_RUNS_PER_PROCESS:
+                return
+            user_id, admitted = entry
+            if self._running[user_id] < settings.AGENT_RUNS_PER_USER:
+                self._waiting.remove(entry)
+                self._running[user_id] += 1
+                admitted.set()

@@ -1,0 +1,196 @@
+"""What a worker reads and writes: one transaction each, synchronous.
+
+Every write is conditional on the attempt: a process that has lost a run to another one changes
+nothing of it.
+"""
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models.functions import Now
+
+from agents_app.models import Agent, AgentRun, RunFacts, RunStatus
+from agents_app.run_options import RunOptions
+from agents_app.runs.liveness import process_id
+from sessions_app.models import Message, Session
+from sessions_app.writing import append_messages
+
+# The agent library takes a second to import, for which no request should wait.
+if TYPE_CHECKING:
+    from pydantic_ai.messages import ModelMessage
+
+logger = logging.getLogger(__name__)
+
+# A run whose process has died so often is not taken over again.
+MAX_ATTEMPTS = 3
+
+# What a model is asked when an answer has ended at the token limit.
+CONTINUE_PROMPT = (
+    "Your answer was cut off. Go on with it exactly where it ended, without repeating anything "
+    "and without an introduction."
+)
+
+# Columns of the user's message that neither a model nor a watcher is told.
+_UNREAD = [
+    f"message__{column}"
+    for column in ("raw_payload", "context", "channel_payload", "model_message", "extra")
+]
+
+
+@dataclass(frozen=True)
+class RunInput:
+    """The run with its message and agent, what to ask the model, and the conversation before it."""
+
+    run: AgentRun
+    agent: Agent
+    prompt: str
+    history: "list[ModelMessage]"
+    options: RunOptions
+
+
+def claim(run_id: UUID) -> int | None:
+    """Take on a run that is waiting, or whose process has died; returns the attempt's number.
+
+    None when it has ended, is gone, or another process was quicker. A run whose process has
+    died too often fails.
+    """
+    run = AgentRun.objects.filter(pk=run_id).first()
+    if run is None or not run.is_active:
+        return None
+    if run.status == RunStatus.RUNNING and run.attempt >= MAX_ATTEMPTS:
+        run.finish(RunStatus.FAILED, error=AgentRun.PRESUMED_DEAD_ERROR)
+        return None
+    own = AgentRun.objects.active().filter(pk=run_id, attempt=run.attempt)
+    claimed = own.update(
+        status=RunStatus.RUNNING,
+        attempt=run.attempt + 1,
+        process_id=process_id(),
+        text="",
+        heartbeat_at=Now(),
+    )
+    return run.attempt + 1 if claimed else None
+
+
+def hand_back(run_id: UUID, attempt: int) -> bool:
+    """Let another process answer a run from the start; False when it has ended."""
+    own = AgentRun.objects.active().filter(pk=run_id, attempt=attempt)
+    return bool(own.update(status=RunStatus.PENDING, process_id=None, text="", heartbeat_at=Now()))
+
+
+def begin(run_id: UUID) -> RunInput | None:
+    """The run's input, now that it is worked on; None when it has been stopped or deleted."""
+    runs = AgentRun.objects.select_related("agent", "message").defer(*_UNREAD)
+    run = runs.filter(pk=run_id).first()
+    if run is None or not (run.is_active or run.is_interrupted):
+        return None
+    if run.status == RunStatus.PENDING:
+        AgentRun.objects.waiting().filter(pk=run_id).update(status=RunStatus.RUNNING)
+    return input_of(run)
+
+
+def input_of(run: AgentRun) -> RunInput:
+    """The input of a run that has its message and agent; reads nothing for a first message."""
+    assert run.agent is not None  # noqa: S101 - every run is created with an agent
+    options = RunOptions.from_json(run.options)
+    # The first message of a chat has nothing before it.
+    history = _load_history(run, options) if run.message.position > 1 else []
+    prompt = CONTINUE_PROMPT if run.is_continuation else run.message.text_content
+    return RunInput(run, run.agent, prompt, history, options)
+
+
+def _load_history(run: AgentRun, options: RunOptions) -> "list[ModelMessage]":
+    from agents_app.conversation import codec, trimming
+    from agents_app.history import MessageHistory
+
+    history = MessageHistory(run.session_id, user_id=run.message.user_id, no_auto_create=True)
+    # An answer that goes on is the end of what it goes on from.
+    messages = history.before(run.message, inclusive=run.is_continuation)
+    if options.message_limit is not None:
+        messages = trimming.trim_to_count(messages, options.message_limit)
+    if options.system_prompt is not None:
+        messages = [message for message in messages if not codec.is_system_prompt(message)]
+    return messages
+
+
+def finish(
+    run_id: UUID,
+    attempt: int,
+    status: RunStatus,
+    text: str,
+    error: str,
+    facts: RunFacts | None = None,
+) -> bool:
+    """Record how a run ended; False, with nothing changed, when it had ended or was lost."""
+    return AgentRun(pk=run_id).finish(status, text=text, error=error, attempt=attempt, facts=facts)
+
+
+def store_answer(
+    run_id: UUID, attempt: int, rows: list[Message], facts: RunFacts | None = None
+) -> bool:
+    """Store the answer's rows and the end of the run; False, storing neither, if it has ended."""
+    try:
+        with transaction.atomic():
+            run = _lock_session_of(run_id)
+            if run is None:
+                logger.info("Run %s finished after its chat was deleted", run_id)
+                return False
+            if run.status == RunStatus.DONE:
+                return True  # an earlier try was committed before its connection broke
+            if run.attempt != attempt or (run.is_interrupted and not run.resume()):
+                return False
+            _append(run, rows)
+            if not run.finish(RunStatus.DONE, text="", attempt=attempt, facts=facts):
+                raise _AlreadyEnded
+    except _AlreadyEnded:
+        return False
+    return True
+
+
+class _AlreadyEnded(Exception):
+    """The run was ended just before it could be recorded as done."""
+
+
+def store_partial_answer(
+    run_id: UUID, attempt: int, text: str, message_id: UUID, facts: RunFacts | None = None
+) -> None:
+    """Store the text of a run that was ended by another process or by its user.
+
+    The text of a stopped run becomes a message with the given id, unless the chat has
+    continued. A run that was presumed dead keeps it as its text.
+    """
+    with transaction.atomic():
+        run = _lock_session_of(run_id)
+        if run is None or run.attempt != attempt or run.is_active:
+            return
+        if Message.objects.filter(pk=message_id).exists():
+            return
+        is_stopped = run.status == RunStatus.STOPPED
+        if is_stopped and text.strip() and run.is_awaited():
+            _append(run, [Message(id=message_id, role=Message.Role.ASSISTANT, text_content=text)])
+            text = ""
+        AgentRun.objects.filter(pk=run_id).update(text=text, **(vars(facts) if facts else {}))
+
+
+def resume(run_id: UUID) -> bool:
+    """Whether the run continues, now that its process is known to be alive."""
+    with transaction.atomic():
+        run = _lock_session_of(run_id)
+        return run is not None and (run.is_active or run.resume())
+
+
+def _lock_session_of(run_id: UUID) -> AgentRun | None:
+    """Lock the run's session, and read the run; None when it was deleted."""
+    session = Session.objects.select_for_update(of=("self",)).filter(runs=run_id)
+    if not session.values_list("pk", flat=True):
+        return None
+    return AgentRun.objects.defer("text", "error").filter(pk=run_id).first()
+
+
+def _append(run: AgentRun, rows: list[Message]) -> None:
+    for row in rows:
+        row.session_id, row.user_id, row.agent_id = run.session_id, run.user_id, run.agent_id
+        row.run_id = run.pk
+    append_messages(rows)

@@ -1,0 +1,172 @@
+"""Following a run from anywhere: its text as it grows, until it has ended.
+
+A watcher has no part in the run: it may come and go. Watchers of a run of this process are fed
+by its worker. For runs of other processes one thread reads the rows of all that are watched
+here, in one query, when it is woken by a notification and otherwise a few times a second.
+"""
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
+from uuid import UUID
+
+from django.db import Error, connection
+
+from agents_app.models import AgentRun
+from agents_app.runs import db_threads, notify
+from agents_app.runs.broadcast import Broadcast, Outcome, Signal, get_broadcast
+from agents_app.runs.db_threads import own_connection, release_cursors
+
+logger = logging.getLogger(__name__)
+
+POLL_INTERVAL = 0.25  # seconds
+_STOP_TIMEOUT = 5
+
+
+def follow(run_id: UUID, *, quiet_seconds: float) -> AsyncGenerator[str | Signal | Outcome]:
+    """The text of a run from the start, piece by piece, until it has ended.
+
+    See Broadcast.follow. Following it again yields everything so far first.
+    """
+    # Looked up now, not at the first piece: by then a quick run may be over.
+    broadcast = get_broadcast(run_id)
+    if broadcast is None:
+        return _follow_elsewhere(run_id, quiet_seconds)
+    return broadcast.follow(quiet_seconds=quiet_seconds)
+
+
+async def wait(run_id: UUID, seconds: float) -> None:
+    """Return when the run has ended, at the latest after so many seconds."""
+    pieces = follow(run_id, quiet_seconds=seconds)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds), aclosing(pieces):
+            async for _ in pieces:
+                pass
+
+
+def load_run(run_id: UUID) -> AgentRun | None:
+    """The run with its agent and its message, or None when it was deleted. Synchronous."""
+    return AgentRun.objects.select_related("agent", "message").filter(pk=run_id).first()
+
+
+def stop() -> None:
+    """End the following of runs of other processes: this process is about to exit."""
+    with _lock:
+        thread = _reader.thread
+        _reader.stopping.set()
+        for copy in _reader.copies.values():
+            copy.broadcast.end()
+    if thread is not None:
+        thread.join(_STOP_TIMEOUT)
+
+
+async def _follow_elsewhere(
+    run_id: UUID, quiet_seconds: float
+) -> AsyncGenerator[str | Signal | Outcome]:
+    copy = _reader.watch(run_id)
+    try:
+        async with aclosing(copy.broadcast.follow(quiet_seconds=quiet_seconds)) as pieces:
+            async for piece in pieces:
+                yield piece
+    finally:
+        _reader.unwatch(run_id)
+
+
+class _Copy:
+    """The broadcast of another process's run, and what its row said last."""
+
+    def __init__(self) -> None:
+        self.broadcast = Broadcast()
+        self.watchers = 0
+        self.attempt = 0
+        self.length = 0
+
+    def update(self, status: str | None, attempt: int, text: str) -> None:
+        if status not in AgentRun.ACTIVE and not text:  # it is in a message now
+            self.broadcast.end()
+            return
+        if attempt != self.attempt or len(text) < self.length:
+            if self.length:
+                self.broadcast.restart()
+            self.attempt, self.length = attempt, 0
+        if len(text) > self.length:
+            self.broadcast.publish(text[self.length :])
+            self.length = len(text)
+        if status not in AgentRun.ACTIVE:
+            self.broadcast.end()
+
+
+_lock = threading.Lock()
+
+
+class _Reader:
+    """Reads the rows of all watched runs of other processes, while there are any."""
+
+    def __init__(self) -> None:
+        self.copies: dict[UUID, _Copy] = {}
+        self.thread: threading.Thread | None = None
+        self.stopping = threading.Event()
+        self._failing_since: float | None = None
+        self._used_at = time.monotonic()
+
+    def watch(self, run_id: UUID) -> _Copy:
+        with _lock:
+            copy = self.copies.setdefault(run_id, _Copy())
+            copy.watchers += 1
+            if self.stopping.is_set():
+                copy.broadcast.end()
+            elif self.thread is None:
+                self.thread = threading.Thread(target=self._run, name="reader", daemon=True)
+                self.thread.start()
+        return copy
+
+    def unwatch(self, run_id: UUID) -> None:
+        with _lock:
+            copy = self.copies[run_id]
+            copy.watchers -= 1
+            if not copy.watchers:
+                del self.copies[run_id]
+
+    def _run(self) -> None:
+        with own_connection(), notify.listen() as wait:
+            while True:
+                with _lock:
+                    copies = dict(self.copies)
+                    if self.stopping.is_set() or not copies:
+                        self.thread = None
+                        return
+                try:
+                    self._read(copies)
+                    self._failing_since = None
+                except Error as error:
+                    release_cursors(error)
+                    self._on_error(error, copies)
+                except Exception:
+                    logger.exception("Reading the runs failed unexpectedly")
+                wait(POLL_INTERVAL)
+
+    def _on_error(self, error: Error, copies: dict[UUID, _Copy]) -> None:
+        now = time.monotonic()
+        if self._failing_since is None:
+            self._failing_since = now
+            logger.warning("Runs cannot be read; retrying: %s", error)
+        if now - self._failing_since >= db_threads.RETRY_TIMEOUT:
+            for copy in copies.values():
+                copy.broadcast.end()
+
+    def _read(self, copies: dict[UUID, _Copy]) -> None:
+        db_threads.check_connection(connection, self._used_at)
+        self._used_at = time.monotonic()
+        rows = AgentRun.objects.filter(pk__in=copies)
+        states = {
+            pk: (status, attempt, text)
+            for pk, status, attempt, text in rows.values_list("pk", "status", "attempt", "text")
+        }
+        for run_id, copy in copies.items():
+            copy.update(*states.get(run_id, (None, copy.attempt, "")))
+
+
+_reader = _Reader()

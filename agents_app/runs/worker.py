@@ -1,0 +1,195 @@
+"""Works on one run: has the agent answer, publishes its text, stores how it ended.
+
+The database is only used through agents_app.runs.db_threads: no connection is held while
+tokens arrive. The growing text is saved by agents_app.runs.saver.
+"""
+
+import asyncio
+import enum
+import logging
+import time
+from copy import copy
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from uuid import UUID, uuid4
+
+from django.utils import timezone
+
+from agents_app.models import AgentRun, RunFacts, RunStatus
+from agents_app.runs import metrics, saver, storage
+from agents_app.runs.broadcast import Broadcast, Outcome
+from agents_app.runs.db_threads import (
+    UNAVAILABLE_ERRORS,
+    run_in_db_thread,
+    run_in_db_thread_with_retries,
+)
+from sessions_app.models import Message
+
+# The agent library takes a second to import, for which no request should wait.
+if TYPE_CHECKING:
+    from agents_app.agents import RunResult
+
+logger = logging.getLogger(__name__)
+
+
+class Cancelled(enum.Enum):
+    """Why a worker is cancelled, and so what it records."""
+
+    ENDED = "the run has been ended by its user or another process"
+    INTERRUPTED = "the process is about to exit"
+    HANDED_BACK = "the process is about to exit, and another one is to answer"
+
+
+@dataclass
+class RunWorker:
+    """The work on one attempt at a run, until its end is recorded. Its methods run in `loop`.
+
+    Only the answering is ever cancelled: the end is stored however long the database is
+    unavailable.
+    """
+
+    run_id: UUID
+    attempt: int
+    broadcast: Broadcast
+    loop: asyncio.AbstractEventLoop
+    has_begun: bool = False
+    outcome: Outcome | None = None
+    facts: RunFacts = field(default_factory=RunFacts)
+    _answering: "asyncio.Task[RunResult] | None" = None
+    _resuming: "asyncio.Task[None] | None" = None
+    _cancelled: Cancelled | None = None
+    _started_at: float = field(default_factory=time.monotonic)
+
+    async def work(self, run: AgentRun | None = None) -> None:
+        """Answer, and store the answer or why there is none.
+
+        `run`, with its message and agent, spares reading it when it has just been committed.
+        """
+        from agents_app.agents import AgentFailed, BrokenOff
+
+        run_input = await self._begin(run)
+        if run_input is None:
+            return
+        self.has_begun = True  # the saver records it, together with all others
+        self._answering = asyncio.create_task(self._answer(run_input))
+        if self._cancelled:
+            self._answering.cancel()
+        await asyncio.wait([self._answering])
+        if self._resuming is not None:  # it must not undo the end that is recorded now
+            await self._resuming
+        try:
+            result = self._answering.result()
+        except BrokenOff as error:
+            recorded = await self._finish(RunStatus.INTERRUPTED, error.for_staff)
+        except AgentFailed as error:
+            recorded = await self._finish(RunStatus.FAILED, error.for_staff)
+        except asyncio.CancelledError:
+            recorded = await self._record_cancelled()
+        else:
+            recorded = await run_in_db_thread_with_retries(
+                storage.store_answer, self.run_id, self.attempt, result.rows, self.facts
+            )
+            self._observe_end(RunStatus.DONE, recorded)
+            if recorded:
+                self._set_outcome(run_input, result.rows)
+        if not recorded:
+            await run_in_db_thread_with_retries(
+                storage.store_partial_answer,
+                *(self.run_id, self.attempt, self.text, uuid4(), self.facts),
+            )
+
+    async def fail(self, error: str) -> None:
+        """Record that the run has failed, if that can be recorded."""
+        try:
+            await self._finish(RunStatus.FAILED, error)
+        except Exception:
+            logger.exception("The end of run %s could not be recorded", self.run_id)
+
+    def cancel(self, reason: Cancelled = Cancelled.ENDED) -> None:
+        """Cancel the answering."""
+        self._cancelled = self._cancelled or reason
+        if self._answering is not None:
+            self._answering.cancel()
+
+    @property
+    def text(self) -> str:
+        return self.broadcast.text
+
+    def on_ended_elsewhere(self, status: str | None) -> None:
+        """Called in the saver's thread."""
+        is_presumed_dead = status == RunStatus.INTERRUPTED
+        self.loop.call_soon_threadsafe(self._start_resuming if is_presumed_dead else self.cancel)
+
+    def _start_resuming(self) -> None:
+        """Continue although this process was presumed dead, unless the chat has continued."""
+        is_answering = self._answering is not None and not self._answering.done()
+        if is_answering and not self._cancelled and self._resuming is None:
+            self._resuming = asyncio.create_task(self._resume())
+
+    async def _resume(self) -> None:
+        try:
+            if not await run_in_db_thread(storage.resume, self.run_id):
+                self.cancel()
+        except UNAVAILABLE_ERRORS:
+            pass  # the saver reports it again
+        finally:
+            self._resuming = None
+
+    async def _record_cancelled(self) -> bool:
+        match self._cancelled:
+            case Cancelled.INTERRUPTED:
+                return await self._finish(RunStatus.INTERRUPTED, "The server was stopped.")
+            case Cancelled.HANDED_BACK:
+                return await run_in_db_thread_with_retries(
+                    storage.hand_back, self.run_id, self.attempt
+                )
+        return False
+
+    async def _finish(self, status: RunStatus, error: str) -> bool:
+        recorded = await run_in_db_thread_with_retries(
+            storage.finish, self.run_id, self.attempt, status, self.text, error, self.facts
+        )
+        self._observe_end(status, recorded)
+        return recorded
+
+    def _set_outcome(self, run_input: storage.RunInput, rows: list[Message]) -> None:
+        """Spare the watchers reading from the database what this process has just stored."""
+        run = copy(run_input.run)  # a request may still be looking at it
+        run.status, run.text = RunStatus.DONE, ""
+        for name, value in vars(self.facts).items():
+            setattr(run, name, value)
+        for row in rows:
+            row.agent = run_input.agent
+        self.outcome = Outcome(run, rows)
+
+    def _observe_end(self, status: RunStatus, recorded: bool) -> None:
+        if recorded:
+            metrics.observe_end(status, time.monotonic() - self._started_at)
+
+    async def _begin(self, run: AgentRun | None) -> storage.RunInput | None:
+        if run is None:
+            return await run_in_db_thread_with_retries(storage.begin, self.run_id)
+        if run.message.position == 1:
+            return storage.input_of(run)
+        return await run_in_db_thread_with_retries(storage.input_of, run)
+
+    async def _answer(self, run_input: storage.RunInput) -> "RunResult":
+        from agents_app.agents import RunResult, SimpleAgent
+
+        result: RunResult | None = None
+        has_text = False
+        agent = SimpleAgent.for_row(run_input.agent, run_input.options)
+        async for piece in agent.stream(
+            run_input.prompt, message_history=run_input.history, facts=self.facts
+        ):
+            if isinstance(piece, RunResult):
+                result = piece
+                continue
+            self.broadcast.publish(piece)
+            if not has_text:
+                has_text = True
+                self.facts.first_token_at = timezone.now()
+                metrics.observe_first_token(time.monotonic() - self._started_at)
+                saver.save_soon()
+        assert result is not None  # noqa: S101 - a stream ends with RunResult, or raises
+        return result

@@ -1,0 +1,221 @@
+// The choice of an agent: a chip in the message form, and the list that it opens.
+// The form's drop-down list stays what is sent; where there is none, nothing can be chosen.
+
+import { hasKeyboard, messageForm } from "./page.js";
+
+const MANY = 7; // agents, from which on the list has a visible search
+const GAP = 8; // pixels between the list and the chip, and the edges of the window
+
+let chip = null;
+let picker = null;
+let active = -1; // the place of the option that Enter chooses
+
+export function setUpAgentPicker() {
+    const template = messageForm().querySelector("[data-agent-picker]");
+    if (!("popover" in HTMLElement.prototype)) {
+        return; // the drop-down list does
+    }
+    [chip, picker] = template.content.cloneNode(true).children;
+    choice().after(chip);
+    messageForm().after(picker);
+    picker.addEventListener("beforetoggle", ({ newState }) => {
+        if (newState === "open") {
+            filterInput().value = "";
+            picker.classList.remove("by-keys");
+            showOptions();
+            place();
+        }
+    });
+    picker.addEventListener("toggle", ({ newState }) => {
+        if (newState === "open") {
+            place(); // now that its width is known
+            showActive();
+            if (!hasKeyboard) {
+                picker.focus(); // the search would bring up the keyboard
+            }
+        }
+    });
+    picker.addEventListener("keydown", onKey);
+    picker.addEventListener("focusout", ({ relatedTarget }) => {
+        if (relatedTarget && !picker.contains(relatedTarget)) {
+            picker.hidePopover();
+        }
+    });
+    picker.addEventListener("click", ({ target }) => {
+        choose(target.closest("[role=option]"));
+    });
+    filterInput().addEventListener("input", showOptions);
+    filterInput().autofocus = hasKeyboard;
+    messageForm().addEventListener("change", showChosenAgent);
+    addEventListener("resize", place);
+    showChosenAgent();
+}
+
+/** The key of the agent that is to answer, if it is not the chat's own. */
+export function chosenAgent() {
+    return select()?.value ?? "";
+}
+
+/** The name of the chat's own agent, as the page knows it. */
+export function ownAgentName() {
+    return select()?.querySelector('option[value=""]')?.dataset.name;
+}
+
+/** Show on the chip which agent is chosen. */
+function showChosenAgent() {
+    if (!chip) {
+        return;
+    }
+    const chosen = select()?.selectedOptions[0];
+    choice().hidden = Boolean(chosen);
+    chip.hidden = !chosen;
+    if (chosen) {
+        chip.querySelector("[data-face]").replaceChildren(face(chosen));
+        chip.querySelector("[data-name]").textContent = chosen.dataset.name;
+    }
+}
+
+/** Offer what the server now offers, and keep what was chosen if that is among it. */
+export function replaceChoice(newer) {
+    const current = choice();
+    newer.hidden = current.hidden;
+    if (newer.isEqualNode(current)) {
+        return;
+    }
+    const chosen = chosenAgent();
+    current.replaceWith(newer);
+    const isSameQuestion = isForSubstitute(newer) === isForSubstitute(current);
+    if (isSameQuestion && newer.querySelector(`option[value="${chosen}"]`)) {
+        select().value = chosen;
+    }
+    showChosenAgent();
+}
+
+function onKey(event) {
+    const step = { ArrowDown: 1, ArrowUp: -1, PageDown: 8, PageUp: -8 }[event.key];
+    if (step) {
+        event.preventDefault();
+        picker.classList.add("by-keys");
+        move(step);
+    } else if (event.key === "Enter" && !event.isComposing) {
+        event.preventDefault();
+        choose(options()[active]);
+    } else if (event.key === "Escape") {
+        event.stopPropagation(); // it closes the list, and nothing else
+    }
+}
+
+/** Make another option the active one; one step beyond the last is the first. */
+function move(step) {
+    const last = options().length - 1;
+    const next = active + step;
+    if (Math.abs(step) === 1) {
+        active = next > last ? 0 : next < 0 ? last : next;
+    } else {
+        active = Math.max(0, Math.min(last, next));
+    }
+    showActive();
+}
+
+function choose(option) {
+    if (!option) {
+        return;
+    }
+    select().value = option.dataset.value;
+    select().dispatchEvent(new Event("change", { bubbles: true }));
+    picker.hidePopover();
+    messageForm().elements.namedItem("text").focus();
+}
+
+/** List the agents whose name or description has every word of the search. */
+function showOptions() {
+    const words = comparable(filterInput().value).split(/\s+/).filter(Boolean);
+    const matches = Array.from(select().options).filter(({ dataset }) => {
+        const text = comparable(`${dataset.name} ${dataset.about}`);
+        return words.every((word) => text.includes(word));
+    });
+    const list = picker.querySelector("[role=listbox]");
+    list.replaceChildren(...matches.map(listItem));
+    list.hidden = matches.length === 0;
+    picker.classList.toggle("is-short", select().options.length < MANY);
+    picker.querySelector("[role=status]").textContent =
+        matches.length ? "" : "No agent is called that.";
+    active = words.length ? 0 : matches.findIndex((option) => option.selected);
+    active = Math.min(Math.max(active, 0), matches.length - 1);
+    showActive();
+}
+
+function listItem(option, index) {
+    const item = document.createElement("li");
+    const texts = [["agent-name", option.dataset.name], ["about", option.dataset.about]];
+    item.id = `agent-option-${index}`;
+    item.role = "option";
+    item.ariaSelected = String(option.selected);
+    item.dataset.value = option.value;
+    item.append(face(option), ...texts.filter(([, text]) => text).map(([name, text]) => {
+        const line = document.createElement("span");
+        line.className = name;
+        line.dir = "auto";
+        line.textContent = text;
+        return line;
+    }));
+    return item;
+}
+
+function showActive() {
+    options().forEach((option, index) => option.classList.toggle("is-active", index === active));
+    options()[active]?.scrollIntoView({ block: "nearest" });
+    filterInput().setAttribute("aria-activedescendant", options()[active]?.id ?? "");
+}
+
+function face({ dataset }) {
+    const image = document.createElement(dataset.picture ? "img" : "span");
+    image.className = `avatar hue-${dataset.hue ?? 0}`;
+    if (dataset.picture) {
+        image.src = dataset.picture;
+        image.alt = "";
+        image.loading = "lazy";
+    } else {
+        image.dataset.initial = dataset.initial;
+        image.ariaHidden = "true";
+    }
+    return image;
+}
+
+/** Open the list where there is more room: above the chip, or below it. */
+function place() {
+    const { left, top, bottom } = chip.getBoundingClientRect();
+    const opensUp = top > innerHeight - bottom;
+    const x = Math.max(GAP, Math.min(left, innerWidth - picker.offsetWidth - GAP));
+    const room = (opensUp ? top : innerHeight - bottom) - 2 * GAP;
+    picker.style.setProperty("--x", `${x}px`);
+    picker.style.setProperty("--top", opensUp ? "auto" : `${bottom + GAP}px`);
+    picker.style.setProperty("--bottom", opensUp ? `${innerHeight - top + GAP}px` : "auto");
+    picker.style.setProperty("--room", `${room}px`);
+}
+
+/** Text as it is searched: without case and accents. */
+function comparable(text) {
+    return text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
+}
+
+/** Whether an agent is to be chosen because the chat has none. */
+function isForSubstitute(element) {
+    return element.querySelector("[name=is_substitute]") !== null;
+}
+
+function choice() {
+    return messageForm().querySelector("[data-agent-choice]");
+}
+
+function select() {
+    return messageForm()?.querySelector("select[name=agent]");
+}
+
+function filterInput() {
+    return picker.querySelector("[role=combobox]");
+}
+
+function options() {
+    return Array.from(picker.querySelectorAll("[role=option]"));
+}

@@ -1,0 +1,120 @@
+// Requests to the server: posting forms, reading server-sent events, and error texts.
+
+export const JSON_TYPE = "application/json";
+export const EVENTS_TYPE = "text/event-stream";
+export const NOT_SHOWN = "The answer could not be shown. Reload the page.";
+const UNREACHABLE = "The server cannot be reached. Try again.";
+
+/** An error whose text is for the user; trying again does not help. */
+export class Refusal extends Error {}
+
+/** An event of an unknown form; after reconnecting, the server may send a known one. */
+export class InvalidEvent extends Refusal {}
+
+/** Post a form, as `submitter` does; returns a response of the requested type. Throws Refusal. */
+export async function post(form, type, submitter = null) {
+    const fields = new URLSearchParams(new FormData(form, submitter)); // keeps line breaks as they are
+    const token = document.querySelector("[name=csrfmiddlewaretoken]").value;
+    const response = await fetch(form.action, {
+        method: "POST",
+        body: fields,
+        headers: { Accept: type, "X-CSRFToken": token },
+    }).catch(() => { throw new Refusal(UNREACHABLE); });
+    if (response.ok && hasType(response, type)) {
+        return response;
+    }
+    if (hasType(response, JSON_TYPE)) {
+        const { error, login } = await response.json();
+        if (login) {
+            logIn(login);
+        }
+        throw new Refusal(error);
+    }
+    throw new Refusal(refusalText(response));
+}
+
+/** Leave for the login, which leads back here; the message waits as a draft. */
+function logIn(url) {
+    location.assign(`${url}?next=${encodeURIComponent(location.pathname)}`);
+}
+
+/** Post a form; returns the first event of the response and the events after it. */
+export async function postForEvents(form) {
+    const events = readEvents(await post(form, EVENTS_TYPE));
+    const { value: first } = await events.next().catch((error) => {
+        throw error instanceof Refusal ? error : new Refusal(UNREACHABLE);
+    });
+    if (!first) {
+        throw new Refusal(UNREACHABLE);
+    }
+    return { first, events };
+}
+
+/** Get the events of a run, which begin with all of its text so far. Throws Refusal, or Error. */
+export async function getEvents(url) {
+    const response = await fetch(url, { headers: { Accept: EVENTS_TYPE }, cache: "no-store" });
+    if (response.ok && hasType(response, EVENTS_TYPE)) {
+        return readEvents(response);
+    }
+    if (response.status >= 500) {
+        throw new Error("The server has a problem.");
+    }
+    throw new Refusal(refusalText(response));
+}
+
+/** Get a page or a fragment of one, as HTML. Throws Refusal. */
+export async function getHtml(url) {
+    const response = await fetch(url, { cache: "no-store" })
+        .catch(() => { throw new Refusal(UNREACHABLE); });
+    if (!response.ok || response.redirected) {
+        throw new Refusal(refusalText(response));
+    }
+    return response.text();
+}
+
+/** The events of a response; fewer than were sent if the connection breaks. */
+async function* readEvents(response) {
+    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+    let buffer = "";
+    try {
+        for (;;) {
+            const { done, value } = await reader.read();
+            if (done) {
+                return;
+            }
+            const frames = (buffer + value).split("\n\n");
+            buffer = frames.pop();
+            for (const event of frames.map(parseFrame).filter(Boolean)) {
+                if (typeof event.data?.html !== "string") {
+                    throw new InvalidEvent(NOT_SHOWN);
+                }
+                yield event;
+            }
+        }
+    } finally {
+        reader.cancel().catch(() => {});
+    }
+}
+
+/** The event of a frame; null for a comment, which keeps the connection alive. */
+function parseFrame(frame) {
+    const [, name, data] = /^event: (.*)\ndata: (.*)$/.exec(frame) ?? [];
+    return name ? { name, data: JSON.parse(data) } : null;
+}
+
+function hasType(response, type) {
+    return (response.headers.get("Content-Type") ?? "").startsWith(type);
+}
+
+function refusalText(response) {
+    if (response.redirected || [401, 403].includes(response.status)) {
+        return "You are no longer logged in. Reload the page.";
+    }
+    if (response.status === 404) {
+        return "This chat no longer exists.";
+    }
+    if (response.status === 400 || response.status === 413) {
+        return "The server did not accept this message; it may be too long.";
+    }
+    return "The server had a problem. Try again.";
+}

@@ -1,0 +1,70 @@
+// The form in which a message is written: keyboard, drafts, sending.
+
+import { setUpAgentPicker } from "./agent_picker.js";
+import { clearMessage, fitToText, markSent, restoreDraft, saveDraft } from "./drafts.js";
+import { focusMessage, hasKeyboard, jumpButton, messageForm, showError } from "./page.js";
+import { enqueue } from "./queue.js";
+import { refresh } from "./refresh.js";
+import { followLatest } from "./scrolling.js";
+import { setUpStarters } from "./starters.js";
+import { isAnswering } from "./stream.js";
+import { isSending, send } from "./turns.js";
+
+/** Set up the message form; `showChat` shows the new chat if it is the form for one. */
+export function setUpComposer(showChat) {
+    const form = messageForm();
+    const text = form.elements.namedItem("text");
+
+    text.addEventListener("keydown", sendOnEnter);
+    text.addEventListener("input", () => {
+        fitToText();
+        saveDraft();
+        if (jumpButton()) {
+            followLatest(); // the text box has grown
+        }
+    });
+    setUpAgentPicker();
+    setUpStarters();
+    form.addEventListener("change", saveDraft);
+    form.addEventListener("submit", (event) => {
+        event.preventDefault();
+        submit(form, showChat);
+    });
+    restoreDraft();
+    // The browser scrolls to the address's #run-… before this event, and takes the focus away.
+    addEventListener("load", () => {
+        if (hasKeyboard && document.activeElement === document.body) {
+            text.focus({ preventScroll: true });
+        }
+    });
+}
+
+function sendOnEnter(event) {
+    const composing = event.isComposing || event.keyCode === 229;
+    if (event.key === "Enter" && !event.shiftKey && hasKeyboard && !composing) {
+        event.preventDefault();
+        if (event.target.value.trim()) {
+            event.target.form.requestSubmit();
+        }
+    }
+}
+
+async function submit(form, showChat) {
+    if (isSending() || !form.elements.namedItem("text").value.trim()) {
+        return;
+    }
+    if (isAnswering()) {
+        enqueue();
+        focusMessage();
+        return;
+    }
+    markSent();
+    const button = form.querySelector("[data-send]");
+    button.disabled = true;
+    if (await send(form, showChat) && form.isConnected) {
+        clearMessage();
+    }
+    button.disabled = false;
+    focusMessage();
+    refresh(); // another tab may have sent a message first
+}

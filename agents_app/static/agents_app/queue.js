@@ -1,0 +1,114 @@
+// The message written while an answer is: it waits below the answer, and is sent at its end.
+
+import { putBack, storeWaiting, storedWaiting, takeMessage } from "./drafts.js";
+import { focusMessage, fragmentOf, messageForm, showError, transcript } from "./page.js";
+import { followLatest, scrollToLatest } from "./scrolling.js";
+import { isAnswering } from "./stream.js";
+import { send } from "./turns.js";
+
+const WAITING = "Waits until the answer has ended.";
+const PUT_BACK = "The answer has not come to its end. Your next message is in the box.";
+
+/** Show the message that waits since before a reload, or send it if its time has come. */
+export function setUpQueue() {
+    const message = storedWaiting();
+    if (!message || !messageForm()) {
+        return;
+    }
+    show(message);
+    if (!isAnswering()) {
+        const last = lastAnswer();
+        settle(last?.id === message.after ? last.dataset.status : "unknown");
+    }
+}
+
+/** Let the message in the form wait; there is one at a time. */
+export function enqueue() {
+    if (storedWaiting()) {
+        showError("One message waits already. Take it back to change it.");
+        return;
+    }
+    showError("");
+    const message = { ...takeMessage(), after: lastAnswer().id };
+    storeWaiting(message);
+    show(message);
+    scrollToLatest();
+    document.querySelector("[data-announcer]").textContent = WAITING;
+}
+
+/** Put the message that waits back into the form. Returns false if none does. */
+export function takeBack() {
+    const message = storedWaiting();
+    if (!message) {
+        return false;
+    }
+    forget();
+    putBack(message);
+    focusMessage();
+    return true;
+}
+
+/**
+ * Send the message that waits, after an answer that was completed. After any other it goes back
+ * into the form: it was written to follow an answer that there is not.
+ */
+async function settle(status) {
+    const message = storedWaiting();
+    if (!message || !messageForm()) {
+        return;
+    }
+    if (status !== "done") {
+        forget();
+        putBack(message);
+        showError(PUT_BACK);
+        return;
+    }
+    element()?.remove();
+    const isSent = await send(formFor(message));
+    forget();
+    if (!isSent) {
+        putBack({ ...message, wasSent: true });
+    }
+}
+
+function forget() {
+    storeWaiting(null);
+    element()?.remove();
+}
+
+function show(message) {
+    const waiting = fragmentOf(
+        `<article class="message mine queued" data-queued>
+            <h2 class="visually-hidden">Your next message</h2>
+            <div class="text plain" dir="auto"></div>
+            <p class="about"><span></span> <button type="button" class="link">Take back</button></p>
+        </article>`,
+    ).firstChild;
+    waiting.querySelector(".text").textContent = message.text;
+    waiting.querySelector("span").textContent = WAITING;
+    waiting.querySelector("button").addEventListener("click", takeBack);
+    transcript().after(waiting);
+    followLatest();
+}
+
+function element() {
+    return document.querySelector("[data-queued]");
+}
+
+function lastAnswer() {
+    return Array.from(transcript().querySelectorAll("[data-answer]")).at(-1);
+}
+
+function formFor({ id, text, agent }) {
+    const form = document.createElement("form");
+    form.action = messageForm().action;
+    for (const [name, value] of Object.entries({ message_id: id, text, agent })) {
+        const field = document.createElement("input");
+        field.type = "hidden";
+        Object.assign(field, { name, value });
+        form.append(field);
+    }
+    return form;
+}
+
+document.addEventListener("answer-end", ({ detail }) => settle(detail.status));

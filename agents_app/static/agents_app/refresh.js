@@ -1,0 +1,57 @@
+// Refreshing the chat: another tab may have gone on with it, or a lost message has arrived.
+
+import { chosenAgent, ownAgentName, replaceChoice } from "./agent_picker.js";
+import { getHtml } from "./api.js";
+import { deleteStoredDrafts } from "./drafts.js";
+import { jumpButton, messageForm, transcript } from "./page.js";
+import { isAnswering, watchAnswer } from "./stream.js";
+import { enhance, setUpOlderMessages } from "./transcript.js";
+import { isSending } from "./turns.js";
+
+const AGENT = "[data-agent]";
+
+/** Load the page again and show what is new, unless something is going on here. */
+export async function refresh() {
+    if (!jumpButton() || isSending() || (isAnswering() && !agentHasChanged())) {
+        return;
+    }
+    // The latest messages, also when the address names an earlier one.
+    const html = await getHtml(location.pathname).catch(() => null);
+    if (html === null || isSending()) {
+        return;
+    }
+    const fresh = new DOMParser().parseFromString(html, "text/html");
+    const agent = fresh.querySelector(AGENT);
+    if (agent) {
+        document.querySelector(AGENT)?.replaceWith(agent);
+    }
+    const choice = fresh.querySelector("[data-agent-choice]");
+    if (choice && messageForm()) {
+        replaceChoice(choice);
+    }
+    const newer = fresh.querySelector("[data-transcript]");
+    if (newer && !isAnswering() && !isEditing() && latestState(newer) !== latestState(transcript())) {
+        transcript().replaceChildren(...newer.childNodes);
+        enhance(transcript());
+        watchAnswer(transcript());
+        setUpOlderMessages();
+    }
+    deleteStoredDrafts();
+}
+
+/** Whether the text of an earlier message is being changed here. */
+function isEditing() {
+    return Boolean(transcript().querySelector("[data-edit-form]"));
+}
+
+/** Whether the answer being written is from another agent than the page takes for the chat's. */
+function agentHasChanged() {
+    const writing = document.querySelector(".streaming .agent-name")?.textContent;
+    return Boolean(chosenAgent() || (writing && ownAgentName() && writing !== ownAgentName()));
+}
+
+function latestState(element) {
+    const turn = Array.from(element.querySelectorAll("[data-turn]")).at(-1);
+    const answer = turn?.querySelector("[data-answer]");
+    return answer ? `${turn.dataset.turn} ${answer.id} ${answer.dataset.status}` : "";
+}

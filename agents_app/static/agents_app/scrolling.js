@@ -1,0 +1,58 @@
+// Scrolling: the page follows the latest message until the user scrolls up.
+
+import { focusMessage, jumpButton, transcript } from "./page.js";
+
+const NEAR_BOTTOM = 60; // pixels
+
+const page = document.scrollingElement;
+let follows = true;
+
+export function setUpScrolling() {
+    history.scrollRestoration = "manual";
+    addEventListener("scroll", () => {
+        follows = isNearBottom();
+        jumpButton().hidden = follows;
+    }, { passive: true });
+    jumpButton().addEventListener("click", () => {
+        scrollToLatest();
+        focusMessage();
+    });
+    const target = transcript().querySelector(".message:target"); // that a search has found
+    if (target) {
+        target.scrollIntoView({ block: "center" });
+        follows = isNearBottom();
+    } else {
+        scrollToLatest();
+    }
+    // An answer or an error line grows, or the window shrinks, for a phone's keyboard for one.
+    const observer = new ResizeObserver(followLatest);
+    observer.observe(transcript());
+    observer.observe(document.body);
+    addEventListener("resize", followLatest);
+}
+
+export function scrollToLatest() {
+    follows = true;
+    page.scrollTop = page.scrollHeight;
+    jumpButton().hidden = true;
+}
+
+/** Scroll to the latest message, unless the user has scrolled up. */
+export function followLatest() {
+    if (follows) {
+        scrollToLatest();
+    } else {
+        jumpButton().hidden = isNearBottom();
+    }
+}
+
+/** Make a change above what is in view without moving that. */
+export function keepPosition(change) {
+    const fromBottom = page.scrollHeight - page.scrollTop;
+    change();
+    page.scrollTop = page.scrollHeight - fromBottom;
+}
+
+function isNearBottom() {
+    return page.scrollHeight - page.clientHeight - page.scrollTop < NEAR_BOTTOM;
+}

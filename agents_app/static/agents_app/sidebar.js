@@ -1,0 +1,221 @@
+// The sidebar: drawer and column, the menus of its chats, and keeping it up to date.
+
+import { JSON_TYPE, getHtml, post } from "./api.js";
+import { fragmentOf } from "./page.js";
+import { askForName } from "./renaming.js";
+import { showToast } from "./toast.js";
+
+const POLL = 3000; // milliseconds, while an answer is being written
+const COOKIE = "path=/; max-age=31536000; samesite=lax";
+const CHAT = /^\/chats\/([0-9a-f-]{36})\/$/; // the path of a chat's page
+const MENUS = "details.menu, details.rename";
+
+const panel = document.querySelector("[data-sidebar-panel]");
+const narrow = matchMedia("(max-width: 47.99rem)");
+let timer = 0;
+
+export function setUpSidebar() {
+    document.addEventListener("click", closeMenus);
+    document.addEventListener("keydown", closeOnEscape);
+    document.addEventListener("click", act);
+    if (!panel) {
+        return;
+    }
+    document.addEventListener("click", openOrClose);
+    panel.addEventListener("submit", pin);
+    panel.addEventListener("toggle", showMenu, { capture: true });
+    narrow.addEventListener("change", () => {
+        panel.classList.remove("open");
+        document.querySelector(".page").inert = false;
+    });
+    addEventListener("pagehide", () => {
+        sessionStorage.setItem("sidebar position", list().scrollTop);
+    });
+    for (const name of ["answer-started", "answer-ended"]) {
+        document.addEventListener(name, refreshSidebar);
+    }
+    document.addEventListener("visibilitychange", refreshSidebar);
+    poll();
+}
+
+/** Show what has changed, with as many chats as are shown now. */
+export async function refreshSidebar() {
+    if (!panel || document.visibilityState === "hidden") {
+        return;
+    }
+    const count = list().querySelectorAll(".entry").length;
+    const query = new URLSearchParams({ count: Math.min(Math.max(count, 40), 400) });
+    const [, current] = CHAT.exec(location.pathname) ?? [];
+    if (current) {
+        query.set("current", current);
+    }
+    const html = await getHtml(`${panel.dataset.url}?${query}`).catch(() => null);
+    if (html !== null && !list().querySelector("details[open]")) {
+        replaceList(html);
+    }
+    poll();
+}
+
+function replaceList(html) {
+    const fresh = list().cloneNode();
+    fresh.append(fragmentOf(html));
+    if (fresh.isEqualNode(list())) {
+        return;
+    }
+    const { scrollTop } = list();
+    const focused = list().contains(document.activeElement) && document.activeElement;
+    list().replaceChildren(...fresh.childNodes);
+    list().scrollTop = scrollTop;
+    if (focused) {
+        const same = focused.matches("a") && `a[href="${focused.getAttribute("href")}"]`;
+        (same && list().querySelector(same) || panel).focus();
+    }
+}
+
+/** Look again soon, as long as an answer is being written. */
+function poll() {
+    clearTimeout(timer);
+    if (list().querySelector("[data-answering]")) {
+        timer = setTimeout(refreshSidebar, POLL);
+    }
+}
+
+// --- Drawer and column --------------------------------------------------------
+
+function openOrClose(event) {
+    const opens = event.target.closest("[data-open-sidebar]");
+    if (opens || event.target.closest("[data-close-sidebar]")) {
+        event.preventDefault();
+        setOpen(Boolean(opens));
+    }
+}
+
+function setOpen(open) {
+    if (narrow.matches) {
+        panel.classList.toggle("open", open);
+    } else {
+        document.documentElement.dataset.sidebar = open ? "open" : "closed";
+        document.cookie = `sidebar=${open ? "open" : "closed"}; ${COOKIE}`;
+    }
+    const isDrawer = narrow.matches && open;
+    for (const element of document.querySelectorAll(".page, .skip")) {
+        element.inert = isDrawer;
+    }
+    if (open) {
+        panel.focus({ preventScroll: true });
+    } else {
+        document.querySelector("[data-open-sidebar]").focus({ preventScroll: true });
+    }
+}
+
+// --- Menus --------------------------------------------------------------------
+
+function closeMenus(event) {
+    for (const menu of document.querySelectorAll(`:is(${MENUS})[open]`)) {
+        if (!menu.contains(event.target)) {
+            menu.open = false;
+        }
+    }
+}
+
+function closeOnEscape(event) {
+    if (event.key !== "Escape") {
+        return;
+    }
+    const menu = document.querySelector(`:is(${MENUS})[open]`);
+    if (menu) {
+        menu.open = false;
+        menu.querySelector("summary").focus();
+    } else if (panel?.classList.contains("open")) {
+        setOpen(false);
+    }
+}
+
+function showMenu(event) {
+    if (event.target.matches("details[open]")) {
+        event.target.querySelector(".menu-items").scrollIntoView({ block: "nearest" });
+    }
+}
+
+async function act(event) {
+    const link = event.target.closest("[data-rename], [data-delete], [data-more]");
+    if (!link || event.ctrlKey || event.metaKey || event.shiftKey) {
+        return;
+    }
+    event.preventDefault();
+    link.closest("details")?.removeAttribute("open");
+    try {
+        if (link.dataset.more) {
+            await showMore(link);
+        } else if (link.dataset.rename !== undefined) {
+            askForName(link.href, link.dataset.rename, renamed);
+        } else {
+            await remove(link);
+        }
+    } catch (error) {
+        showToast(error.message);
+    }
+}
+
+async function showMore(link) {
+    const more = fragmentOf(await getHtml(link.dataset.more));
+    const first = more.querySelector(".chat");
+    link.closest(".more").replaceWith(more);
+    first?.focus();
+}
+
+function renamed(url, name) {
+    if (isCurrent(url)) {
+        document.querySelector(".chat-head h1").textContent = name;
+        document.title = document.title.replace(/^.*( – )/s, `${name}$1`);
+    }
+    refreshSidebar();
+}
+
+async function remove(link) {
+    if (isCurrent(link.href)) {
+        const form = document.querySelector("#chat-action");
+        form.action = link.href;
+        form.submit(); // the page that follows says so, and offers to undo it
+        return;
+    }
+    const deleted = await postTo(link.href);
+    await refreshSidebar();
+    showToast(deleted.text, "Undo", async () => {
+        await postTo(panel.dataset.restore, { trashed_at: deleted.trashed_at });
+        await refreshSidebar();
+    });
+}
+
+async function pin(event) {
+    if (event.target.id !== "chat-action") {
+        return;
+    }
+    event.preventDefault();
+    const { formAction, name, value } = event.submitter;
+    event.submitter.closest("details").open = false;
+    try {
+        await postTo(formAction, name ? { [name]: value } : {});
+        await refreshSidebar();
+    } catch (error) {
+        showToast(error.message);
+    }
+}
+
+async function postTo(url, fields = {}) {
+    const form = document.createElement("form");
+    form.action = url;
+    for (const [name, value] of Object.entries(fields)) {
+        form.append(Object.assign(document.createElement("input"), { name, value }));
+    }
+    return (await post(form, JSON_TYPE)).json();
+}
+
+/** Whether a URL below a chat's own belongs to the chat that is shown. */
+function isCurrent(url) {
+    return CHAT.test(location.pathname) && new URL(url).pathname.startsWith(location.pathname);
+}
+
+function list() {
+    return panel.querySelector("[data-sidebar-chats]");
+}

@@ -1,0 +1,193 @@
+// The answer being written: shown as its events come, reconnected to, stopped.
+
+import { InvalidEvent, JSON_TYPE, NOT_SHOWN, Refusal, getEvents, post } from "./api.js";
+import { morphAround } from "./morphing.js";
+import { focusMessage, fragmentOf, messageForm, showError } from "./page.js";
+import { StreamedHtml } from "./streamed_html.js";
+import { enhance, showContextStart } from "./transcript.js";
+
+const FIRST_RETRY = 500; // milliseconds
+const LONGEST_RETRY = 10_000;
+const MAX_INVALID = 3; // invalid events of one answer, after which it is given up
+
+const OPENING = 120; // characters of an answer that are announced
+
+const WRITING = "The answer is being written.";
+const THINKING = "Thinking…";
+
+let watched = null; // the element of the answer being written
+
+export function isAnswering() {
+    return watched !== null;
+}
+
+/** Watch the unfinished answer in an element, if there is one; `events` are its open stream. */
+export function watchAnswer(root, events) {
+    const answer = root.querySelector("[data-events]");
+    if (answer) {
+        watch(answer, events);
+    } else {
+        events?.return();
+    }
+}
+
+/** Send the stop form without leaving the page. */
+export function setUpStop() {
+    const form = stopForm();
+    form.addEventListener("submit", async (event) => {
+        event.preventDefault();
+        event.submitter.disabled = true;
+        try {
+            await post(form, JSON_TYPE); // the events say when the answer has ended
+        } catch (error) {
+            event.submitter.disabled = false;
+            showError(error.message);
+        }
+    });
+}
+
+async function watch(answer, events) {
+    watched = answer;
+    document.dispatchEvent(new Event("answer-started"));
+    stopForm().action = answer.dataset.stop;
+    setStoppable(true);
+    announce("The agent is answering.");
+    tell("answer-start", "");
+    let delay = FIRST_RETRY;
+    let invalid = 0;
+    let end = null;
+    while (end === null && watched === answer) {
+        try {
+            const stream = events ?? await getEvents(answer.dataset.events);
+            end = await follow(answer, stream, () => { delay = FIRST_RETRY; });
+        } catch (error) {
+            const retry = error instanceof InvalidEvent && ++invalid < MAX_INVALID;
+            if (error instanceof Refusal && !retry) {
+                end = { status: "refused", html: "" };
+                showError(error.message);
+            }
+        }
+        events = null;
+        if (end === null && watched === answer) {
+            showWaiting(answer, "The connection broke; trying again.");
+            await new Promise((resolve) => { setTimeout(resolve, delay); });
+            delay = Math.min(delay * 2, LONGEST_RETRY);
+        }
+    }
+    if (watched !== answer) {
+        return; // another answer is being watched now
+    }
+    watched = null;
+    setStoppable(false);
+    finish(answer, end);
+    tell("answer-end", end.status);
+    document.dispatchEvent(new Event("answer-ended"));
+}
+
+/** Show the text as it comes; returns the end, or null if the connection broke before it. */
+async function follow(answer, events, onText) {
+    const element = answer.querySelector("[data-stream]");
+    const text = new StreamedHtml(element);
+    showWaiting(answer, element.hasChildNodes() ? WRITING : THINKING);
+    for await (const event of events) {
+        if (watched !== answer) {
+            return null;
+        }
+        if (event.name === "waiting") {
+            showWaiting(answer, waitingText(event.data.place));
+        } else if (event.name === "text") {
+            onText();
+            text.apply(event.data);
+            showWaiting(answer, WRITING);
+        } else if (event.name === "end") {
+            const isActive = ["pending", "running"].includes(event.data.status);
+            return isActive ? null : event.data;
+        }
+    }
+    return null;
+}
+
+function finish(answer, { status, html }) {
+    const finished = fragmentOf(html).querySelector("[data-answer]");
+    if (finished) {
+        // What was streamed is not sent again: it stays, and with it what the user has selected.
+        const shown = finished.querySelector("[data-shown]");
+        finished.querySelector("[data-versions]")
+            ?.replaceWith(answer.querySelector("[data-versions]"));
+        if (shown) {
+            shown.removeAttribute("data-shown");
+            morphAround(answer, finished, answer.querySelector("[data-stream]"), shown);
+        } else {
+            answer.replaceWith(finished);
+        }
+        const ended = shown ? answer : finished;
+        announce(spokenText(ended));
+        enhance(ended);
+        showContextStart(ended);
+        showError("");
+        return;
+    }
+    answer.querySelector("[data-waiting]")?.remove();
+    answer.querySelector("[aria-busy]")?.removeAttribute("aria-busy");
+    if (status === "deleted") {
+        showError("This chat was deleted.");
+        for (const element of messageForm()?.elements ?? []) {
+            element.disabled = true;
+        }
+    } else if (status !== "refused") {
+        showError(NOT_SHOWN);
+    }
+}
+
+/** What a screen reader says when an answer has ended: how, and how it begins. */
+function spokenText(answer) {
+    const end = answer.querySelector(".failure p, .stopped")?.textContent.trim();
+    const text = answer.querySelector("article:last-of-type .text")?.textContent.trim() ?? "";
+    const opening = text.length > OPENING
+        ? `${text.slice(0, OPENING).replace(/\s\S*$/, "")}…`
+        : text;
+    return [end ?? "Answer ready", opening].filter(Boolean).join(". ");
+}
+
+/** Have a screen reader say it. */
+function announce(text) {
+    document.querySelector("[data-announcer]").textContent = text;
+}
+
+/** Tell other modules, which listen to the document. */
+function tell(name, status) {
+    document.dispatchEvent(new CustomEvent(name, { detail: { status } }));
+}
+
+function waitingText(place) {
+    if (place === 0) {
+        return "Next in line: other answers are being written.";
+    }
+    return `Waiting in line behind ${place} other ${place === 1 ? "answer" : "answers"}.`;
+}
+
+function showWaiting(answer, text) {
+    const line = answer.querySelector("[data-waiting-text]");
+    // Below text that grows, the dot says enough, and does not move words about.
+    const isPlain = text === WRITING && answer.querySelector("[data-stream]").hasChildNodes();
+    line.classList.toggle("visually-hidden", isPlain);
+    if (line.textContent !== text) {
+        line.textContent = text;
+    }
+}
+
+/** Show or hide Stop. Send stays beside it, for the next message, which waits meanwhile. */
+function setStoppable(value) {
+    const stop = document.querySelector("button[form=stop-form]");
+    const hadFocus = document.activeElement === stop || stop?.disabled; // disabled once pressed
+    stop?.toggleAttribute("hidden", !value);
+    stop?.removeAttribute("disabled");
+    messageForm()?.querySelector("[data-send]").removeAttribute("hidden");
+    if (hadFocus && !value) {
+        focusMessage();
+    }
+}
+
+function stopForm() {
+    return document.querySelector("[data-stop-form]");
+}

@@ -1,0 +1,35 @@
+// A message that goes away by itself, with a button for what can be done about it.
+
+const SHOWN = 10_000; // milliseconds
+
+let timer = 0;
+
+export function showToast(text, action = "", act = null) {
+    document.querySelector(".toast")?.remove();
+    clearTimeout(timer);
+    const toast = document.createElement("div");
+    toast.className = "toast";
+    toast.setAttribute("role", "status");
+    const line = document.createElement("p");
+    line.textContent = text;
+    toast.append(line);
+    if (act) {
+        const button = document.createElement("button");
+        button.type = "button";
+        button.textContent = action;
+        button.addEventListener("click", () => {
+            toast.remove();
+            act().catch((error) => showToast(error.message));
+        });
+        toast.append(button);
+    }
+    document.body.append(toast);
+    const leave = () => { timer = setTimeout(() => toast.remove(), SHOWN); };
+    for (const name of ["pointerenter", "focusin"]) {
+        toast.addEventListener(name, () => clearTimeout(timer));
+    }
+    for (const name of ["pointerleave", "focusout"]) {
+        toast.addEventListener(name, leave);
+    }
+    leave();
+}

@@ -1,0 +1,80 @@
+// The transcript's HTML: enhancing what the server rendered, finding turns, older messages.
+
+import { getHtml } from "./api.js";
+import { fragmentOf, transcript } from "./page.js";
+import { keepPosition } from "./scrolling.js";
+
+/** Add what needs a script, such as times in the user's time zone. */
+export function enhance(root) {
+    for (const time of root.querySelectorAll("time")) {
+        time.textContent = new Date(time.dateTime).toLocaleString(undefined, {
+            dateStyle: "medium",
+            timeStyle: "short",
+        });
+    }
+    for (const link of root.querySelectorAll("[data-without-script]")) {
+        link.hidden = true;
+    }
+    if (navigator.clipboard) {
+        root.querySelectorAll("[data-copy]").forEach((button) => { button.hidden = false; });
+    }
+}
+
+export function findTurn(messageId) {
+    return transcript()?.querySelector(`[data-turn="${messageId}"]`);
+}
+
+/**
+ * Put a turn at the end, and remove an earlier version of it, or the turn that it replaces and
+ * all after that. Returns its element.
+ */
+export function appendTurn(html, replaced) {
+    transcript().querySelector(".empty")?.remove();
+    const turn = fragmentOf(html).querySelector("[data-turn]");
+    findTurn(turn.dataset.turn)?.remove();
+    while (replaced?.nextElementSibling) {
+        replaced.nextElementSibling.remove();
+    }
+    replaced?.remove();
+    transcript().append(turn);
+    enhance(turn);
+    return turn;
+}
+
+/** Move the line that says where the agent's context begins to where it does now. */
+export function showContextStart(answer) {
+    const first = document.getElementById(`m${answer.dataset.contextFrom}`)?.closest("[data-turn]");
+    keepPosition(() => {
+        transcript().querySelector("[data-context-start]")?.remove();
+        if (first?.previousElementSibling) {
+            const line = document.createElement("p");
+            line.className = "context-start";
+            line.dataset.contextStart = "";
+            line.textContent = "The agent no longer sees the messages above.";
+            first.before(line);
+        }
+    });
+}
+
+/** Load older messages when the link to them is scrolled into view. */
+export function setUpOlderMessages() {
+    const link = transcript().querySelector("[data-older]");
+    if (!link) {
+        return;
+    }
+    const observer = new IntersectionObserver(async ([entry]) => {
+        if (!entry.isIntersecting) {
+            return;
+        }
+        observer.disconnect();
+        try {
+            const older = fragmentOf(await getHtml(`${link.href}&fragment=on`));
+            enhance(older);
+            keepPosition(() => link.closest(".older").replaceWith(older));
+            setUpOlderMessages();
+        } catch {
+            link.textContent = "Show older messages (they could not be loaded)";
+        }
+    }, { rootMargin: "200px" });
+    observer.observe(link);
+}

@@ -1,0 +1,39 @@
+// Sending a form that starts a turn: a message, an edited one, a retry. One at a time.
+
+import { NOT_SHOWN, Refusal, postForEvents } from "./api.js";
+import { showError } from "./page.js";
+import { scrollToLatest } from "./scrolling.js";
+import { watchAnswer } from "./stream.js";
+import { appendTurn } from "./transcript.js";
+
+let sending = false;
+
+export function isSending() {
+    return sending;
+}
+
+/**
+ * Send the form and show its turn, which takes the place of the turn that the form is in, or what `showChat` makes of a new chat with its first turn.
+ * Returns false, and shows the reason, if it was refused.
+ */
+export async function send(form, showChat) {
+    sending = true;
+    showError("");
+    try {
+        const { first, events } = await postForEvents(form);
+        if (first.name === "turn") {
+            watchAnswer(appendTurn(first.data.html, form.closest("[data-turn]")), events);
+            scrollToLatest();
+        } else if (first.name === "chat") {
+            showChat(first.data, events);
+        } else {
+            throw new Refusal(NOT_SHOWN);
+        }
+        return true;
+    } catch (error) {
+        showError(error.message);
+        return false;
+    } finally {
+        sending = false;
+    }
+}

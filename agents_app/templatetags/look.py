@@ -1,0 +1,55 @@
+"""What the pages' frame needs: the product's name, icons, and the sidebar."""
+
+from typing import Any
+
+from django import template
+from django.conf import settings
+from django.templatetags.static import static
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from agents_app import chats
+from agents_app.web.sidebar import read_sidebar
+from sessions_app.models import Session
+
+register = template.Library()
+
+
+@register.simple_tag
+def product_name() -> str:
+    return str(settings.PRODUCT_NAME)
+
+
+@register.simple_tag
+def icon(name: str, label: str = "") -> SafeString:
+    """An icon of the sprite, with a label for those who do not see it."""
+    drawing = format_html(
+        '<svg class="icon" aria-hidden="true"><use href="{}#{}"/></svg>',
+        static("agents_app/icons.svg"),
+        name,
+    )
+    if not label:
+        return drawing
+    return format_html('{}<span class="visually-hidden">{}</span>', drawing, label)
+
+
+@register.filter
+def chat_name(chat_session: Session) -> str:
+    """The name of a chat that people are shown."""
+    return chats.display_name(chat_session)
+
+
+@register.inclusion_tag("agents_app/sidebar.html", takes_context=True)
+def sidebar(context: dict[str, Any]) -> dict[str, Any]:
+    """The user's chats beside the page."""
+    request = context["request"]
+    match = request.resolver_match
+    return {
+        "request": request,
+        "user": request.user,
+        "csrf_token": context.get("csrf_token"),
+        "sidebar": read_sidebar(request.user),
+        "current": match.kwargs.get("session_id") if match else None,
+        "page": match.url_name if match else "",
+        "query": context.get("query", ""),
+    }

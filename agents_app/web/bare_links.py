@@ -1,0 +1,42 @@
+"""Addresses in the text as links: http, https and e-mail, and only where they say so.
+
+Names of files look like names of hosts (README.md, main.py), so a host alone is no link.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from linkify_it import LinkifyIt
+    from markdown_it import MarkdownIt
+    from markdown_it.rules_inline import StateInline
+
+# Characters of a paragraph, in which the library looks for links of text that was made for it
+# for half a second; the time grows with the square.
+_MAX_LENGTH = 10_000
+
+
+def add_bare_links(parser: "MarkdownIt") -> None:
+    """Teach the parser to find addresses."""
+    from markdown_it.rules_inline.linkify import linkify
+
+    def scheme_and_host(state: "StateInline", silent: bool) -> bool:
+        if not state.pending[-5:].lower().endswith(("http", "https")):
+            return False
+        return len(state.src) <= _MAX_LENGTH and linkify(state, silent)
+
+    parser.linkify = _linkify()
+    parser.options["linkify"] = True
+    parser.enable("linkify")
+    parser.inline.ruler.at("linkify", scheme_and_host)
+
+
+def _linkify() -> "LinkifyIt":
+    from linkify_it import LinkifyIt
+
+    class ShortTexts(LinkifyIt):  # type: ignore[misc]
+        def pretest(self, text: str) -> bool:
+            return len(text) <= _MAX_LENGTH and bool(super().pretest(text))
+
+    linkify = ShortTexts(options={"fuzzy_link": False})
+    linkify.add("ftp:", None).add("//", None)
+    return linkify

@@ -1,0 +1,152 @@
+"""Server-sent events for the chat page: a run as HTML, while it is answering.
+
+`text` events, then one `end`. A `text` event has what has changed since the one before it, as
+agents_app.web.incremental_markdown.Delta describes; the first one of a response has all of the
+text so far. `waiting` events have the place of a run that waits for its turn. Before them, the
+response to a posted form has the `turn` that it started, or the `chat`. Every event has `html`
+for the page to show; that of `end` leaves out a text that is on the page already.
+
+`turn` and `end` are rendered without the request, so that their forms have no CSRF token: the
+page's script sends the page's own.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
+from uuid import UUID
+
+from django.template.loader import render_to_string
+
+from agents_app.models import AgentRun
+from agents_app.runs import watching
+from agents_app.runs.broadcast import Outcome, Signal
+from agents_app.runs.db_threads import run_in_db_thread_with_retries
+from agents_app.web.incremental_markdown import Delta, IncrementalMarkdown
+from agents_app.web.transcript import Turn, read_turn
+
+QUIET_SECONDS = 5  # after which a comment keeps the connection alive
+# The pause after a `text` event. It grows with the time that the rendering took, so that a long
+# block does not keep the server busy, and with the number of open streams, so that many of
+# them cost little more than a few.
+_MIN_PAUSE_SECONDS = 0.1
+_MAX_PAUSE_SECONDS = 1.0
+_PAUSE_PER_RENDERING = 10
+_PAUSE_PER_STREAM = 0.004
+_LONG = 2_000  # characters, whose rendering would hold up the event loop
+_KEEP_ALIVE = b": keep-alive\n\n"
+
+
+def chat_event(html: str, *, url: str, title: str) -> bytes:
+    """A new chat: the content of its page, its address and its title."""
+    return _event("chat", {"html": html, "url": url, "title": title})
+
+
+def turn_event(run: AgentRun, *, read: Callable[[AgentRun], Turn] = read_turn) -> bytes:
+    """The turn that a run answers."""
+    html = render_to_string("agents_app/turn.html", {"turn": read(run)})
+    return _event("turn", {"html": html})
+
+
+def run_events(
+    run_id: UUID, *, id_prefix: str = "", render_first: Callable[[], bytes] | None = None
+) -> AsyncGenerator[bytes]:
+    """The events of a run of any process, after a first one that is rendered at once."""
+    # Followed before the rendering, during which a quick run may end.
+    pieces = watching.follow(run_id, quiet_seconds=QUIET_SECONDS)
+    return _run_events(run_id, pieces, id_prefix, render_first() if render_first else b"")
+
+
+_open_streams = 0
+
+
+async def _run_events(
+    run_id: UUID,
+    pieces: AsyncGenerator[str | Signal | Outcome],
+    id_prefix: str,
+    first: bytes,
+) -> AsyncGenerator[bytes]:
+    global _open_streams
+    _open_streams += 1
+    try:
+        if first:
+            yield first
+        text = IncrementalMarkdown(id_prefix=id_prefix)
+        outcome: Outcome | None = None
+        async with aclosing(pieces):
+            async for piece in pieces:
+                if piece is Signal.QUIET:
+                    yield _KEEP_ALIVE if text.text else await _waiting_event(run_id)
+                elif piece is Signal.RESTARTED:
+                    text = IncrementalMarkdown(id_prefix=id_prefix)
+                    yield _text_event(Delta(keep=0, html="", reset=True))
+                elif isinstance(piece, Outcome):
+                    outcome = piece
+                elif isinstance(piece, str):
+                    started = time.perf_counter()
+                    yield _text_event(await _append(text, piece))
+                    await asyncio.sleep(_pause(time.perf_counter() - started))
+        for event in await _end_events(run_id, outcome, text):
+            yield event
+    except Exception:
+        # The response has begun with status 200: only an event can tell the page of the failure.
+        yield _event("end", {"status": "failed", "html": ""})
+        raise
+    finally:
+        _open_streams -= 1
+
+
+def _pause(rendering_seconds: float) -> float:
+    pause = max(_PAUSE_PER_RENDERING * rendering_seconds, _PAUSE_PER_STREAM * _open_streams)
+    return min(max(_MIN_PAUSE_SECONDS, pause), _MAX_PAUSE_SECONDS)
+
+
+async def _waiting_event(run_id: UUID) -> bytes:
+    place = await run_in_db_thread_with_retries(AgentRun.objects.place_in_line, run_id)
+    return _KEEP_ALIVE if place is None else _event("waiting", {"html": "", "place": place})
+
+
+async def _append(text: IncrementalMarkdown, piece: str) -> Delta:
+    if text.open_length + len(piece) < _LONG:
+        return text.append(piece)
+    return await asyncio.to_thread(text.append, piece)
+
+
+def _text_event(delta: Delta) -> bytes:
+    changes = {"keep": delta.keep, "finish": delta.finish, "reset": delta.reset}
+    return _event("text", {"html": delta.html, **{k: v for k, v in changes.items() if v}})
+
+
+async def _end_events(
+    run_id: UUID, outcome: Outcome | None, text: IncrementalMarkdown
+) -> list[bytes]:
+    """The end of a run, after what is missing of a text that is on the page already."""
+    if outcome is None or outcome.run.is_continuation:
+        turn = await run_in_db_thread_with_retries(_load_turn, run_id)
+    else:
+        turn = read_turn(outcome.run, outcome.answer)
+    if turn is None:
+        return [_event("end", {"status": "deleted", "html": ""})]
+    stored = [entry.message.text_content for entry in turn.entries]
+    if not text.text or len(stored) != 1 or not stored[0].startswith(text.text):
+        return [await asyncio.to_thread(_turn_end_event, turn)]
+    rest = stored[0].removeprefix(text.text)
+    last = [_text_event(await _append(text, rest))] if rest else []
+    return [*last, _turn_end_event(turn, is_shown=True)]
+
+
+def _load_turn(run_id: UUID) -> Turn | None:
+    run = watching.load_run(run_id)
+    return None if run is None else read_turn(run)
+
+
+def _turn_end_event(turn: Turn, *, is_shown: bool = False) -> bytes:
+    context = {"turn": turn, "is_shown": is_shown}
+    html = render_to_string("agents_app/answer.html", context)
+    return _event("end", {"status": turn.status, "html": html})
+
+
+def _event(name: str, data: Mapping[str, str | int]) -> bytes:
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    return f"event: {name}\ndata: {text}\n\n".encode()

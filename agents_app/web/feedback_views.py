@@ -1,0 +1,58 @@
+"""Thumbs up and down for an answer, with a reason."""
+
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.template.loader import render_to_string
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST
+
+from agents_app.chats import get_session
+from agents_app.feedback import give_feedback, withdraw_feedback
+from agents_app.web.forms import FeedbackForm
+from agents_app.web.http import (
+    InvalidForm,
+    chat_url,
+    current_user,
+    is_script,
+    redirect,
+    render_domain_errors,
+)
+from agents_app.web.login_required import login_required
+from agents_app.web.pages import chat_page
+from agents_app.web.transcript import MessageEntry
+
+
+def _page(
+    request: HttpRequest, session_id: UUID, message_id: UUID, *, error: Exception
+) -> HttpResponse:
+    return chat_page(request, session_id, error=error)
+
+
+@login_required
+@never_cache
+@require_POST
+@render_domain_errors(_page)
+def feedback(request: HttpRequest, session_id: UUID, message_id: UUID) -> HttpResponse:
+    form = FeedbackForm(request.POST)
+    if not form.is_valid():
+        get_session(user=current_user(request), session_id=session_id)  # others get 404
+        raise InvalidForm(form)
+    rating, before = form.cleaned_data["rating"], form.cleaned_data["before"]
+    answer: dict[str, Any] = {
+        "user": current_user(request),
+        "session_id": session_id,
+        "message_id": message_id,
+    }
+    if rating == FeedbackForm.NONE:
+        message = withdraw_feedback(**answer)
+    else:
+        is_good = rating == FeedbackForm.GOOD
+        reason = form.cleaned_data["reason"] if "reason" in request.POST else None
+        message = give_feedback(**answer, is_good=is_good, reason=reason)
+    if is_script(request):
+        context = {"entry": MessageEntry(message, [], []), "before": before}
+        return JsonResponse({"html": render_to_string("agents_app/feedback.html", context)})
+    page = f"?before={before}" if before else ""
+    return redirect(f"{chat_url(session_id)}{page}#m{message.position}")

@@ -1,0 +1,176 @@
+"""The forms of the chat pages.
+
+The rules for a message and for a chat's name are those of agents_app.services, which checks
+them: here their fields have limits for the browser only.
+"""
+
+import uuid
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+
+from agents_app import chat_rules
+from agents_app.models import Agent
+from sessions_app.storable import UnstorableText, check_storable
+
+NO_AUTOCOMPLETE = {"autocomplete": "off"}
+
+
+class UncheckedTextField(forms.CharField):
+    """Text that a service checks: the widget has the limits, the field accepts any text."""
+
+    def validate(self, value: str) -> None:
+        pass
+
+    def run_validators(self, value: str) -> None:
+        pass
+
+
+class MessageField(UncheckedTextField):
+    """The text of a message, kept exactly as it was typed."""
+
+    def __init__(self, *, placeholder: str) -> None:
+        attributes = NO_AUTOCOMPLETE | {
+            "rows": "1",
+            "cols": False,
+            "dir": "auto",
+            "placeholder": placeholder,
+            "aria-describedby": "text-error text-hint",
+        }
+        super().__init__(
+            label="Message",
+            max_length=chat_rules.MESSAGE_LENGTH,
+            strip=False,
+            widget=forms.Textarea(attributes),
+        )
+
+
+class AgentField(forms.IntegerField):
+    """The key of an agent; whether it exists, is active and is needed, the services check."""
+
+    def __init__(self, **options: Any) -> None:
+        messages = {"required": "Choose an agent.", "invalid": "Choose an agent."}
+        super().__init__(error_messages=messages, **options)
+
+
+class MessageForm(forms.Form):
+    """A message, and the agent that the chat is to go on with, if one was chosen.
+
+    `is_substitute` is set where the agent is for a chat that has none: one that was chosen
+    meanwhile is kept.
+
+    `message_id` is new each time the form is shown, so that a second submit of the same form
+    is recognised. A form that is shown again was refused, and counts as a new one.
+    """
+
+    text = MessageField(placeholder="Write a message")
+    message_id = forms.UUIDField(
+        error_messages={
+            "required": "This form is incomplete; reload the page.",
+            "invalid": "This form is damaged; reload the page.",
+        },
+    )
+    agent = AgentField(required=False)
+    is_substitute = forms.BooleanField(required=False)
+
+    @property
+    def new_message_id(self) -> uuid.UUID:
+        return uuid.uuid4()
+
+
+class NewChatForm(MessageForm):
+    """The first message of a chat, and its agent."""
+
+    text = MessageField(placeholder="Ask anything")
+    agent = AgentField()
+
+
+class OpeningForm(forms.Form):
+    """What the form of a new chat opens with: an agent, and one of its starter prompts."""
+
+    agent = forms.IntegerField(required=False, min_value=1)
+    starter = forms.IntegerField(required=False, min_value=0)
+
+    def text(self, agent: Agent | None) -> str:
+        """The starter prompt; empty when the agent has no such one."""
+        at = self.cleaned_data.get("starter")
+        return "" if agent is None or at is None else "".join(agent.starters[at : at + 1])
+
+
+class RetryForm(forms.Form):
+    """The agent of the retry, in a chat that has none."""
+
+    agent = AgentField(required=False)
+
+
+class EditForm(MessageForm):
+    """Another version of a message."""
+
+    text = MessageField(placeholder="")
+
+
+class VersionForm(forms.Form):
+    """The version to show, by its head (agents_app.versions)."""
+
+    head = forms.UUIDField(error_messages={"invalid": "This form is damaged; reload the page."})
+
+
+class FeedbackForm(forms.Form):
+    """What the user thinks of an answer, and the page of older messages that it is on."""
+
+    GOOD, BAD, NONE = "good", "bad", "none"
+
+    rating = forms.ChoiceField(choices=[(GOOD, "Good"), (BAD, "Bad"), (NONE, "None")])
+    reason = UncheckedTextField(required=False)
+    before = forms.IntegerField(required=False, min_value=1, max_value=2**31 - 1)
+
+
+class RenameForm(forms.Form):
+    """Another name for a chat."""
+
+    name = UncheckedTextField(
+        label="Name of this chat",
+        max_length=chat_rules.NAME_LENGTH,
+        widget=forms.TextInput(NO_AUTOCOMPLETE),
+    )
+
+
+def validate_storable(text: str) -> None:
+    """Raise ValidationError for text that not every database can hold."""
+    try:
+        check_storable(text)
+    except UnstorableText as error:
+        raise ValidationError(str(error), code="unstorable") from None
+
+
+class SearchForm(forms.Form):
+    """A search in the user's own chats, and the page of its results."""
+
+    q = forms.CharField(
+        label="Search your chats",
+        max_length=chat_rules.NAME_LENGTH,
+        required=False,
+        validators=[validate_storable],
+        widget=forms.TextInput(NO_AUTOCOMPLETE | {"type": "search", "placeholder": "Search"}),
+    )
+    page = forms.IntegerField(required=False, min_value=1, max_value=100_000)
+
+
+class PlaceForm(forms.Form):
+    """Which part of a chat is shown, as a page or a fragment of one.
+
+    The messages before, after or around a position, or all of them.
+    """
+
+    before = forms.IntegerField(required=False, min_value=1, max_value=2**31 - 1)
+    after = forms.IntegerField(required=False, min_value=0, max_value=2**31 - 2)
+    at = forms.IntegerField(required=False, min_value=1, max_value=2**31 - 1)
+    all = forms.BooleanField(required=False)
+    fragment = forms.BooleanField(required=False)
+
+
+class ExportForm(forms.Form):
+    """In which format a chat is exported."""
+
+    format = forms.ChoiceField(choices=[("md", "Markdown"), ("json", "JSON")])

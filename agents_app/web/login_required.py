@@ -1,0 +1,47 @@
+"""What happens to a request whose login has run out."""
+
+from collections.abc import Callable
+from functools import wraps
+from http import HTTPStatus
+from typing import Any
+
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.response import HttpResponseBase
+from django.urls import reverse
+
+from agents_app.web.account_forms import LoginForm
+from agents_app.web.account_views import render_login
+from agents_app.web.http import chat_url, is_script
+
+View = Callable[..., HttpResponseBase]
+
+
+def login_required(view: View) -> View:
+    """Ask visitors to log in, and lead them back.
+
+    A script gets 401 with the login's address. A message that was sent stays in the login's form
+    until it comes back in the composer: nothing is stored for visitors.
+    """
+
+    @wraps(view)
+    def wrapper(request: HttpRequest, *args: Any, **ids: Any) -> HttpResponseBase:
+        if request.user.is_authenticated:
+            return view(request, *args, **ids)
+        return _ask_to_log_in(request, **ids)
+
+    return wrapper
+
+
+def _ask_to_log_in(request: HttpRequest, **ids: Any) -> HttpResponse:
+    if is_script(request):
+        error = {"error": "You are no longer logged in.", "login": reverse("login")}
+        return JsonResponse(error, status=HTTPStatus.UNAUTHORIZED)
+    if request.method in {"GET", "HEAD"}:
+        return redirect_to_login(request.get_full_path())
+    page = chat_url(ids["session_id"]) if "session_id" in ids else request.path
+    if text := request.POST.get("text"):
+        others = {name: request.POST.get(name, "") for name in ("agent", "writer")}
+        form = LoginForm(initial={"text": text, **others}, request=request)
+        return render_login(request, form, next_url=page)
+    return redirect_to_login(page)

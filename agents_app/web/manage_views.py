@@ -1,0 +1,225 @@
+"""The views that manage chats: rename, pin, delete, restore, one or several together."""
+
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.text import Truncator
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from agents_app import chats
+from agents_app.chat_rules import ChatNotFound
+from agents_app.web.forms import RenameForm
+from agents_app.web.http import (
+    InvalidForm,
+    chat_url,
+    current_user,
+    is_script,
+    redirect,
+    render_domain_errors,
+)
+from agents_app.web.list_forms import BulkForm, ListForm, PinForm, RestoreForm, SidebarForm
+from agents_app.web.login_required import login_required
+from agents_app.web.pages import chat_page, list_page
+from agents_app.web.sidebar import SIDEBAR_CHATS, Cursor, read_all, read_sidebar, read_trash
+
+PURGED_AT_ONCE = 100  # chats of one user, when the trash is opened
+
+
+@login_required
+@never_cache
+@require_safe
+def sidebar(request: HttpRequest) -> HttpResponse:
+    """The sidebar's chats by themselves, all from the first one or the next ones."""
+    form = SidebarForm(request.GET)
+    if not form.is_valid():
+        raise Http404
+    shown = form.cleaned_data
+    count = shown["count"] or SIDEBAR_CHATS
+    context = {
+        "sidebar": read_sidebar(request.user, after=shown["after"], count=count),
+        "current": shown["current"],
+    }
+    return render(request, "agents_app/sidebar_chats.html", context)
+
+
+@login_required
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+@render_domain_errors(chat_page)
+def rename(request: HttpRequest, session_id: UUID) -> HttpResponse:
+    user = current_user(request)
+    if request.method != "POST":
+        chat_session = chats.get_session(user=user, session_id=session_id)
+        form = RenameForm(initial={"name": chats.display_name(chat_session)})
+        context = {"chat_session": chat_session, "rename_form": form}
+        return render(request, "agents_app/chat_rename.html", context)
+    form = RenameForm(request.POST)
+    if not form.is_valid():
+        raise InvalidForm(form)
+    name = form.cleaned_data["name"]
+    chats.rename_session(user=user, session_id=session_id, name=name)
+    if is_script(request):
+        return JsonResponse({"name": name})
+    return redirect(chat_url(session_id))
+
+
+@login_required
+@never_cache
+@require_POST
+@render_domain_errors(chat_page)
+def pin(request: HttpRequest, session_id: UUID) -> HttpResponse:
+    form = PinForm(request.POST)
+    pinned = form.is_valid() and form.cleaned_data["pinned"]
+    user = current_user(request)
+    if not chats.pin_sessions(user=user, session_ids=[session_id], pinned=pinned):
+        chats.get_session(user=user, session_id=session_id)
+        raise ChatNotFound("There is no such chat.")
+    if is_script(request):
+        return JsonResponse({"pinned": pinned})
+    return redirect(chat_url(session_id))
+
+
+@login_required
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+@render_domain_errors(chat_page)
+def delete(request: HttpRequest, session_id: UUID) -> HttpResponse:
+    """Asks for confirmation; posted, moves the chat to the trash."""
+    user = current_user(request)
+    chat_session = chats.get_session(user=user, session_id=session_id)
+    if request.method != "POST":
+        return _confirmation(request, chat_session, forever=False)
+    trashed_at = chats.trash_session(user=user, session_id=session_id)
+    name = Truncator(chats.display_name(chat_session)).chars(60)
+    text, undo = f"Deleted “{name}”.", trashed_at.isoformat()
+    if is_script(request):
+        return JsonResponse({"text": text, "trashed_at": undo})
+    messages.success(request, text, extra_tags=undo)
+    return redirect(reverse("chats"))
+
+
+@login_required
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+@render_domain_errors(list_page)
+def delete_forever(request: HttpRequest, session_id: UUID) -> HttpResponse:
+    """Asks for confirmation; posted, deletes a chat of the trash."""
+    user = current_user(request)
+    if request.method != "POST":
+        chat_session = chats.get_trashed(user=user, session_id=session_id)
+        return _confirmation(request, chat_session, forever=True)
+    deleted = chats.delete_forever(user=user, session_id=session_id)
+    messages.success(request, f"Deleted “{chats.display_name(deleted)}” for good.")
+    return redirect(reverse("chats-trash"))
+
+
+@login_required
+@never_cache
+@require_POST
+@render_domain_errors(list_page)
+def restore(request: HttpRequest, session_id: UUID) -> HttpResponse:
+    chats.restore_session(user=current_user(request), session_id=session_id)
+    return redirect(chat_url(session_id))
+
+
+@login_required
+@never_cache
+@require_POST
+@render_domain_errors(list_page)
+def restore_together(request: HttpRequest) -> HttpResponse:
+    """Undoes a deletion of one chat or of several."""
+    form = RestoreForm(request.POST)
+    if not form.is_valid():
+        raise InvalidForm(form)
+    trashed_at = form.cleaned_data["trashed_at"]
+    count = chats.restore_sessions(user=current_user(request), trashed_at=trashed_at)
+    if is_script(request):
+        return JsonResponse({"restored": count})
+    messages.success(request, f"Restored {_chats(count)}.")
+    return redirect(reverse("chats"))
+
+
+@login_required
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def all_chats(request: HttpRequest) -> HttpResponse:
+    """All chats, to tick; posted, does something with those that are ticked."""
+    after = _place(request)
+    if request.method != "POST":
+        context = {"list": read_all(request.user, after=after)}
+        return render(request, "agents_app/chats_all.html", context)
+    form = BulkForm(request.POST)
+    if form.is_valid():
+        _do_together(request, form.cleaned_data["action"], form.cleaned_data["chats"])
+    else:
+        messages.error(request, str(InvalidForm(form)))
+    return redirect(request.get_full_path())
+
+
+@login_required
+@never_cache
+@require_safe
+def trash(request: HttpRequest) -> HttpResponse:
+    """The user's trash.
+
+    Where no worker empties trashes, opening one's own does so: what has expired is deleted.
+    """
+    after = _place(request)
+    chats.empty_trash(
+        trashed_before=chats.trash_expiry(), user=current_user(request), limit=PURGED_AT_ONCE
+    )
+    context = {"list": read_trash(request.user, after=after), "days": settings.TRASH_DAYS}
+    return render(request, "agents_app/chats_trash.html", context)
+
+
+@login_required
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def empty_trash(request: HttpRequest) -> HttpResponse:
+    """Asks for confirmation, which is posted."""
+    if request.method != "POST":
+        return render(request, "agents_app/trash_empty.html")
+    count = chats.empty_trash(trashed_before=timezone.now(), user=current_user(request))
+    messages.success(request, f"Deleted {_chats(count)} for good.")
+    return redirect(reverse("chats-trash"))
+
+
+def _confirmation(request: HttpRequest, chat_session: Any, *, forever: bool) -> HttpResponse:
+    context = {
+        "chat_session": chat_session,
+        "count": chat_session.messages.count(),
+        "days": settings.TRASH_DAYS,
+        "forever": forever,
+    }
+    return render(request, "agents_app/chat_delete.html", context)
+
+
+def _do_together(request: HttpRequest, action: str, session_ids: list[UUID]) -> None:
+    user = current_user(request)
+    if action == "delete":
+        count, trashed_at = chats.trash_sessions(user=user, session_ids=session_ids)
+        messages.success(request, f"Deleted {_chats(count)}.", extra_tags=trashed_at.isoformat())
+    else:
+        pinned = action == "pin"
+        count = chats.pin_sessions(user=user, session_ids=session_ids, pinned=pinned)
+        messages.success(request, f"{'Pinned' if pinned else 'Unpinned'} {_chats(count)}.")
+
+
+def _place(request: HttpRequest) -> Cursor | None:
+    """Where the page of a list begins."""
+    form = ListForm(request.GET)
+    if not form.is_valid():
+        raise Http404
+    after: Cursor | None = form.cleaned_data["after"]
+    return after
+
+
+def _chats(count: int) -> str:
+    return f"{count} chat{'' if count == 1 else 's'}"

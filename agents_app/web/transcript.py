@@ -1,0 +1,399 @@
+"""What a chat's page shows: the transcript, turn by turn. Only reads.
+
+Every page takes the same few queries, however long the chat is.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Case, F, Q, TextField, When
+from django.db.models.functions import Cast
+
+from agents_app.models import AgentRun, Feedback
+from agents_app.web.markdown import markdown
+from agents_app.web.versions import Versions, read_versions
+from sessions_app.models import Message, Session
+from sessions_app.storable import encodable, json_text
+from sessions_app.tool_entries import tool_entries, tool_name
+
+MESSAGES_PER_PAGE = 50
+
+_FEEDBACK: Any = Message._meta.get_field("feedback")
+# As both databases write JSON. In a message's own words the quotes would be escaped.
+_HAS_REASONING = Q(role=Message.Role.ASSISTANT, model_json__contains='"part_kind": "thinking"')
+
+
+@dataclass(frozen=True)
+class Details:
+    """A folded part of a message, such as a tool's call or its result."""
+
+    summary: str
+    text: str
+    is_prose: bool = False
+
+
+@dataclass(frozen=True)
+class MessageEntry:
+    """A message as it is shown: its text, and the details before and after it."""
+
+    message: Message
+    before: list[Details]
+    after: list[Details]
+
+    @property
+    def html(self) -> str:
+        """The agent's text; empty for messages of tools and the system."""
+        is_agents = self.message.role == Message.Role.ASSISTANT
+        if not is_agents:
+            return ""
+        return markdown(self.message.text_content, id_prefix=id_prefix(self.message))
+
+    @property
+    def feedback(self) -> Feedback | None:
+        """What the user thinks of it; a message that is not read from the database has none."""
+        given: Feedback | None = _FEEDBACK.get_cached_value(self.message, default=None)
+        return given
+
+
+@dataclass
+class Turn:
+    """A question and its answer, which can have several messages.
+
+    The first turn of a page has no question if that is on the page before.
+    """
+
+    question: Message | None = None
+    entries: list[MessageEntry] = field(default_factory=list)
+    run: AgentRun | None = None
+    is_last: bool = False
+    question_versions: Versions | None = None
+    answer_versions: Versions | None = None
+    begins_context: bool = False  # the agent was not told what is above it
+
+    @property
+    def session_id(self) -> UUID:
+        message = self.question or self.entries[0].message
+        return message.session_id
+
+    @property
+    def own_entries(self) -> list[MessageEntry]:
+        """What its run has written; a run that goes on with an answer has not written all."""
+        runs = {None, self.run.pk} if self.run else {None}
+        return [entry for entry in self.entries if entry.message.run_id in runs]
+
+    @property
+    def has_actions(self) -> bool:
+        """Whether there is an answer to do something with, or one to ask for."""
+        has_answer = bool(self.entries or self.run or self.is_last)
+        return self.question is not None and has_answer
+
+    @property
+    def can_be_regenerated(self) -> bool:
+        return self.is_last and self.question is not None and not self.is_active
+
+    @property
+    def can_be_continued(self) -> bool:
+        """Whether the answer ended at the token limit, and the chat has not gone on since."""
+        return self.is_truncated and self.is_last and bool(self.own_entries)
+
+    @property
+    def written_by(self) -> str:
+        """The name of the agent that has answered."""
+        agents = [self.run and self.run.agent, *(entry.message.agent for entry in self.entries)]
+        return next((agent.name for agent in agents if agent), "")
+
+    @property
+    def written_at(self) -> datetime | None:
+        if self.entries:
+            return self.entries[-1].message.created_at
+        return self.run.created_at if self.run else None
+
+    @property
+    def status(self) -> str:
+        return self.run.status if self.run else ""
+
+    @property
+    def is_active(self) -> bool:
+        return self.status in {AgentRun.Status.PENDING, AgentRun.Status.RUNNING}
+
+    @property
+    def seems_unanswered(self) -> bool:
+        """Whether the run has ended without a failure, and yet nothing of it was read."""
+        ended = self.status in {AgentRun.Status.DONE, AgentRun.Status.STOPPED}
+        return self.is_last and ended and not self.own_entries and not self.partial_text
+
+    @property
+    def has_failed(self) -> bool:
+        return self.status in {AgentRun.Status.FAILED, AgentRun.Status.INTERRUPTED}
+
+    @property
+    def is_truncated(self) -> bool:
+        """Whether the answer ended at the token limit."""
+        return self.run is not None and self.run.truncated and not self.is_active
+
+    @property
+    def rated_entry(self) -> MessageEntry | None:
+        """The message that feedback on the answer belongs to: its last one with a text."""
+        said = (entry for entry in reversed(self.entries) if entry.message.text_content)
+        return next((one for one in said if one.message.role == Message.Role.ASSISTANT), None)
+
+    @property
+    def can_be_retried(self) -> bool:
+        return self.has_failed and self.is_last and not self.own_entries
+
+    @property
+    def error(self) -> str:
+        """Why the run failed."""
+        return self.run.public_error if self.run else ""
+
+    @property
+    def partial_text(self) -> str:
+        """The text of a run that ended early, unless it was stored as a message."""
+        ended_early = self.has_failed or self.status == AgentRun.Status.STOPPED
+        if self.run is None or not ended_early:
+            return ""
+        is_stored = any(entry.message.role == Message.Role.ASSISTANT for entry in self.own_entries)
+        return "" if is_stored else self.run.text
+
+    @property
+    def partial_html(self) -> str:
+        return markdown(self.partial_text, id_prefix=self._id_prefix)
+
+    @property
+    def html_so_far(self) -> str:
+        """The text of an active run."""
+        return markdown(self.run.text, id_prefix=self._id_prefix) if self.run else ""
+
+    @property
+    def _id_prefix(self) -> str:
+        return id_prefix(self.question) if self.question else ""
+
+
+@dataclass(frozen=True)
+class TranscriptPage:
+    """A part of a chat's transcript."""
+
+    turns: list[Turn]
+    older_before: int | None = None  # the position before which there are more messages
+    newer_after: int | None = None  # the position after which there are more messages
+
+    @property
+    def is_latest(self) -> bool:
+        """Whether it has the chat's last message, after which the chat goes on."""
+        return self.newer_after is None
+
+    @property
+    def active_run(self) -> AgentRun | None:
+        return next((turn.run for turn in self.turns if turn.is_active), None)
+
+
+def id_prefix(message: Message) -> str:
+    """What keeps the ids and names in a message's HTML apart from those of the page's others.
+
+    The text of a run that is not stored as a message has that of its question, which has no HTML.
+    """
+    return f"{message.position}-"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Which part of a transcript: its end, or what is before, after or around a position."""
+
+    before: int | None = None
+    after: int | None = None
+    at: int | None = None
+    length: int = MESSAGES_PER_PAGE
+
+
+LATEST = Place()
+
+
+def read_transcript(chat_session: Session, place: Place = LATEST) -> TranscriptPage:
+    """A part of the chat's transcript. Six queries at most."""
+    page = _read_page(chat_session, place)
+    if page.turns and page.turns[-1].seems_unanswered:
+        # The run ended after the messages had been read: now its answer can be read as well.
+        page = _read_page(chat_session, place)
+    return page
+
+
+def read_turn(run: AgentRun, answer: list[Message] | None = None) -> Turn:
+    """The turn of one run, with its answer, if that is known already.
+
+    Otherwise it takes one query; none while the run is active: it has no messages yet. One that
+    goes on with an answer takes another. It does not say which versions there are.
+    """
+    turn = Turn(run.message, run=run, is_last=True)
+    if run.is_continuation:
+        line = _displayed_messages().filter(session=run.session_id)
+        earlier = line.filter(position__lte=run.message.position).order_by("-position")
+        turn = Turn(earlier.filter(role=Message.Role.USER).first(), run=run, is_last=True)
+        answer = _following(run.session_id, turn.question.position if turn.question else 0)
+    elif run.is_active:
+        return turn
+    elif answer is None:
+        answer = _following(run.session_id, run.message.position)
+    for message in answer:
+        if message.role == Message.Role.USER:
+            turn.is_last = False
+            break
+        turn.entries.append(message_entry(message))
+    return turn
+
+
+def read_turn_again(run: AgentRun) -> Turn:
+    """The turn of a run that answers what had an answer, or another version, before."""
+    turn = read_turn(run)
+    _add_versions([turn])
+    return turn
+
+
+def read_source(question: Message) -> str:
+    """What an agent has answered to a question, as it wrote it. Two queries at most."""
+    texts = []
+    for message in _following(question.session_id, question.position):
+        if message.role == Message.Role.USER:
+            break
+        if message.role == Message.Role.ASSISTANT and message.text_content:
+            texts.append(message.text_content)
+    if not texts:  # what a run that ended early has left
+        runs = question.runs.order_by("created_at", "pk")
+        texts = [run.text for run in runs.reverse()[:1]]
+    return "\n\n".join(texts)
+
+
+def _following(session_id: UUID, position: int) -> list[Message]:
+    later = _displayed_messages().filter(session=session_id, position__gt=position)
+    return list(later.order_by("position")[:MESSAGES_PER_PAGE])
+
+
+def _read_page(chat_session: Session, place: Place) -> TranscriptPage:
+    messages = _displayed_messages().filter(session=chat_session)
+    older: list[Message] = []
+    newer: list[Message] = []
+    has_older, has_newer = True, place.before is not None
+    if place.after is not None:
+        newer, has_newer = _nearest(messages.filter(position__gt=place.after), place.length)
+    elif place.at is not None:
+        half = place.length // 2
+        older, has_older = _nearest(messages.filter(position__lt=place.at), -half)
+        newer, has_newer = _nearest(messages.filter(position__gte=place.at), half)
+    else:
+        if place.before is not None:
+            messages = messages.filter(position__lt=place.before)
+        older, has_older = _nearest(messages, -place.length)
+    page = older[::-1] + newer
+    turns = _turns(page)
+    if turns and not has_newer:
+        turns[-1].is_last = True
+    first, last = (page[0].position, page[-1].position) if page else (None, 0)
+    is_latest = not has_newer
+    context_from = _context_from(chat_session, turns, is_latest=is_latest)
+    _mark_context(turns, context_from, has_older=has_older)
+    return TranscriptPage(turns, first if has_older else None, last if has_newer else None)
+
+
+def _nearest(messages: Any, length: int) -> tuple[list[Message], bool]:
+    """The first messages, or the last ones if negative, and whether there are more."""
+    ordered = messages.order_by("position" if length > 0 else "-position")
+    rows = list(ordered[: abs(length) + 1])
+    return rows[: abs(length)], len(rows) > abs(length)
+
+
+def _displayed_messages() -> Any:
+    return (
+        Message.objects.chosen()
+        .select_related("agent", "feedback")
+        .alias(model_json=Cast("model_message", TextField()))
+        .annotate(reasoning_in=Case(When(_HAS_REASONING, then=F("model_message"))))
+        .defer("raw_payload", "context", "channel_payload", "model_message", "extra")
+    )
+
+
+def _turns(messages: Iterable[Message]) -> list[Turn]:
+    turns: list[Turn] = []
+    for message in messages:
+        if message.role == Message.Role.USER:
+            turns.append(Turn(message))
+            continue
+        if not turns:
+            turns.append(Turn())
+        turns[-1].entries.append(message_entry(message))
+    _add_versions(turns)
+    return turns
+
+
+def _add_versions(turns: list[Turn]) -> None:
+    """Set each turn's run and versions."""
+    lines = [(turn.question, [entry.message for entry in turn.entries]) for turn in turns]
+    for turn, found in zip(turns, read_versions(lines), strict=True):
+        turn.run = found.run
+        turn.question_versions = found.question
+        turn.answer_versions = found.answer
+
+
+def _context_from(chat_session: Session, turns: list[Turn], *, is_latest: bool) -> int | None:
+    """Where what the agent was told last begins; None when it was told everything."""
+    answered = {AgentRun.Status.DONE, AgentRun.Status.STOPPED}
+    if is_latest:
+        runs = (turn.run for turn in reversed(turns) if turn.status in answered)
+        return next((run.context_from for run in runs if run), None)
+    runs_of_chat = AgentRun.objects.filter(session=chat_session, status__in=answered)
+    return runs_of_chat.order_by("created_at").values_list("context_from", flat=True).last()
+
+
+def _mark_context(turns: list[Turn], context_from: int | None, *, has_older: bool) -> None:
+    """Mark the turn that the context begins with, unless nothing is above it."""
+    if context_from is None:
+        return
+    for number, turn in enumerate(turns):
+        position = turn.question.position if turn.question else 0
+        if position >= context_from:
+            turn.begins_context = number > 0 or (has_older and position == context_from)
+            return
+
+
+def message_entry(message: Message) -> MessageEntry:
+    """A message as it is shown."""
+    reasoning = _reasoning(message)
+    before = [Details("Reasoning", reasoning, is_prose=True)] if reasoning else []
+    if message.role == Message.Role.SYSTEM:
+        details = Details("Instructions to the agent", message.text_content)
+        return MessageEntry(message, [details], [])
+    tools = [
+        Details(f"{heading} {_tool_names(value)}".strip(), _as_text(value))
+        for heading, value in [
+            ("Used a tool:", message.tool_calls),
+            ("Tool result:", message.tool_outputs),
+        ]
+        if value
+    ]
+    if message.role == Message.Role.TOOL and message.text_content:
+        tools.append(Details("Tool result", message.text_content))
+    # Automagik stores calls and results with the answer that is based on them. Calls without
+    # results are what the agent did after it had written this text.
+    if message.tool_outputs:
+        return MessageEntry(message, [*before, *tools], [])
+    return MessageEntry(message, before, tools)
+
+
+def _reasoning(message: Message) -> str:
+    """What the model thought before it wrote a message."""
+    if "model_message" in message.get_deferred_fields():
+        stored = getattr(message, "reasoning_in", None)
+    else:
+        stored = message.model_message
+    parts = stored.get("parts", []) if isinstance(stored, dict) else []
+    thoughts = [part["content"] for part in parts if part.get("part_kind") == "thinking"]
+    return encodable("\n\n".join(filter(None, thoughts)).strip())
+
+
+def _tool_names(column: object) -> str:
+    return encodable(", ".join(filter(None, map(tool_name, tool_entries(column)))))
+
+
+def _as_text(value: object) -> str:
+    return encodable(value) if isinstance(value, str) else json_text(value)

@@ -1,0 +1,23 @@
+"""A message whose login had run out, kept in the new login until its page shows it."""
+
+from django.http import HttpRequest
+
+_KEY = "unsent_message"
+
+
+def keep_unsent(
+    request: HttpRequest, *, path: str, text: str, agent: str, writer: str = ""
+) -> None:
+    """Keep a message for the page at `path`, unless somebody else wrote it in this browser."""
+    if writer not in {"", str(request.user.pk)}:
+        return
+    request.session[_KEY] = {"path": path, "text": text, "agent": agent}
+
+
+def take_unsent(request: HttpRequest) -> dict[str, str] | None:
+    """The message that was kept for this page, once, as initial values of its form."""
+    kept = request.session.get(_KEY)
+    if request.method != "GET" or not kept or kept["path"] != request.path:
+        return None
+    del request.session[_KEY]
+    return {"text": kept["text"], "agent": kept["agent"]}

@@ -1,0 +1,53 @@
+"""The URLs of the chat pages."""
+
+from django.urls import path
+from django.views.generic import RedirectView
+
+from agents_app.web import (
+    agent_views,
+    export_views,
+    feedback_views,
+    manage_views,
+    version_views,
+    views,
+)
+
+MESSAGE = "chats/<uuid:session_id>/messages/<uuid:message_id>/"
+
+urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="chats"), name="home"),
+    path("chats/", views.chats, name="chats"),
+    path("chats/export/", export_views.export_chats, name="chats-export"),
+    path("chats/all/", manage_views.all_chats, name="chats-all"),
+    path("chats/sidebar/", manage_views.sidebar, name="chats-sidebar"),
+    path("chats/restore/", manage_views.restore_together, name="chats-restore"),
+    path("chats/trash/", manage_views.trash, name="chats-trash"),
+    path("chats/trash/empty/", manage_views.empty_trash, name="chats-trash-empty"),
+    path("chats/<uuid:session_id>/", views.chat, name="chat"),
+    path("chats/<uuid:session_id>/export/", export_views.export_chat, name="chat-export"),
+    path("chats/<uuid:session_id>/messages/", views.send, name="chat-send"),
+    path(f"{MESSAGE}regenerate/", version_views.regenerate, name="chat-regenerate"),
+    path(f"{MESSAGE}edit/", version_views.edit, name="chat-edit"),
+    path(f"{MESSAGE}feedback/", feedback_views.feedback, name="chat-feedback"),
+    path(f"{MESSAGE}answer.txt", version_views.source, name="chat-source"),
+    path("chats/<uuid:session_id>/versions/", version_views.choose, name="chat-version"),
+    path("chats/<uuid:session_id>/rename/", manage_views.rename, name="chat-rename"),
+    path("chats/<uuid:session_id>/pin/", manage_views.pin, name="chat-pin"),
+    path("chats/<uuid:session_id>/delete/", manage_views.delete, name="chat-delete"),
+    path("chats/<uuid:session_id>/restore/", manage_views.restore, name="chat-restore"),
+    path(
+        "chats/<uuid:session_id>/delete-forever/",
+        manage_views.delete_forever,
+        name="chat-delete-forever",
+    ),
+    path("chats/<uuid:session_id>/runs/<uuid:run_id>/stop/", views.stop, name="chat-stop"),
+    path("chats/<uuid:session_id>/runs/<uuid:run_id>/retry/", views.retry, name="chat-retry"),
+    path(
+        "chats/<uuid:session_id>/runs/<uuid:run_id>/continue/",
+        version_views.go_on,
+        name="chat-continue",
+    ),
+    path("chats/<uuid:session_id>/runs/<uuid:run_id>/events", views.events, name="chat-events"),
+    path("agents/<int:agent_id>/starters", agent_views.starters, name="agent-starters"),
+    path("agents/<int:agent_id>/picture/<slug:digest>", agent_views.picture, name="agent-picture"),
+]

@@ -1,0 +1,128 @@
+"""The views of versions: edit a message, have it answered again or to the end, choose.
+
+The forms work like those of agents_app.web.views.
+"""
+
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from agents_app import services
+from agents_app.chats import get_question, get_session
+from agents_app.web.forms import EditForm, RetryForm, VersionForm
+from agents_app.web.http import (
+    InvalidForm,
+    add_error,
+    chat_url,
+    current_user,
+    is_script,
+    redirect,
+    render_domain_errors,
+    status_of,
+)
+from agents_app.web.login_required import login_required
+from agents_app.web.pages import chat_page
+from agents_app.web.run_responses import run_response
+from agents_app.web.transcript import read_source, read_turn_again
+
+
+@login_required
+@never_cache
+@require_POST
+@render_domain_errors(chat_page)
+def regenerate(request: HttpRequest, session_id: UUID, message_id: UUID) -> HttpResponseBase:
+    user = current_user(request)
+    form = RetryForm(request.POST)
+    if not form.is_valid():
+        get_session(user=user, session_id=session_id)
+        raise InvalidForm(form)
+    run = services.regenerate(
+        user=user,
+        session_id=session_id,
+        message_id=message_id,
+        agent_id=form.cleaned_data["agent"],
+    )
+    return run_response(request, run, read=read_turn_again)
+
+
+@login_required
+@never_cache
+@require_POST
+@render_domain_errors(chat_page)
+def go_on(request: HttpRequest, session_id: UUID, run_id: UUID) -> HttpResponseBase:
+    """Have an answer that ended at the token limit continued."""
+    run = services.continue_answer(user=current_user(request), session_id=session_id, run_id=run_id)
+    return run_response(request, run, read=read_turn_again)
+
+
+def edit_page(
+    request: HttpRequest, session_id: UUID, message_id: UUID, *, error: Exception | None = None
+) -> HttpResponse:
+    """A message in a form, for those who have no script that puts one in its place."""
+    question = get_question(
+        user=current_user(request), session_id=session_id, message_id=message_id
+    )
+    form = EditForm(request.POST or None, initial={"text": question.text_content})
+    context = {
+        "chat_session": question.session,
+        "question": question,
+        "form": form,
+        "refusal": add_error(error, form),
+    }
+    return render(request, "agents_app/message_edit.html", context, status=status_of(error))
+
+
+@login_required
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+@render_domain_errors(edit_page)
+def edit(request: HttpRequest, session_id: UUID, message_id: UUID) -> HttpResponseBase:
+    if request.method != "POST":
+        return edit_page(request, session_id, message_id)
+    user = current_user(request)
+    form = EditForm(request.POST)
+    if not form.is_valid():
+        get_session(user=user, session_id=session_id)
+        raise InvalidForm(form)
+    run = services.edit_message(
+        user=user,
+        session_id=session_id,
+        message_id=message_id,
+        text=form.cleaned_data["text"],
+        new_message_id=form.cleaned_data["message_id"],
+        agent_id=form.cleaned_data["agent"],
+    )
+    return run_response(request, run, read=read_turn_again)
+
+
+@login_required
+@never_cache
+@require_POST
+@render_domain_errors(chat_page)
+def choose(request: HttpRequest, session_id: UUID) -> HttpResponse:
+    """Show another version of a message or an answer, with what followed it."""
+    user = current_user(request)
+    form = VersionForm(request.POST)
+    if not form.is_valid():
+        get_session(user=user, session_id=session_id)
+        raise InvalidForm(form)
+    head = form.cleaned_data["head"]
+    services.choose_version(user=user, session_id=session_id, head=head)
+    url = f"{chat_url(session_id)}#version-{head}"
+    return JsonResponse({"url": url}) if is_script(request) else redirect(url)
+
+
+@login_required
+@never_cache
+@require_safe
+@render_domain_errors(chat_page)
+def source(request: HttpRequest, session_id: UUID, message_id: UUID) -> HttpResponse:
+    """The answer to a message, as the agent wrote it."""
+    question = get_question(
+        user=current_user(request), session_id=session_id, message_id=message_id
+    )
+    return HttpResponse(read_source(question), content_type="text/plain; charset=utf-8")

@@ -1,0 +1,286 @@
+"""The action "Remove empty auto-named automagik sessions": confirm, remove, report.
+
+A selection too large for one request is removed over several. Between them the CleanupRun
+holds the cursor, and the page's form holds the selection: it posts the action to the list
+again, so that Django builds the same queryset.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, cast
+
+from django import forms
+from django.conf import settings
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.views.main import PAGE_VAR
+from django.contrib.auth.models import User
+from django.db import Error
+from django.db.models import OuterRef, QuerySet, Subquery, Value
+from django.db.models.functions import Coalesce
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.html import format_html
+from django.utils.translation import ngettext
+
+from sessions_app.admin.shared import ModelAdmin, session_count
+from sessions_app.cleanup.run import continue_cleanup, finish_cleanup, start_cleanup
+from sessions_app.database_errors import one_line
+from sessions_app.models import CleanupRun, Session
+from sessions_app.querysets import KeptCounts, SessionQuerySet
+
+logger = logging.getLogger(__name__)
+
+REQUEST_TIME_BUDGET = 2.0  # seconds that one request spends on removals
+SAMPLE_SIZE = 10
+_MAX_COUNT = 2**31 - 1  # of the column CleanupRun.matched
+
+
+class RemovalForm(forms.Form):
+    """What the confirmation page and the progress page post, besides the selection."""
+
+    confirm = forms.BooleanField(required=False)
+    matched = forms.IntegerField(required=False, min_value=0, max_value=_MAX_COUNT)
+    run = forms.IntegerField(required=False, min_value=1)
+    stop = forms.BooleanField(required=False)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The selected sessions, and the form fields that select them again.
+
+    Two querysets of the same sessions: one is fast to count, the other fast to read in batches.
+    """
+
+    for_counting: SessionQuerySet
+    for_batches: SessionQuerySet
+    url: str
+    fields: list[tuple[str, str]]
+    criteria: dict[str, Any]
+
+    @classmethod
+    def from_request(cls, request: HttpRequest, queryset: QuerySet[Session]) -> Selection:
+        """The selection that the list's form posted."""
+        # The current page of the list may not exist any more after the removal.
+        query = request.GET.copy()
+        query.pop(PAGE_VAR, None)
+        selected = request.POST.getlist(ACTION_CHECKBOX_NAME)
+        across = request.POST.get("select_across", "0") not in {"", "0"}
+        if across:
+            listed = queryset.order_by()
+            # Queries of their own, since rows of a joined list cannot be locked. For batches,
+            # a scalar subquery looks each row up in the list: with `pk__in` or Exists() the
+            # planner evaluates the whole list for each batch.
+            row = listed.filter(pk=OuterRef("pk")).values(is_listed=Value(True))
+            for_counting = Session.objects.filter(pk__in=listed.values("pk"))
+            for_batches = Session.objects.filter(Coalesce(Subquery(row[:1]), False))
+        else:
+            for_counting = for_batches = Session.objects.filter(pk__in=selected)
+        return cls(
+            for_counting=for_counting,
+            for_batches=for_batches,
+            url=f"{request.path}?{query.urlencode()}" if query else request.path,
+            fields=[
+                ("action", remove_empty_sessions.__name__),
+                ("select_across", str(int(across))),
+                # Django requires one selected row even when all are selected.
+                *((ACTION_CHECKBOX_NAME, pk) for pk in (selected[:1] if across else selected)),
+            ],
+            criteria=_criteria(query.urlencode(), None if across else selected),
+        )
+
+
+def _criteria(query: str, selected: list[str] | None) -> dict[str, Any]:
+    """What identifies the selection: the list's filters, and the selected ids if not all."""
+    if selected is None:
+        return {"list": query}
+    ids = sorted(set(selected))
+    digest = hashlib.sha256("\n".join(ids).encode()).hexdigest()
+    return {"selected": len(ids), "ids_sha256": digest, **({"list": query} if query else {})}
+
+
+class NotContinuable(Exception):
+    """The request names a cleanup that it must not continue."""
+
+
+@admin.action(permissions=["delete"], description="Remove empty auto-named automagik sessions")
+def remove_empty_sessions(
+    model_admin: ModelAdmin, request: HttpRequest, queryset: QuerySet[Session]
+) -> HttpResponse:
+    """Show the confirmation; once confirmed, remove, and show the progress or the outcome."""
+    selection = Selection.from_request(request, queryset)
+    form = RemovalForm(request.POST)
+    if not form.is_valid():
+        reason = "The form is not valid. Start again from the list."
+        return _nothing_removed(model_admin, request, selection, reason)
+    try:
+        if form.cleaned_data["run"]:
+            run = _run_to_continue(request, selection, form.cleaned_data["run"])
+        elif form.cleaned_data["confirm"]:
+            run = _start(model_admin, request, selection, form.cleaned_data["matched"])
+        else:
+            return _confirmation(model_admin, request, selection)
+    except NotContinuable as error:
+        return _nothing_removed(model_admin, request, selection, str(error))
+    except Error as error:
+        reason = f"The database reports: {one_line(error)}"
+        return _nothing_removed(model_admin, request, selection, reason)
+
+    try:
+        if form.cleaned_data["stop"]:
+            finish_cleanup(run, CleanupRun.Status.PARTIAL)
+        else:
+            continue_cleanup(run, selection.for_batches, seconds=REQUEST_TIME_BUDGET)
+    except Error as error:
+        logger.warning("%s failed: %s", run, one_line(error))
+        # Not saved: it has been recorded already, unless the database is out of reach.
+        run.status, run.error = CleanupRun.Status.FAILED, one_line(error)
+    if run.status == CleanupRun.Status.RUNNING:
+        return _progress(model_admin, request, selection, run)
+    return _outcome(model_admin, request, selection, run)
+
+
+def _nothing_removed(
+    model_admin: ModelAdmin, request: HttpRequest, selection: Selection, reason: str
+) -> HttpResponse:
+    model_admin.message_user(request, f"Nothing was removed. {reason}", messages.ERROR)
+    return HttpResponseRedirect(selection.url)
+
+
+def undo_notice() -> str:
+    """Until when a removal that is made now can be undone."""
+    days = settings.CLEANUP_ARCHIVE_DAYS
+    if days == 0:
+        return "This cannot be undone: removed sessions are not archived here."
+    last_day = timezone.localdate() + timedelta(days=days)
+    return f"This can be undone until {date_format(last_day)}."
+
+
+def _start(
+    model_admin: ModelAdmin, request: HttpRequest, selection: Selection, matched: int | None
+) -> CleanupRun:
+    """A new run; `matched` is the number that the confirmation page showed."""
+    user = cast("User", request.user)  # never anonymous in the admin
+    if matched is None:
+        matched = selection.for_counting.removal_plan().removable
+    run = start_cleanup(
+        source=CleanupRun.Source.ADMIN,
+        started_by=user.get_username(),
+        user=user,
+        matched=matched,
+        criteria=selection.criteria,
+    )
+    model_admin.log_addition(request, run, f"Started the removal of {session_count(matched)}.")
+    return run
+
+
+def _run_to_continue(request: HttpRequest, selection: Selection, pk: int) -> CleanupRun:
+    """The user's own unfinished run, even if it has been marked as interrupted.
+
+    Raises NotContinuable.
+    """
+    run = CleanupRun.objects.filter(
+        pk=pk, source=CleanupRun.Source.ADMIN, user=request.user.pk
+    ).first()
+    if run is None:
+        raise NotContinuable(f"Cleanup {pk} is not yours to continue.")
+    unfinished = run.status in {CleanupRun.Status.RUNNING, CleanupRun.Status.INTERRUPTED}
+    if not unfinished or run.archive_purged_at:
+        raise NotContinuable(f"{run} has already ended ({run.get_status_display().lower()}).")
+    if run.criteria != selection.criteria:
+        raise NotContinuable(f"{run} was started for another selection.")
+    return run
+
+
+def _confirmation(
+    model_admin: ModelAdmin, request: HttpRequest, selection: Selection
+) -> HttpResponse:
+    plan = selection.for_counting.removal_plan()
+    sample = selection.for_counting.removable().select_related("user", "agent").order_by("pk")
+    return _page(
+        model_admin,
+        request,
+        "admin/sessions_app/session/remove_confirmation.html",
+        title="Remove empty sessions",
+        selection=selection,
+        removable=plan.removable,
+        selected=plan.removable + plan.kept.total,
+        kept=[
+            (getattr(plan.kept, reason), label)
+            for reason, label in KeptCounts.LABELS.items()
+            if getattr(plan.kept, reason)
+        ],
+        kept_total=plan.kept.total,
+        sample=sample[:SAMPLE_SIZE],
+        undo=undo_notice(),
+    )
+
+
+def _progress(
+    model_admin: ModelAdmin, request: HttpRequest, selection: Selection, run: CleanupRun
+) -> HttpResponse:
+    return _page(
+        model_admin,
+        request,
+        "admin/sessions_app/session/remove_progress.html",
+        title="Removing empty sessions",
+        selection=selection,
+        run=run,
+    )
+
+
+def _page(
+    model_admin: ModelAdmin, request: HttpRequest, template: str, **context: Any
+) -> HttpResponse:
+    return TemplateResponse(
+        request,
+        template,
+        {
+            **model_admin.admin_site.each_context(request),
+            "opts": model_admin.opts,
+            "media": model_admin.media,
+            **context,
+        },
+    )
+
+
+def _outcome(
+    model_admin: ModelAdmin, request: HttpRequest, selection: Selection, run: CleanupRun
+) -> HttpResponse:
+    """Redirect to the list, with a message about the outcome."""
+    text, level = _report(run)
+    link = _link(model_admin, request, run)
+    model_admin.message_user(request, format_html("{} {}", text, link), level)
+    return HttpResponseRedirect(selection.url)
+
+
+def _report(run: CleanupRun) -> tuple[str, int]:
+    missing = max(0, run.matched - run.removed)
+    removed = session_count(run.removed)
+    if missing:
+        removed = f"{run.removed} of {session_count(run.matched)}"
+    if run.status == CleanupRun.Status.FAILED:
+        reason = run.error.rstrip(".")
+        return f"The database stopped the cleanup ({reason}). Removed {removed}.", messages.ERROR
+    if run.status == CleanupRun.Status.PARTIAL:
+        return f"Stopped. Removed {removed}.", messages.WARNING
+    if missing:
+        kept = ngettext(
+            "%d was in use, or already gone.", "%d were in use, or already gone.", missing
+        )
+        return f"Removed {removed}; {kept % missing}", messages.WARNING
+    return f"Removed {removed}.", messages.SUCCESS
+
+
+def _link(model_admin: ModelAdmin, request: HttpRequest, run: CleanupRun) -> str:
+    if not model_admin.admin_site.get_model_admin(CleanupRun).has_view_permission(request):
+        return f"({run})"
+    url = reverse("admin:sessions_app_cleanuprun_change", args=[run.pk])
+    return format_html('<a href="{}">{}</a>', url, run)

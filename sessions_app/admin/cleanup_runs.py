@@ -1,0 +1,218 @@
+"""The admin pages of cleanup runs: what each one did, and restoring what it removed."""
+
+from datetime import timedelta
+from typing import Any, cast
+
+from django.conf import settings
+from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
+from django.db import Error
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.formats import date_format
+
+from sessions_app.admin.filters import RunStatusFilter
+from sessions_app.admin.shared import (
+    ReadOnlyAdmin,
+    json_field,
+    session_count,
+    short_time,
+    time_field,
+)
+from sessions_app.cleanup.archive import NotRestorable, Restored, restore_run
+from sessions_app.database_errors import one_line
+from sessions_app.local_time import local_time
+from sessions_app.models import CleanupRun
+from sessions_app.querysets import CleanupRunQuerySet
+
+SAMPLE_SIZE = 20
+_IDS_LISTED = 5
+_MANY = 20_000  # sessions; restoring them takes some seconds
+
+
+@admin.register(CleanupRun)
+class CleanupRunAdmin(ReadOnlyAdmin):
+    """The record of cleanups, by the command and by the admin."""
+
+    list_display = (
+        "id",
+        "started",
+        "started_by",
+        "source",
+        "shown_status",
+        "matched",
+        "removed",
+        "restored",
+        "took",
+    )
+    list_display_links = ("id", "started")
+    list_filter = (RunStatusFilter, "source")
+    list_per_page = 50
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    sortable_by = ()
+    ordering = ("-id",)
+
+    fieldsets = (
+        (
+            None,
+            {"fields": ("shown_status", "shown_error", "matched", "removed", "restored", "undo")},
+        ),
+        (
+            "Who and when",
+            {"fields": ("started_by", "source", "started_at_shown", "finished_at_shown", "took")},
+        ),
+        (
+            "What was selected",
+            {
+                "fields": ("criteria_json",),
+                "description": "“selected” is the number of selected rows, and “ids_sha256” the "
+                "hash of their ids; “list” has the list's filters (empty: the whole list); all "
+                "others are options of the command.",
+            },
+        ),
+    )
+
+    started_at_shown = time_field("started_at")
+    finished_at_shown = time_field("finished_at")
+    criteria_json = json_field("criteria")
+
+    class Media:
+        css = {"all": ["sessions_app/admin.css"]}
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[CleanupRun]:
+        return cast("CleanupRunQuerySet", super().get_queryset(request)).with_current_status()
+
+    @admin.display(description="started")
+    def started(self, run: CleanupRun) -> str:
+        return short_time(run.started_at)
+
+    @admin.display(description="status")
+    def shown_status(self, run: CleanupRun) -> str:
+        return str(CleanupRun.Status(run.current_status).label)
+
+    @admin.display(description="error")
+    def shown_error(self, run: CleanupRun) -> str:
+        return run.error or (CleanupRunQuerySet.PROCESS_EXITED if _is_presumed_dead(run) else "")
+
+    @admin.display(description="duration")
+    def took(self, run: CleanupRun) -> str:
+        if _is_presumed_dead(run):
+            return _duration_text(run.heartbeat_at - run.started_at)
+        return _duration_text(run.duration)
+
+    @admin.display(description="can be undone")
+    def undo(self, run: CleanupRun) -> str:
+        reason = why_not_restorable(run)
+        if reason:
+            return f"No: {reason}"
+        days = settings.CLEANUP_ARCHIVE_DAYS
+        ended = local_time(run.finished_at or run.heartbeat_at)
+        last_day = date_format((ended + timedelta(days=days)).date())
+        return f"{session_count(run.archived)} can be restored, at least until {last_day}."
+
+    def get_urls(self) -> list[URLPattern]:
+        restore = path(
+            "<path:object_id>/restore/",
+            self.admin_site.admin_view(self.restore_view),
+            name="sessions_app_cleanuprun_restore",
+        )
+        return [restore, *super().get_urls()]
+
+    def has_restore_permission(self, request: HttpRequest) -> bool:
+        """Users who may delete sessions may also restore them."""
+        return request.user.has_perm("sessions_app.delete_session")
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        run: CleanupRun = context["original"]
+        context["restorable"] = self.has_restore_permission(request) and not why_not_restorable(run)
+        context["sample"] = run.removed_sessions.order_by("session_id")[:SAMPLE_SIZE]
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def restore_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Show the confirmation; once confirmed, restore the run's sessions."""
+        # Checked before the run is looked up, so as not to reveal which runs exist.
+        if not self.has_view_permission(request) or not self.has_restore_permission(request):
+            raise PermissionDenied
+        run: CleanupRun | None = self.get_object(request, unquote(object_id))
+        if run is None:
+            url = reverse("admin:sessions_app_cleanuprun_changelist")
+            self.message_user(request, "There is no such cleanup.", messages.WARNING)
+            return HttpResponseRedirect(url)
+        if request.method == "POST":
+            self._restore(request, run)
+            url = reverse("admin:sessions_app_cleanuprun_change", args=[run.pk])
+            return HttpResponseRedirect(url)
+        return TemplateResponse(
+            request,
+            "admin/sessions_app/cleanuprun/restore_confirmation.html",
+            {
+                **self.admin_site.each_context(request),
+                "title": "Restore sessions",
+                "opts": self.opts,
+                "media": self.media,
+                "run": run,
+                "reason": why_not_restorable(run),
+                "many": run.archived > _MANY,
+            },
+        )
+
+    def _restore(self, request: HttpRequest, run: CleanupRun) -> None:
+        try:
+            restored = restore_run(run)
+        except NotRestorable as error:
+            self.message_user(request, str(error), messages.ERROR)
+            return
+        except Error as error:
+            self.message_user(
+                request,
+                f"The database reports: {one_line(error)} "
+                "What was restored before that stays; the rest can be restored later.",
+                messages.ERROR,
+            )
+            return
+        self.log_change(request, run, f"Restored {session_count(restored.count)}.")
+        level = messages.WARNING if restored.ids_in_use else messages.SUCCESS
+        self.message_user(request, _report(restored), level)
+
+
+def _is_presumed_dead(run: CleanupRun) -> bool:
+    return run.current_status != run.status
+
+
+def why_not_restorable(run: CleanupRun) -> str:
+    """Why the run's sessions cannot be restored; empty if they can."""
+    if run.current_status == CleanupRun.Status.RUNNING:
+        return "the cleanup is still running, or was left unfinished a few minutes ago."
+    if run.archive_purged_at:
+        return f"the archive was purged on {run.archive_purged_at:%Y-%m-%d}."
+    if run.removed == 0:
+        return "nothing was removed."
+    if run.removed_sessions.exists():
+        return ""
+    if run.restored >= run.removed:
+        return "all of its sessions have been restored."
+    return "what it removed was not archived."
+
+
+def _report(restored: Restored) -> str:
+    text = f"Restored {session_count(restored.count)}."
+    in_use = restored.ids_in_use
+    if in_use:
+        listed = ", ".join(map(str, in_use[:_IDS_LISTED]))
+        more = f" and {len(in_use) - _IDS_LISTED} more" if len(in_use) > _IDS_LISTED else ""
+        text += f" Left in the archive, since their ids are in use again: {listed}{more}."
+    return text
+
+
+def _duration_text(duration: timedelta) -> str:
+    minutes, seconds = divmod(duration.total_seconds(), 60)
+    hours, minutes = divmod(int(minutes), 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {seconds:.0f} s" if minutes else f"{seconds:.1f} s"

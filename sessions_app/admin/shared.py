@@ -1,0 +1,256 @@
+"""What admin pages have in common: permissions, links, and how counts, times and JSON look."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.contrib import admin
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.utils import quote
+from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import (
+    BadRequest,
+    FieldDoesNotExist,
+    PermissionDenied,
+    ValidationError,
+)
+from django.db import Error
+from django.db.models import ForeignKey, Model, QuerySet
+from django.db.models.constants import LOOKUP_SEP
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.formats import date_format
+from django.utils.html import format_html
+from django.utils.text import Truncator
+from django.utils.translation import ngettext
+
+from sessions_app.database_errors import is_unavailable
+from sessions_app.local_time import local_time
+from sessions_app.storable import json_text
+
+if TYPE_CHECKING:
+    ModelAdmin = admin.ModelAdmin[Any]
+else:
+    ModelAdmin = admin.ModelAdmin  # generic in the type stubs only
+
+logger = logging.getLogger(__name__)
+
+_LINK_LENGTH = 60  # characters
+
+
+def may_view(request: HttpRequest, model: type[Model]) -> bool:
+    """Whether the user may open the admin pages of `model`."""
+    return admin.site.is_registered(model) and admin.site.get_model_admin(
+        model
+    ).has_view_permission(request)
+
+
+def link_if_allowed(request: HttpRequest, row: Model, text: str) -> str:
+    """A link to the row's page, or plain text for users who may not open it."""
+    if not may_view(request, type(row)):
+        return text
+    name = f"admin:{row._meta.app_label}_{row._meta.model_name}_change"
+    return format_html('<a href="{}">{}</a>', reverse(name, args=[quote(row.pk)]), text)
+
+
+@dataclass(frozen=True)
+class RelatedLink:
+    """A column or read-only field that shows a related row, linked if the user may open it.
+
+    Django calls it with the row only, so it holds the request. Equality matters: Django looks
+    read-only fields up in the list of fields.
+    """
+
+    field: str
+    request: HttpRequest
+
+    @property
+    def __name__(self) -> str:
+        return self.field
+
+    @property
+    def short_description(self) -> str:
+        return self.field.replace("_", " ")
+
+    def __call__(self, row: Model) -> str:
+        related: Model | None = getattr(row, self.field)
+        if related is None:
+            return "-"
+        return link_if_allowed(self.request, related, Truncator(str(related)).chars(_LINK_LENGTH))
+
+
+class CheckedAdmin(ModelAdmin):
+    """Django's ModelAdmin, hardened against hand-made requests.
+
+    Django rejects filters that it cannot build; some can be built and fail in the database.
+    """
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        # No page links to these, and a pattern can keep a database busy for minutes.
+        if lookup.rpartition(LOOKUP_SEP)[2] in {"regex", "iregex"}:
+            return False
+        return super().lookup_allowed(lookup, value, request)
+
+    def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
+        """The list; raises IncorrectLookupParameters for a filter that the database rejects."""
+        if not request.GET:
+            return super().get_changelist_instance(request)
+        try:
+            changelist = super().get_changelist_instance(request)
+            if request.method != "POST":
+                len(changelist.result_list)  # fetched here, so that errors are caught here
+        except (Error, LookupError, OverflowError, TypeError, ValueError) as error:
+            if is_unavailable(error):
+                raise
+            logger.warning("A filter of an admin's list failed", exc_info=error)
+            raise IncorrectLookupParameters(error) from error
+        return changelist
+
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> Any:
+        # Django validates a field name from the request, but not an empty one.
+        return super().get_object(request, object_id, from_field or None)
+
+    def response_action(
+        self, request: HttpRequest, queryset: QuerySet[Any], *location: Any, **named: Any
+    ) -> HttpResponse | None:
+        """Like Django's; raises BadRequest for selected rows with invalid primary keys."""
+        for key in request.POST.getlist(ACTION_CHECKBOX_NAME):
+            try:
+                self.opts.pk.clean(key, None)
+            except ValidationError as error:
+                raise BadRequest(f"No row has the key {key!r}.") from error
+        # Django passes the form's location since 6.1.
+        return super().response_action(request, queryset, *location, **named)
+
+
+class ReviewAdmin(CheckedAdmin):
+    """Pages that reveal nothing of other models to users who may not view those.
+
+    Related rows are links for users who may open them. (Django links them for everybody, and
+    the link then answers 403.)
+    """
+
+    # By model, the fields that reveal its rows; hidden from users who may not view the model.
+    fields_revealing: ClassVar[dict[type[Model], tuple[str, ...]]] = {}
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        hidden = self._hidden_fields(request)
+        columns = super().get_list_display(request)
+        return [self._linked(request, column) for column in columns if column not in hidden]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        hidden = self._hidden_fields(request)
+        read_only = super().get_readonly_fields(request, obj)
+        may_only_view = obj is not None and not self.has_change_permission(request, obj)
+        return [
+            (
+                title,
+                {
+                    **options,
+                    "fields": [
+                        self._linked(request, field)
+                        if may_only_view or field in read_only
+                        else field
+                        for field in options["fields"]
+                        if field not in hidden
+                    ],
+                },
+            )
+            for title, options in super().get_fieldsets(request, obj)
+        ]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        fields = super().get_readonly_fields(request, obj)
+        return [self._linked(request, field) for field in fields]
+
+    def get_search_fields(self, request: HttpRequest) -> Any:
+        hidden = self._hidden_fields(request)
+        return [
+            field
+            for field in super().get_search_fields(request)
+            if field.split(LOOKUP_SEP)[0] not in hidden
+        ]
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
+        if lookup.split(LOOKUP_SEP)[0] in self._hidden_fields(request):
+            return False
+        return super().lookup_allowed(lookup, value, request)
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        # Django looks the row up first, which reveals whether it exists.
+        if not self.has_view_or_change_permission(request):
+            raise PermissionDenied
+        return super().history_view(request, object_id, extra_context)
+
+    def _hidden_fields(self, request: HttpRequest) -> set[str]:
+        return {
+            field
+            for model, fields in self.fields_revealing.items()
+            if not may_view(request, model)
+            for field in fields
+        }
+
+    def _linked(self, request: HttpRequest, name: Any) -> Any:
+        """A RelatedLink for the name of a foreign key, and any other name as it is."""
+        try:
+            is_related = isinstance(self.opts.get_field(name), ForeignKey)
+        except FieldDoesNotExist:
+            return name
+        return RelatedLink(name, request) if is_related else name
+
+
+class ReadOnlyAdmin(ReviewAdmin):
+    """Pages on which rows can be viewed, but not added, changed or deleted."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+def as_text(value: Any) -> str:
+    """A JSON value, indented; empty for None."""
+    return "" if value is None else json_text(value)
+
+
+def json_field(name: str) -> Callable[[ModelAdmin, Model], str]:
+    """A read-only field for a ModelAdmin that shows the JSON column `name`."""
+
+    @admin.display(description=name.replace("_", " "))
+    def show(model_admin: ModelAdmin, obj: Model) -> str:
+        text = as_text(getattr(obj, name))
+        return format_html('<pre class="json">{}</pre>', text) if text else "-"
+
+    return show
+
+
+def time_field(name: str) -> Callable[[ModelAdmin, Model], str | None]:
+    """A read-only field for a ModelAdmin that shows the time column `name`."""
+
+    @admin.display(description=name.replace("_", " "))
+    def show(model_admin: ModelAdmin, obj: Model) -> str | None:
+        moment: datetime | None = getattr(obj, name)
+        return None if moment is None else date_format(local_time(moment), "DATETIME_FORMAT")
+
+    return show
+
+
+def short_time(moment: datetime) -> str:
+    """A time, short enough for a column of a list."""
+    return date_format(local_time(moment), "Y-m-d H:i")
+
+
+def session_count(count: int) -> str:
+    """`1 session`, `2 sessions`."""
+    return ngettext("%d session", "%d sessions", count) % count

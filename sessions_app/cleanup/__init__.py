@@ -1,0 +1,1 @@
+"""Cleanups: removing sessions in bulk, and restoring them. Nothing else does either."""

@@ -1,0 +1,125 @@
+"""The archive of removed sessions: restored (restore_run), or purged when expired."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import Model
+
+from sessions_app.models import CleanupRun, RemovedSession, Session
+
+_BATCH_SIZE = 1000
+
+
+class NotRestorable(Exception):
+    """The run is still running, or its archive is empty or purged."""
+
+
+@dataclass(frozen=True)
+class Restored:
+    """How many sessions were restored, and the ids that stay in the archive, being in use."""
+
+    count: int
+    ids_in_use: list[UUID]
+
+
+def restore_run(run: CleanupRun) -> Restored:
+    """Restore the sessions that `run` removed, exactly as they were.
+
+    A user or an agent that has been deleted since becomes NULL. An id that is in use again is
+    skipped and stays in the archive. Commits batch by batch: after an interruption, another
+    call restores the rest.
+
+    Raises NotRestorable.
+    """
+    CleanupRun.objects.mark_presumed_dead()
+    run.refresh_from_db()
+    if run.status == CleanupRun.Status.RUNNING:
+        raise NotRestorable(f"Cleanup {run.pk} is still running; wait for it to end.")
+    if run.archive_purged_at:
+        raise NotRestorable(
+            f"The archive of cleanup {run.pk} was purged on {run.archive_purged_at:%Y-%m-%d}."
+        )
+    if not run.removed_sessions.exists():
+        raise NotRestorable(f"Cleanup {run.pk} has no sessions to restore.")
+    count = 0
+    ids_in_use: list[UUID] = []
+    last = UUID(int=0)
+    while True:
+        with transaction.atomic():
+            # One restore of a run at a time, and none while its archive is being purged.
+            CleanupRun.objects.select_for_update().get(pk=run.pk)
+            archived = list(
+                run.removed_sessions.filter(session_id__gt=last).order_by("session_id")[
+                    :_BATCH_SIZE
+                ]
+            )
+            if not archived:
+                break
+            restored, skipped = _restore_batch(run, archived)
+        count += restored
+        ids_in_use += skipped
+        last = archived[-1].session_id
+    run.refresh_from_db()
+    return Restored(count, ids_in_use)
+
+
+def _restore_batch(run: CleanupRun, archived: list[RemovedSession]) -> tuple[int, list[UUID]]:
+    ids = [row.session_id for row in archived]
+    in_use = set(Session.objects.filter(pk__in=ids).values_list("pk", flat=True))
+    users = _existing(User, (row.user_id for row in archived))
+    agents = _existing(
+        Session._meta.get_field("agent").related_model, (row.agent_id for row in archived)
+    )
+    restorable = [row for row in archived if row.session_id not in in_use]
+    for row in restorable:
+        if row.user_id not in users:
+            row.user_id = None
+        if row.agent_id not in agents:
+            row.agent_id = None
+    columns = RemovedSession.columns()
+    Session.objects.bulk_create(
+        Session(id=row.session_id, **{column: getattr(row, column) for column in columns})
+        for row in restorable
+    )
+    RemovedSession.objects.filter(
+        run=run, session_id__in=[row.session_id for row in restorable]
+    ).delete()
+    run.add_restored(len(restorable))
+    return len(restorable), sorted(in_use)
+
+
+def _existing(model: type[Model], keys: Iterable[int | None]) -> set[int]:
+    wanted = {key for key in keys if key is not None}
+    return set(model._base_manager.filter(pk__in=wanted).values_list("pk", flat=True))
+
+
+def purge_expired(keep: timedelta, *, at_most: int | None = None) -> int:
+    """Delete the archives of runs that ended more than `keep` ago; returns the number of rows.
+
+    In batches, so that transactions stay short. After `at_most` rows or a few more it stops; the
+    next call continues.
+    """
+    purged = 0
+    for run in CleanupRun.objects.archive_expired(keep):
+        while deleted := _purge_batch(run):
+            purged += deleted
+            if at_most is not None and purged >= at_most:
+                return purged
+        run.mark_purged()
+    return purged
+
+
+def _purge_batch(run: CleanupRun) -> int:
+    with transaction.atomic():
+        CleanupRun.objects.select_for_update().get(pk=run.pk)
+        oldest = run.removed_sessions.order_by("session_id").values_list("session_id", flat=True)
+        ids = list(oldest[:_BATCH_SIZE])
+        if ids:
+            RemovedSession.objects.filter(
+                run=run, session_id__gte=ids[0], session_id__lte=ids[-1]
+            ).delete()
+    return len(ids)

@@ -1,0 +1,82 @@
+"""What staff store when they review sessions: verdicts, filters, and who has read what."""
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+
+class Review(models.Model):
+    """What staff think of a whole session. A session with a review is not removable."""
+
+    class Verdict(models.TextChoices):
+        GOOD = "good"
+        BAD = "bad"
+
+    session = models.OneToOneField(
+        "sessions_app.Session", on_delete=models.CASCADE, related_name="review"
+    )
+    verdict = models.CharField(choices=Verdict, blank=True, default="")
+    note = models.TextField(blank=True, default="")
+    flagged = models.BooleanField(default=False)
+    reviewed_at = models.DateTimeField(null=True, blank=True)
+    reviewed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
+    )
+
+    class Meta:
+        db_table = "reviews"
+        indexes = [
+            # The list's filter on flagged sessions.
+            models.Index(fields=["session"], name="reviews_flagged", condition=Q(flagged=True)),
+        ]
+
+    def __str__(self) -> str:
+        return f"Review of {self.session_id}"
+
+
+class TranscriptReading(models.Model):
+    """That a member of staff read a session's transcript.
+
+    The session is no foreign key: a reading outlives it, and does not keep it from a cleanup.
+    """
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
+    )
+    username = models.CharField()
+    session_id = models.UUIDField()
+    # How it was read: on its page, in an export, in the list of messages.
+    via = models.CharField()
+    read_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        db_table = "transcript_readings"
+        indexes = [
+            # The log, newest first.
+            models.Index(fields=["-read_at", "-id"], name="readings_newest"),
+            # Who has read one session.
+            models.Index(fields=["session_id"], name="readings_by_session"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.username} read {self.session_id}"
+
+
+class SavedFilter(models.Model):
+    """A filter of the list of sessions that a member of staff has named."""
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="saved_filters"
+    )
+    name = models.CharField(max_length=80)
+    query = models.CharField(help_text="The list's query string.")
+
+    class Meta:
+        db_table = "saved_filters"
+        constraints = [
+            models.UniqueConstraint(fields=["user", "name"], name="saved_filters_one_per_name"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name

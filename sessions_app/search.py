@@ -1,0 +1,96 @@
+"""Full-text search in messages, by the index that the migration 0005_message_words made.
+
+All words of a search have to occur. Words in quotes have to follow each other, and the last
+word, unless it is in quotes, may go on: it is still being typed. There are no operators. Words
+are compared without regard to case, in any language, with their accents.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from operator import and_
+from typing import Any
+
+from django.contrib.postgres.search import SearchQuery, SearchVectorExact, SearchVectorField
+from django.db.models import F, Func, Q
+from django.db.models.expressions import RawSQL
+
+# Scripts without blanks between words; the migration has them, too.
+_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"
+_IS_UNSPACED = re.compile(f"[{_UNSPACED}]")
+_WORD_ENDS = re.compile(rf"([-<>&/.@:+_~%?=#;{_UNSPACED}])")
+_TERM = re.compile(r'"([^"]*)"?|([^\s"]+)')
+_SQLITE_MATCH = """
+    SELECT k.message_id FROM message_words AS w JOIN message_words_keys AS k ON k.id = w.rowid
+    WHERE message_words MATCH %s
+"""
+_BETWEEN_WORDS = re.compile(r"[\s!-/:-@\[-`{-~]+")
+
+
+@dataclass(frozen=True)
+class Term:
+    """A word, or words that follow each other."""
+
+    text: str
+    is_prefix: bool = False
+
+    @property
+    def pattern(self) -> str:
+        """A regular expression for the places where the term occurs."""
+        words = filter(None, _BETWEEN_WORDS.split(self.text))
+        start = "" if _IS_UNSPACED.search(self.text) else r"(?<![^\W_])"
+        end = "" if self.is_prefix or not start else r"(?![^\W_])"
+        return start + r"[\W_]+".join(map(re.escape, words)) + end
+
+
+def parse(search: str) -> list[Term]:
+    """The terms of a search; none if it has no letter and no digit."""
+    found = list(_TERM.finditer(search))
+    terms = [
+        # Only the last one is still being typed.
+        Term(match[1] or match[2] or "", is_prefix=bool(match[2]) and match is found[-1])
+        for match in found
+    ]
+    return [term for term in terms if any(map(str.isalnum, term.text))]
+
+
+def condition(terms: Sequence[Term], vendor: str) -> Q:
+    """The condition on messages that all of the terms, at least one, occur in the text."""
+    return _postgresql(terms) if vendor == "postgresql" else _sqlite(terms)
+
+
+class _PrefixQuery(SearchQuery):
+    """A phrase whose last word may go on."""
+
+    def as_sql(self, *args: Any, **options: Any) -> Any:
+        sql, params = super().as_sql(*args, **options)
+        return f"(nullif({sql}::text, '') || ':*')::tsquery", params
+
+
+def _postgresql(terms: Sequence[Term]) -> Q:
+    queries = [
+        (_PrefixQuery if term.is_prefix else SearchQuery)(
+            _WORD_ENDS.sub(r" \1 ", term.text), config="simple", search_type="phrase"
+        )
+        for term in terms
+    ]
+    words = Func(F("text_content"), function="message_words", output_field=SearchVectorField())
+    return Q(SearchVectorExact(words, reduce(and_, queries)))
+
+
+def _sqlite(terms: Sequence[Term]) -> Q:
+    """SQLite's words end at blanks only, so that unspaced text is looked at as it is."""
+    unspaced = [term for term in terms if _IS_UNSPACED.search(term.text)]
+    matched = Q()
+    for term in unspaced:
+        matched &= Q(text_content__icontains=term.text)
+    spaced = [
+        f'"{term.text}"' + (" *" if term.is_prefix else "")
+        for term in terms
+        if term not in unspaced
+    ]
+    if spaced:
+        # No value is part of the statement itself.
+        matched &= Q(pk__in=RawSQL(_SQLITE_MATCH, [" ".join(spaced)]))  # noqa: S611
+    return matched

@@ -1,0 +1,111 @@
+"""Text and JSON that every database stores exactly, and how to display what is stored.
+
+PostgreSQL rejects NUL characters, lone surrogates (halves of a character) and JSON numbers
+that are not finite; SQLite rejects some of them and changes others. Both are spared them by
+the checks here, whose messages a form can show. Rows that other programs wrote may contain
+them all the same, and displaying such a row must not fail.
+"""
+
+import json
+import math
+from typing import Any
+
+# How deep JSON may be nested. SQLite's limit is 1000, and Python's parser's is close to it.
+MAX_DEPTH = 200
+
+# From here on Python writes a float with an exponent, and PostgreSQL reads that as an exact
+# decimal: 1e23 comes back as 10**23, which is a different number.
+_EXPONENT_FROM = 1e16
+
+# Python does not parse integers with more than 4300 digits.
+_MAX_BITS = 14_000
+
+
+class UnstorableText(ValueError):
+    """A value that not every database stores exactly; the message says which."""
+
+
+def check_storable(text: str) -> None:
+    """Raise UnstorableText if not every database stores the text exactly."""
+    if "\0" in text:
+        raise UnstorableText("The text holds a NUL character, which cannot be stored.")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UnstorableText(
+            "The text holds half a character (a lone surrogate), which cannot be stored."
+        ) from None
+
+
+def storable_json(value: object, *, depth: int = 0) -> object:
+    """An equal JSON value that every database returns as it was stored.
+
+    Large floats become integers, and tuples lists. Raises UnstorableText for text that
+    `check_storable` rejects, numbers that are not finite or have thousands of digits, keys that
+    are not text, nesting deeper than MAX_DEPTH, and values that are not JSON.
+    """
+    if depth > MAX_DEPTH:
+        raise UnstorableText("The data is nested too deeply to be stored.")
+    match value:
+        case None | bool():
+            return value
+        case str():
+            check_storable(value)
+            return value
+        case int():
+            if value.bit_length() > _MAX_BITS:
+                raise UnstorableText("The data holds a number that is too long to be stored.")
+            return value
+        case float():
+            if not math.isfinite(value):
+                raise UnstorableText(
+                    "The data holds a number that is not finite, which cannot be stored."
+                )
+            return int(value) if abs(value) >= _EXPONENT_FROM else value
+        case list() | tuple():
+            return [storable_json(item, depth=depth + 1) for item in value]
+        case dict():
+            return {
+                _storable_key(key): storable_json(item, depth=depth + 1)
+                for key, item in value.items()
+            }
+    raise UnstorableText(f"The data holds a {type(value).__name__}, which is not JSON.")
+
+
+def _storable_key(key: object) -> str:
+    if not isinstance(key, str):
+        raise UnstorableText("The data holds a key that is not text, which is not JSON.")
+    check_storable(key)
+    return key
+
+
+def json_text(value: object) -> str:
+    """A stored JSON value, indented for display. Never raises."""
+    try:
+        return encodable(json.dumps(value, indent=2, ensure_ascii=False))
+    except (RecursionError, ValueError):  # extreme nesting or numbers
+        return "(too deep or too long to be shown)"
+
+
+def encodable(text: str) -> str:
+    """The text with lone surrogates, which UTF-8 cannot encode, escaped."""
+    return text.encode(errors="backslashreplace").decode()
+
+
+def encodable_json(value: Any) -> Any:
+    """A JSON value with `encodable` applied to all strings in it, keys included."""
+    match value:
+        case str():
+            return encodable(value)
+        case list():
+            return [encodable_json(item) for item in value]
+        case dict():
+            return {encodable(key): encodable_json(item) for key, item in value.items()}
+    return value
+
+
+def printable(text: str) -> str:
+    """The text on one line, with control and invisible characters escaped, for a terminal."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )

@@ -1,0 +1,21 @@
+"""Reads the tool columns of a message, in any of the forms they are stored in."""
+
+from typing import Any
+
+
+def tool_entries(column: object) -> list[dict[str, Any]]:
+    """The entries of `tool_calls` or `tool_outputs`: a list, Automagik's `{"0": …}`, or one entry.
+
+    Anything else is skipped.
+    """
+    if isinstance(column, dict):
+        column = [column] if tool_name(column) else list(column.values())
+    return (
+        [entry for entry in column if isinstance(entry, dict)] if isinstance(column, list) else []
+    )
+
+
+def tool_name(entry: dict[str, Any]) -> str:
+    """The name of an entry's tool; empty when there is none."""
+    names = (entry.get("tool_name"), entry.get("name"))
+    return next((name for name in names if isinstance(name, str) and name), "")

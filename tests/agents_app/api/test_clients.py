@@ -1,0 +1,221 @@
+"""Clients that others have written: the openai package, and the Vercel AI SDK's stream parser."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import openai
+import pytest
+from django.contrib.auth.models import User
+
+from agents_app.models import Agent
+from sessions_app.models import Message, Session
+from tests.agents_app.api.conftest import key_for
+from tests.agents_app.chats import make_user
+from tests.factories import make_session
+from tests.model_server import ToldModel
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+PARSER = """
+import { parseJsonEventStream, readUIMessageStream, uiMessageChunkSchema } from "ai";
+const body = new ReadableStream({
+    async start(controller) {
+        for await (const part of process.stdin) controller.enqueue(part);
+        controller.close();
+    },
+});
+const chunks = parseJsonEventStream({ stream: body, schema: uiMessageChunkSchema }).pipeThrough(
+    new TransformStream({
+        transform(chunk, controller) {
+            if (!chunk.success) throw chunk.error;
+            controller.enqueue(chunk.value);
+        },
+    }),
+);
+let last;
+const errors = [];
+const onError = (error) => errors.push(String(error));
+for await (const message of readUIMessageStream({ stream: chunks, onError })) last = message;
+console.log(JSON.stringify({ message: last, errors }));
+"""
+
+
+@pytest.fixture
+def client(served: str, model: ToldModel, user: User, agent: Agent) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(
+        api_key=key_for(user), base_url=f"{served}/v1", max_retries=0, timeout=30
+    ) as client:
+        yield client
+
+
+def user_says(text: str) -> list[Any]:
+    return [{"role": "user", "content": text}]
+
+
+class TestOpenAI:
+    def test_models(self, client: openai.OpenAI, agent: Agent) -> None:
+        assert agent.name in [model.id for model in client.models.list()]
+        assert client.models.retrieve(agent.name).id == agent.name
+
+    def test_plain(self, client: openai.OpenAI, model: ToldModel, user: User) -> None:
+        model.will_say("Hi ", "there!")
+        completion = client.chat.completions.create(model="simple", messages=user_says("Hello"))
+        assert completion.choices[0].message.content == "Hi there!"
+        assert completion.choices[0].finish_reason == "stop"
+        chat_session = Session.objects.get()
+        assert (chat_session.user, chat_session.name) == (user, "Hello")
+        assert completion.metadata == {"session_id": str(chat_session.pk)}
+
+    def test_whole_conversation(self, client: openai.OpenAI, model: ToldModel) -> None:
+        model.will_say("Ann.")
+        client.chat.completions.create(
+            model="simple",
+            messages=[
+                {"role": "system", "content": "Be brief."},
+                {"role": "user", "content": [{"type": "text", "text": "I am Ann."}]},
+                {"role": "assistant", "content": "Hi Ann."},
+                {"role": "user", "content": "Who am I?"},
+            ],
+        )
+        told = [(m["role"], m["content"]) for m in model.asked().messages]
+        assert told == [
+            ("system", "Be brief."),
+            ("user", "I am Ann."),
+            ("assistant", "Hi Ann."),
+            ("user", "Who am I?"),
+        ]
+        stored = Message.objects.order_by("position").values_list("text_content", flat=True)
+        assert list(stored) == ["I am Ann.", "Hi Ann.", "Who am I?", "Ann."]
+
+    def test_streamed(self, client: openai.OpenAI, model: ToldModel) -> None:
+        model.will_say("Hi ", "there!")
+        stream = client.chat.completions.create(
+            model="simple",
+            messages=user_says("Hello"),
+            stream=True,
+            stream_options={"include_usage": True},
+        )
+        chunks = list(stream)
+        texts = [chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices]
+        assert "".join(texts) == "Hi there!"
+        assert chunks[-2].choices[0].finish_reason == "stop"
+        assert chunks[-1].usage is not None
+        assert Session.objects.count() == 1
+
+    def test_continues_a_session(self, client: openai.OpenAI, model: ToldModel) -> None:
+        model.will_say("One.")
+        first = client.chat.completions.create(model="simple", messages=user_says("First"))
+        model.asked()
+        assert first.metadata is not None
+        model.will_say("Two.")
+        client.chat.completions.create(
+            model="simple", messages=user_says("Second"), metadata=first.metadata
+        )
+        told = [message["content"] for message in model.asked().messages]
+        assert told[-3:] == ["First", "One.", "Second"]
+        assert Session.objects.count() == 1
+
+    @pytest.mark.parametrize("stream", [False, True])
+    def test_nothing_is_stored(self, client: openai.OpenAI, model: ToldModel, stream: bool) -> None:
+        model.will_say("Hi!")
+        answer: Any = client.chat.completions.create(
+            model="simple", messages=user_says("Hello"), store=False, stream=stream
+        )
+        if stream:
+            parts = [chunk.choices[0].delta.content or "" for chunk in answer]
+            assert "".join(parts) == "Hi!"
+        else:
+            assert answer.choices[0].message.content == "Hi!"
+        assert not Session.objects.exists()
+        assert not Message.objects.exists()
+
+    def test_errors(self, client: openai.OpenAI, served: str) -> None:
+        others = make_session(user=make_user("bruno"))
+        create = client.chat.completions.create
+        with pytest.raises(openai.NotFoundError, match="no active agent"):
+            create(model="nobody", messages=user_says("Hello"))
+        for session_id in ("nonsense", str(others.pk)):
+            with pytest.raises(openai.NotFoundError):
+                create(
+                    model="simple",
+                    messages=user_says("Hello"),
+                    metadata={"session_id": session_id},
+                )
+        with pytest.raises(openai.BadRequestError, match="messages"):
+            create(model="simple", messages=[])
+        with pytest.raises(openai.BadRequestError, match="must be the user's"):
+            create(model="simple", messages=[{"role": "assistant", "content": "Hi"}])
+        image: Any = {"type": "image_url", "image_url": {"url": "data:,"}}
+        with pytest.raises(openai.BadRequestError, match="Only text"):
+            create(model="simple", messages=[{"role": "user", "content": [image]}])
+        with (
+            openai.OpenAI(api_key="cs_wrong", base_url=f"{served}/v1", max_retries=0) as stranger,
+            pytest.raises(openai.AuthenticationError),
+        ):
+            stranger.models.list()
+        with pytest.raises(openai.NotFoundError, match="Unknown request URL"):
+            client.embeddings.create(model="simple", input="x")
+        assert Session.objects.count() == 1
+
+    @pytest.mark.parametrize("store", [True, False])
+    def test_failure(self, client: openai.OpenAI, model: ToldModel, store: bool) -> None:
+        model.fail()
+        with pytest.raises(openai.InternalServerError):
+            client.chat.completions.create(model="simple", messages=user_says("Hello"), store=store)
+        stream = client.chat.completions.create(
+            model="simple", messages=user_says("Hello"), store=store, stream=True
+        )
+        with pytest.raises(openai.APIError):
+            list(stream)
+
+
+@pytest.fixture(scope="session")
+def parser(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A program that reads a stream with the Vercel AI SDK, and prints the message."""
+    if shutil.which("npm") is None:
+        pytest.skip("needs npm: install the package npm")
+    folder = tmp_path_factory.mktemp("parser")
+    (folder / "package.json").write_text('{"type": "module"}')
+    (folder / "parser.js").write_text(PARSER)
+    command = ["npm", "install", "--no-audit", "--no-fund", "--silent", "ai@6"]
+    subprocess.run(command, cwd=folder, check=True, timeout=300)
+    return folder / "parser.js"
+
+
+def parse(parser: Path, stream: bytes) -> Any:
+    parsed = subprocess.run(
+        ["node", parser.name], cwd=parser.parent, input=stream, capture_output=True, timeout=60
+    )
+    assert parsed.returncode == 0, parsed.stderr
+    return json.loads(parsed.stdout)
+
+
+class TestVercel:
+    def stream(self, http: httpx2.Client) -> bytes:
+        response = http.post(
+            "agent/simple/run",
+            json={"message_content": "Hello"},
+            headers={"Accept": "text/event-stream"},
+        )
+        assert response.headers["X-Vercel-AI-UI-Message-Stream"] == "v1"
+        return response.content
+
+    def test_answer(self, http: httpx2.Client, model: ToldModel, parser: Path) -> None:
+        model.will_say("Hi ", "there!")
+        read = parse(parser, self.stream(http))
+        [part] = read["message"]["parts"]
+        assert (part["type"], part["text"], part["state"]) == ("text", "Hi there!", "done")
+        chat_session = Session.objects.get()
+        assert read["message"]["metadata"]["session_id"] == str(chat_session.pk)
+        assert read["message"]["metadata"]["success"] is True
+        assert read["errors"] == []
+
+    def test_failure(self, http: httpx2.Client, model: ToldModel, parser: Path) -> None:
+        model.fail()
+        read = parse(parser, self.stream(http))
+        assert read["errors"]

@@ -1,0 +1,137 @@
+"""Errors that no view has raised: in the API's shape too, not as pages for people."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx2
+import pytest
+from django.conf import settings as django_settings
+from django.db import OperationalError
+from django.test import Client
+from django.urls import get_resolver
+
+from agents_app.api import outside
+from config.decoding import MULTIPART, URL_ENCODED
+from config.middleware import ReadableRequestMiddleware
+from sessions_app.models import Session
+from tests.agents_app.api.conftest import key_for
+from tests.agents_app.chats import make_agent, make_user
+from tests.conftest import database_url
+from tests.serving import serve
+
+PATHS = ["/api/v1/agents", "/api/v1/missing", "/api/v1/health", "/v1/models", "/v1/missing"]
+TOO_LARGE = django_settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1
+
+
+def error_of(response: Any, path: str) -> tuple[int, str]:
+    """The status and the code of an error, which has the shape of its path."""
+    body = json.loads(response.content)
+    if path.startswith("/v1/"):
+        assert set(body) == {"error"}
+        assert body["error"]["message"]
+        return response.status_code, body["error"]["code"]
+    assert set(body) == {"detail", "code"}
+    assert body["detail"]
+    return response.status_code, body["code"]
+
+
+def test_every_path_of_the_api_has_a_shape() -> None:
+    patterns = get_resolver("agents_app.api.urls").url_patterns
+    starts = [str(pattern.pattern) for pattern in patterns if "(" not in str(pattern.pattern)]
+    assert [start for start in starts if not outside.responder(f"/{start}")] == ["api/"]
+    assert outside.responder("/chats/") is None
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_unknown_host(client: Client, path: str) -> None:
+    response = client.get(path, headers={"Host": "elsewhere.example"})
+    assert error_of(response, path) == (400, "bad_request")
+    assert "ALLOWED_HOSTS" not in response.content.decode()
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        (MULTIPART, b"x"),
+        (URL_ENCODED, b"a=%ff"),
+        (URL_ENCODED, b"&".join(b"f%d=" % number for number in range(1100))),
+        ("application/json; charset=utf-16", b"{}"),
+    ],
+    ids=["no boundary", "no text", "many fields", "charset"],
+)
+def test_undecodable_bodies(client: Client, path: str, content_type: str, body: bytes) -> None:
+    assert error_of(client.generic("POST", path, body, content_type), path)[0] == 400
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("content_type", [URL_ENCODED, f"{MULTIPART}; boundary=x"])
+def test_large_forms(client: Client, path: str, content_type: str) -> None:
+    response = client.generic("POST", path, b"a" * TOO_LARGE, content_type)
+    assert error_of(response, path) == (413, "too_large")
+
+
+@pytest.mark.parametrize("path", ["/api/v1/agents", "/v1/models", "/v1/models/simple"])
+def test_refused_methods(path: str) -> None:
+    client = Client(enforce_csrf_checks=True)
+    response = client.delete(path)
+    assert error_of(response, path) == (405, "method_not_allowed")
+    assert response["Allow"] == "GET"
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [(OperationalError("database is locked"), (503, "busy")), (OSError(), (500, "internal_error"))],
+    ids=["busy", "bug"],
+)
+@pytest.mark.parametrize("path", PATHS)
+def test_errors_in_middleware(
+    monkeypatch: pytest.MonkeyPatch, path: str, error: Exception, expected: tuple[int, str]
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise error
+
+    monkeypatch.setattr(ReadableRequestMiddleware, "__call__", fail)
+    response = Client(raise_request_exception=False).get(path)
+    assert error_of(response, path) == expected
+    assert ("Retry-After" in response) == (expected[0] == 503)
+
+
+@pytest.fixture(scope="module")
+def address(django_db_setup: None) -> Iterator[str]:
+    with serve(database_url(), DEBUG="off", API_REQUESTS_PER_MINUTE="0") as server:
+        yield server.address
+
+
+@pytest.fixture
+def key(transactional_db: None) -> str:
+    make_agent()
+    return key_for(make_user())
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("path", ["/api/v1/agent/simple/run", "/v1/chat/completions"])
+@pytest.mark.parametrize("is_chunked", [False, True], ids=["with a length", "chunked"])
+def test_large_bodies_as_served(address: str, key: str, path: str, is_chunked: bool) -> None:
+    body = b'{"message_content": "' + b"a" * TOO_LARGE + b'"}'
+    content = iter([body]) if is_chunked else body
+    headers = {"X-API-Key": key, "Content-Type": "application/json"}
+    response = httpx2.post(address + path, content=content, headers=headers, timeout=30)
+    assert error_of(response, path) == (413, "too_large")
+    assert not Session.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"Host": "elsewhere.example"},
+        {"Content-Type": "text/plain; a*=nonsense''%ff"},
+    ],
+    ids=["host", "unknown encoding"],
+)
+def test_damaged_headers_as_served(address: str, path: str, header: dict[str, str]) -> None:
+    response = httpx2.get(address + path, headers=header)
+    assert error_of(response, path) == (400, "bad_request")

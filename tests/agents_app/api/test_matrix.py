@@ -1,0 +1,201 @@
+"""Who may call what: every operation of the schema, with every kind of key."""
+
+import uuid
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+import pytest
+from django.contrib.auth.models import User
+from django.utils import timezone
+
+from agents_app.api.openai import api as openai_api
+from agents_app.api.urls import api as main_api
+from agents_app.api_keys import create_key, revoke_key
+from agents_app.models import AgentRun, ApiKey, Scope
+from sessions_app.cleanup.options import Options
+from sessions_app.cleanup.options import Scope as CleanupScope
+from sessions_app.cleanup.run import run_cleanup, start_cleanup
+from sessions_app.models import CleanupRun, Message, Session
+from tests.agents_app.api.conftest import ApiClient, key_for
+from tests.agents_app.chats import answered, make_user
+from tests.factories import phantom
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class Operation(NamedTuple):
+    method: str
+    path: str
+    scope: str | None
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+def operations() -> Iterator[Operation]:
+    """All of the schema's operations, with the scopes that their keys need."""
+    for api, root in ((main_api, "/api/v1"), (openai_api, "/v1")):
+        for _, router in api._routers:
+            for path, view in router.path_operations.items():
+                for operation in view.operations:
+                    scope = next(
+                        (getattr(auth, "scope", None) for auth in operation.auth_callbacks), None
+                    )
+                    for method in operation.methods:
+                        yield Operation(method, f"{root}{path}", scope)
+
+
+def described() -> set[str]:
+    """The operations as the documentation names them."""
+    found: set[str] = set()
+    for api, root in ((main_api, ""), (openai_api, "")):
+        for path, methods in api.get_openapi_schema()["paths"].items():
+            found |= {f"{method.upper()} {root}{path}" for method in methods}
+    return found
+
+
+OPERATIONS = list(operations())
+OPEN = {"GET /api/v1/health"}
+# What belongs to a user: the answers for others are those for what does not exist.
+OWNED = [op for op in OPERATIONS if any(part in op.path for part in ("{session}", "_id}"))]
+STAFF = [op for op in OPERATIONS if op.scope in {"cleanup", "users"}]
+by_name = pytest.mark.parametrize("operation", OPERATIONS, ids=str)
+
+
+class World(NamedTuple):
+    """One user's rows, to be asked for."""
+
+    owner: User
+    session: Session
+    message: Message
+    run: AgentRun
+    cleanup: CleanupRun
+
+    def fill(self, operation: Operation) -> str:
+        path = operation.path.replace("{session}", str(self.session.pk))
+        path = path.replace("{message_id}", str(self.message.pk)).replace("{agent}", "simple")
+        path = path.replace("{user}", str(self.owner.pk)).replace("{model}", "simple")
+        run = self.cleanup if "cleanup-runs" in path else self.run
+        path = path.replace("{run_id}", str(run.pk))
+        assert "{" not in path, "fill in the new parameter"
+        return path
+
+
+@pytest.fixture
+def world() -> World:
+    owner = make_user("owner")
+    chat_session = answered(owner)
+    phantom()
+    run = start_cleanup(source=CleanupRun.Source.ADMIN, started_by="admin", matched=1, criteria={})
+    run_cleanup(run, Session.objects.all(), CleanupScope(), Options())
+    return World(
+        owner,
+        chat_session,
+        Message.objects.filter(session=chat_session).order_by("position")[0],
+        AgentRun.objects.get(),
+        run,
+    )
+
+
+BODIES: dict[str, Any] = {
+    # Refused for their bodies, after the key: no run is started in this process.
+    "POST /api/v1/agent/{agent}/run": {"message_content": ""},
+    "POST /api/v1/agent/{agent}/run/async": {"message_content": ""},
+    "POST /v1/chat/completions": {"model": "simple", "messages": []},
+    "POST /api/v1/sessions": {"name": "New"},
+    "PATCH /api/v1/sessions/{session}": {"name": "Other"},
+}
+
+
+def call(key: str, operation: Operation, world: World) -> Any:
+    body = BODIES.get(str(operation), {} if operation.method in {"POST", "PATCH"} else None)
+    return ApiClient(key)(operation.method, world.fill(operation), body)
+
+
+def snapshot() -> tuple[Any, ...]:
+    return (
+        sorted(Session.objects.values_list("pk", "name")),
+        sorted(Message.objects.values_list("pk", flat=True)),
+        sorted(AgentRun.objects.values_list("pk", "status")),
+        sorted(CleanupRun.objects.values_list("pk", "restored")),
+    )
+
+
+def test_documentation_names_every_operation() -> None:
+    assert described() == {str(operation) for operation in OPERATIONS}
+    assert {str(op) for op in OPERATIONS if op.scope is None} == OPEN
+
+
+@by_name
+def test_invalid_keys(operation: Operation, world: World) -> None:
+    if str(operation) in OPEN:
+        return
+    expired, expired_key = create_key(world.owner, scopes=list(Scope))
+    ApiKey.objects.filter(pk=expired.pk).update(expires_at=timezone.now() - timedelta(days=1))
+    revoked, revoked_key = create_key(world.owner, scopes=list(Scope))
+    revoke_key(revoked)
+    before = snapshot()
+    for key in ("", "cs_unknown", expired_key, revoked_key):
+        assert call(key, operation, world).status_code == 401
+    assert snapshot() == before
+
+
+@by_name
+def test_wrong_scope(operation: Operation, world: World) -> None:
+    if operation.scope is None:
+        return
+    before = snapshot()
+    others = [scope for scope in Scope if scope != operation.scope]
+    assert call(key_for(world.owner, *others), operation, world).status_code == 403
+    assert snapshot() == before
+
+
+@pytest.mark.parametrize("operation", OWNED, ids=str)
+def test_another_user(operation: Operation, world: World) -> None:
+    """Even a superuser has no other's sessions here: staff read them in the admin."""
+    for other in (make_user("other"), make_user("root", is_superuser=True)):
+        if operation in STAFF and other.is_superuser:
+            continue
+        before = snapshot()
+        status = call(key_for(other), operation, world).status_code
+        assert status == (403 if operation in STAFF else 404)
+        assert snapshot() == before
+
+
+@pytest.mark.parametrize("operation", STAFF, ids=str)
+def test_staff_operations_need_a_permission(operation: Operation, world: World) -> None:
+    before = snapshot()
+    for number, staff in enumerate((False, True)):
+        user = make_user(f"user{number}", is_staff=staff)
+        assert call(key_for(user), operation, world).status_code == 403
+    assert snapshot() == before
+
+
+@by_name
+def test_owner_with_every_permission(operation: Operation, world: World) -> None:
+    User.objects.filter(pk=world.owner.pk).update(is_superuser=True)
+    status = call(key_for(world.owner), operation, world).status_code
+    refused = {400, 422} if str(operation) in BODIES and "run" in operation.path else {400}
+    assert status in {200, 201} | (refused if str(operation) in BODIES else set())
+
+
+@by_name
+def test_what_reads_and_what_fails_makes_no_session(operation: Operation, world: World) -> None:
+    key = key_for(world.owner)
+    before = set(Session.objects.values_list("pk", flat=True))
+    unknown = World(
+        world.owner,
+        Session(pk=uuid.uuid4()),
+        Message(pk=uuid.uuid4()),
+        AgentRun(pk=uuid.uuid4()),
+        CleanupRun(pk=2**40),
+    )
+    if operation.method == "GET":
+        call(key, operation, world)
+    if "{" in operation.path:
+        call(key, operation, unknown)
+    bodies: list[Any] = [None, "text", [], {"message_content": 1}, {"name": ""}]
+    for body in [*bodies, {"message_content": ""}]:
+        ApiClient(key)(operation.method, unknown.fill(operation), body)
+    assert set(Session.objects.values_list("pk", flat=True)) == before

@@ -1,0 +1,103 @@
+"""Generated requests: no answer is off the schema, and none is a server error."""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from ninja import NinjaAPI
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from agents_app.api.openai import api as openai_api
+from agents_app.api.urls import api as main_api
+from sessions_app.models import Session
+from tests.agents_app.api.conftest import key_for
+from tests.agents_app.chats import make_agent, make_user
+from tests.conftest import database_url
+from tests.model_server import ModelServer, served_model
+from tests.serving import serve
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+# Of each operation, valid and invalid, each sent with a wrong key and with a valid one: always
+# the same ones, unless API_EXAMPLES asks for so many others.
+EXAMPLES = int(os.environ.get("API_EXAMPLES", "40"))
+CHECKS = [
+    not_a_server_error,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+]
+
+
+def operations(api: NinjaAPI) -> list[Any]:
+    schema = schemathesis.openapi.from_dict(api.get_openapi_schema())
+    results: list[Any] = list(schema.get_all_operations())
+    return [result.ok() for result in results]
+
+
+CASES = [
+    (operation, mode)
+    for operation in operations(main_api) + operations(openai_api)
+    for mode in GenerationMode
+    # Nothing about a request without parameters can be invalid.
+    if mode is not GenerationMode.NEGATIVE or not operation.label.endswith("/health")
+]
+
+
+@pytest.fixture(scope="module")
+def address(django_db_setup: None) -> Iterator[str]:
+    with (
+        served_model(ModelServer()) as model,
+        serve(
+            database_url(),
+            DEBUG="off",  # with it, Django shows developers pages of its own
+            AGENT_MODEL="fake",
+            AGENT_BASE_URL=model.base_url,
+            API_REQUESTS_PER_MINUTE="0",
+            LOG_LEVEL="error",
+        ) as server,
+    ):
+        yield server.address
+
+
+@pytest.fixture
+def key(transactional_db: None) -> str:
+    make_agent()
+    return key_for(make_user(is_superuser=True))
+
+
+generated = settings(
+    max_examples=EXAMPLES,
+    derandomize="API_EXAMPLES" not in os.environ,
+    deadline=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@pytest.mark.parametrize(("operation", "mode"), CASES, ids=lambda case: getattr(case, "label", ""))
+def test_generated_requests(operation: Any, mode: GenerationMode, address: str, key: str) -> None:
+    @generated
+    @given(case=operation.as_strategy(generation_mode=mode))
+    def check(case: Any) -> None:
+        before = Session.objects.count()
+        for headers in ({"X-API-Key": "cs_wrong"}, {"X-API-Key": key}):
+            response = case.call(base_url=address, headers=headers)
+            case.validate_response(response, checks=CHECKS)
+            if headers["X-API-Key"] != key:
+                assert response.status_code == 401 or operation.label.endswith("/health")
+            if response.status_code >= 400 or case.method == "GET":
+                assert Session.objects.count() == before
+
+    check()

@@ -1,0 +1,69 @@
+"""Attempts at a run: who has it, and that whoever has lost it changes nothing."""
+
+from collections.abc import Callable
+from uuid import uuid4
+
+import pytest
+
+from agents_app.models import AgentRun, RunStatus
+from agents_app.querysets import Progress
+from agents_app.runs import storage
+from sessions_app.models import Message
+
+pytestmark = pytest.mark.django_db
+
+
+def answer() -> list[Message]:
+    return [Message(role=Message.Role.ASSISTANT, text_content="Too late")]
+
+
+def test_run_is_claimed_anew_after_each_death_and_then_fails(run: AgentRun) -> None:
+    attempts = [storage.claim(run.pk) for _ in range(storage.MAX_ATTEMPTS + 1)]
+    assert attempts == [1, 2, 3, None]
+    run.refresh_from_db()
+    assert (run.status, run.error) == ("failed", AgentRun.PRESUMED_DEAD_ERROR)
+    assert run.can_be_retried
+
+
+def test_run_that_was_handed_back_is_no_death(run: AgentRun) -> None:
+    for expected in range(1, 2 * storage.MAX_ATTEMPTS):
+        assert storage.claim(run.pk) == expected
+        assert storage.hand_back(run.pk, expected)
+    run.refresh_from_db()
+    assert (run.status, run.process_id, run.text) == ("pending", None, "")
+
+
+def test_claim_voids_the_text_so_far(run: AgentRun) -> None:
+    storage.claim(run.pk)
+    AgentRun.objects.save_progress([Progress(run.pk, 1, "As far as this")])
+    storage.claim(run.pk)
+    run.refresh_from_db()
+    assert run.text == ""
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda run: storage.store_answer(run.pk, 1, answer()),
+        lambda run: storage.store_partial_answer(run.pk, 1, "Too late", uuid4()),
+        lambda run: storage.finish(run.pk, 1, RunStatus.FAILED, "Too late", "broken"),
+        lambda run: storage.hand_back(run.pk, 1),
+        lambda run: AgentRun.objects.save_progress([Progress(run.pk, 1, "Too late")]),
+    ],
+    ids=["answer", "partial answer", "end", "hand back", "progress"],
+)
+def test_process_that_has_lost_a_run_changes_nothing_of_it(
+    run: AgentRun, write: Callable[[AgentRun], object]
+) -> None:
+    storage.claim(run.pk)
+    storage.claim(run.pk)
+    assert not write(run)
+    run.refresh_from_db()
+    assert (run.status, run.attempt, run.text, run.error) == ("running", 2, "", "")
+    assert Message.objects.count() == 1
+
+
+@pytest.mark.parametrize("status", [RunStatus.DONE, RunStatus.STOPPED, RunStatus.FAILED])
+def test_run_that_has_ended_is_not_claimed(run: AgentRun, status: RunStatus) -> None:
+    run.finish(status)
+    assert storage.claim(run.pk) is None

@@ -1,0 +1,40 @@
+"""Allowed methods, and allowed links in answers."""
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from tests.agents_app.chats import answered, failed
+from tests.agents_app.web.helpers import chat_url, html, rows, run_url
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_what_changes_something_is_posted(page: Client, user: User) -> None:
+    run = failed(user)
+    before = rows()
+    for url in (
+        chat_url(run.session, "chat-send"),
+        chat_url(run.session, "chat-pin"),
+        chat_url(run.session, "chat-restore"),
+        "/chats/restore/",
+        run_url(run, "chat-stop"),
+        run_url(run, "chat-retry"),
+    ):
+        for method in (page.get, page.head, page.put, page.delete):
+            assert method(url).status_code == 405, url
+    for url in (chat_url(run.session), "/chats/trash/", run_url(run, "chat-events")):
+        for method in (page.post, page.put, page.delete):
+            assert method(url).status_code == 405, url
+    run.refresh_from_db()
+    assert (rows(), run.status) == (before, "failed")
+
+
+@pytest.mark.parametrize("scheme", ["javascript", "JavaScript", "data", "vbscript", "ftp", "file"])
+def test_links_lead_to_the_web_or_to_a_mailbox_only(page: Client, user: User, scheme: str) -> None:
+    answer = f"[one]({scheme}://x) <{scheme}://x/y> ![two]({scheme}://x)\n\n[a]: {scheme}:x\n\n[a]"
+    answer += "\n\n[good](https://example.org) [post](mailto:ana@example.org)"
+    shown = html(page.get(chat_url(answered(user, answer=answer))))
+    assert f'href="{scheme}:' not in shown
+    assert 'href="https://example.org"' in shown
+    assert 'href="mailto:ana@example.org"' in shown

@@ -1,0 +1,51 @@
+"""The pages' script: small native modules whose imports go one way, and resolve when served."""
+
+import re
+from graphlib import TopologicalSorter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.staticfiles import finders
+from django.core.management import call_command
+
+ENTRY = finders.find("agents_app/chat.js")
+assert isinstance(ENTRY, str)
+MODULES = sorted(Path(ENTRY).parent.glob("*.js"))
+
+
+def imports(path: Path) -> list[str]:
+    return re.findall(r'^(?:import .*|\} )from "\./([\w.]+)";$', path.read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.name)
+def test_modules_say_what_they_hold_and_stay_short(path: Path) -> None:
+    lines = path.read_text().splitlines()
+    assert lines[0].startswith("// ")
+    assert len(lines) <= 250
+
+
+def test_imports_go_one_way() -> None:
+    graph = {path.name: imports(path) for path in MODULES}
+    order = list(TopologicalSorter(graph).static_order())  # raises CycleError
+    assert set(order) == set(graph), "every import exists, and every module is imported"
+    assert order[-1] == "chat.js"
+
+
+PLAIN = "django.contrib.staticfiles.storage.StaticFilesStorage"
+MANIFEST = "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"
+HASHED = "config.static.HashedStorage"
+
+
+@pytest.mark.parametrize("storage", [PLAIN, MANIFEST, HASHED])
+def test_imports_resolve_in_the_collected_files(
+    tmp_path: Path, settings: Any, storage: str
+) -> None:
+    settings.STATIC_ROOT = tmp_path
+    settings.STORAGES = settings.STORAGES | {"staticfiles": {"BACKEND": storage}}
+    call_command("collectstatic", interactive=False, verbosity=0)
+    collected = list((tmp_path / "agents_app").glob("*.js"))
+    assert len(collected) >= len(MODULES)
+    for path in collected:
+        for name in imports(path):
+            assert (path.parent / name).is_file(), f"{path.name} imports {name}"

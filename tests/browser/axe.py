@@ -1,0 +1,14 @@
+"""Checking a page as axe does, once its stylesheets are there."""
+
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
+from playwright.sync_api import Page
+
+
+def check_page(page: Page, what: str = "") -> None:
+    """Assert that the page has no violation, and does not scroll sideways."""
+    # What a click opened may be read before it is styled.
+    page.wait_for_load_state()
+    results = Axe().run(page)
+    assert results.response["passes"], what
+    assert results.violations_count == 0, f"{what}\n{results.generate_report()}"
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), what

@@ -1,0 +1,217 @@
+"""The chats beside the page: drawer and column, menus, deleting and undoing, the dot."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from playwright.sync_api import Locator, Page, expect
+
+from agents_app.chats import trash_session
+from agents_app.models import AgentRun
+from sessions_app.models import Session
+from tests.agents_app.chats import answered, ask
+from tests.browser.axe import check_page
+from tests.browser.chatting import conversation, send
+from tests.browser.conftest import OpenPage
+from tests.model_server import ToldModel
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+WIDE = {"width": 1440, "height": 900}
+NARROW = {"width": 390, "height": 800}
+SIZES = [pytest.param(size, id=str(size["width"])) for size in (WIDE, NARROW)]
+
+
+def sidebar(page: Page) -> Locator:
+    """The sidebar, opened if it is a drawer."""
+    panel = page.locator("#sidebar")
+    if not panel.is_visible():
+        page.get_by_role("link", name="Open the list of chats").click()
+    expect(panel).to_be_visible()
+    return panel
+
+
+def open_menu(page: Page, name: str) -> Locator:
+    entry = sidebar(page).locator(".entry").filter(has_text=name)
+    entry.hover()
+    entry.locator("summary").click()
+    return entry
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("javascript", [True, False])
+def test_rename_pin_and_delete_from_the_menu(
+    open_page: OpenPage, user: User, size: Any, javascript: bool
+) -> None:
+    answered(user, "Boats")
+    answered(user, "Trains")
+    page = open_page(viewport=size, java_script_enabled=javascript)
+    pin = open_menu(page, "Boats").get_by_role("button", name="Pin")
+    if javascript:
+        pin.click()
+    else:
+        with page.expect_navigation():
+            pin.click()
+    expect(sidebar(page).locator(".chat-name").first).to_have_text("Boats")
+    expect(page.get_by_text("Pinned", exact=True)).to_be_visible()
+
+    open_menu(page, "Boats").get_by_role("link", name="Rename").click()
+    page.get_by_label("New name" if javascript else "Name of this chat").last.fill("Ships")
+    page.get_by_role("button", name="Save").click()
+    if not javascript:  # the next page, whose drawer is closed
+        expect(page.get_by_role("heading", name="Ships")).to_be_visible()
+    expect(sidebar(page).get_by_role("link", name="Ships")).to_be_visible()
+
+    page.goto("/chats/")
+    open_menu(page, "Ships").get_by_role("link", name="Delete").click()
+    if not javascript:
+        page.get_by_role("button", name="Delete").click()
+    expect(page.get_by_text("Deleted “Ships”.")).to_be_visible()
+    assert Session.objects.trash_of(user).get().name == "Ships"
+    if javascript:
+        expect(page.locator("#sidebar").get_by_text("Ships")).to_have_count(0)
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_role("button", name="Undo")).to_be_hidden()
+    expect(sidebar(page).get_by_role("link", name="Ships")).to_be_visible()
+    assert not Session.objects.trash_of(user).exists()
+
+
+def test_menu_closes(open_page: OpenPage, user: User) -> None:
+    chat_session = answered(user, "Boats")
+    page = open_page(f"/chats/{chat_session.pk}/", viewport=WIDE)
+    rename = page.get_by_label("Name of this chat")
+    menus: list[tuple[Callable[[], Any], Locator]] = [
+        (lambda: open_menu(page, "Boats"), page.locator(".entry").get_by_text("Delete")),
+        (lambda: page.locator("details.rename > summary").click(), rename),
+    ]
+    for open_it, shown in menus:
+        open_it()
+        expect(shown).to_be_visible()
+        page.keyboard.press("Escape")
+        expect(shown).to_be_hidden()
+        open_it()
+        expect(shown).to_be_visible()
+        conversation(page).click()
+        expect(shown).to_be_hidden()
+
+
+def test_drawer(open_page: OpenPage, user: User) -> None:
+    answered(user, "Boats")
+    page = open_page(viewport=NARROW)
+    panel = page.locator("#sidebar")
+    expect(panel).to_be_hidden()
+    sidebar(page)
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        inside = "document.activeElement.closest('#sidebar') || document.activeElement.tagName"
+        assert page.evaluate(f"({inside})") != "TEXTAREA", "the page behind it is out of reach"
+    page.keyboard.press("Escape")
+    expect(panel).to_be_hidden()
+    expect(page.get_by_role("link", name="Open the list of chats")).to_be_focused()
+    sidebar(page)
+    page.mouse.click(380, 400)
+    expect(panel).to_be_hidden()
+
+
+def test_collapsed_column_stays_collapsed(open_page: OpenPage, user: User) -> None:
+    page = open_page(viewport=WIDE)
+    panel = page.locator("#sidebar")
+    page.get_by_role("button", name="Hide the list of chats").click()
+    expect(panel).to_be_hidden()
+    page.reload()
+    expect(panel).to_be_hidden()
+    sidebar(page)
+    page.reload()
+    expect(panel).to_be_visible()
+
+
+def test_dot_while_an_answer_is_written(open_page: OpenPage, user: User, model: ToldModel) -> None:
+    other = answered(user, "Another chat")
+    page = open_page(viewport=WIDE)
+    send(page, "Slowly")
+    answer = model.asked().say("So far")
+    entry = page.locator(".entry").filter(has_text="Slowly")
+    expect(entry.locator("[data-answering]")).to_be_visible()
+    expect(entry.get_by_role("link")).to_have_attribute("aria-current", "page")
+    page.get_by_role("link", name="Another chat").click()
+    expect(page).to_have_url(re.compile(str(other.pk)))
+    expect(entry.locator("[data-answering]")).to_be_visible()
+    answer.end()
+    expect(entry.locator("[data-answering]")).to_have_count(0)
+
+
+def test_list_stays_where_it_was_scrolled_to(open_page: OpenPage, user: User) -> None:
+    for number in range(45):
+        answered(user, f"Chat number {number}")
+    page = open_page(viewport=WIDE)
+    chats = page.locator("[data-sidebar-chats]")
+    page.get_by_role("link", name="Show more").click()
+    expect(chats.locator(".chat")).to_have_count(45)
+    page.reload()
+    chats.get_by_role("link", name="Chat number 10", exact=True).click()
+    expect(page).to_have_url(re.compile("/chats/[0-9a-f-]{36}/"))
+    expect(chats.locator("[aria-current]")).to_be_in_viewport()
+    assert chats.evaluate("list => list.scrollTop") > 0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", SIZES)
+def test_no_violations(open_page: OpenPage, user: User, size: Any, scheme: Any) -> None:
+    shown = answered(user, "Boats")
+    Session.objects.filter(pk=answered(user, "x" * 200).pk).update(pinned_at=shown.created_at)
+    unanswered = ask(user, "مرحبا بالعالم")
+    trashed = answered(user, "Trains")
+    trash_session(user=user, session_id=trashed.pk)
+    page = open_page(viewport=size, color_scheme=scheme)
+
+    for path in (
+        "/chats/all/",
+        "/chats/trash/",
+        "/chats/trash/empty/",
+        f"/chats/{shown.pk}/rename/",
+        f"/chats/{trashed.pk}/delete-forever/",
+        f"/chats/{trashed.pk}/",
+        f"/chats/{shown.pk}/",
+    ):
+        page.goto(path)
+        check_page(page, path)
+    entry = open_menu(page, "Boats")
+    check_page(page, "menu")
+    entry.get_by_role("link", name="Rename").click()
+    expect(page.get_by_label("New name")).to_be_visible()
+    check_page(page, "dialog")
+    unanswered.finish(AgentRun.Status.STOPPED)  # nobody else ends it
+
+
+@pytest.mark.parametrize("name", ["W" * 200, "👩‍👩‍👧‍👦" * 28, "ﷺ" * 200, "مرحبا " * 30, "a " * 100])
+def test_no_name_makes_the_page_scroll_sideways(open_page: OpenPage, user: User, name: str) -> None:
+    chat_session = answered(user)
+    trashed = answered(user)
+    Session.objects.update(name=name)
+    trash_session(user=user, session_id=trashed.pk)
+    page = open_page(viewport={"width": 320, "height": 700})
+    for path in ("", f"{chat_session.pk}/", f"{chat_session.pk}/delete/", "all/", "trash/"):
+        page.goto(f"/chats/{path}")
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+        sidebar(page)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+
+
+def test_a_name_has_the_room_of_the_hidden_button(open_page: OpenPage, user: User) -> None:
+    answered(user, "A name that is longer than the sidebar is wide, and so is cut off")
+    page = open_page(viewport=WIDE)
+    entry = sidebar(page).locator(".entry")
+    name, button = entry.locator(".chat-name"), entry.locator("summary")
+    page.mouse.move(1000, 500)
+    room = name.evaluate("element => element.clientWidth")
+    entry.hover()
+    assert button.bounding_box() is not None
+    page.wait_for_function(
+        "room => document.querySelector('.chat-name').clientWidth < room", arg=room
+    )
+    page.mouse.move(1000, 500)
+    button.focus()  # by the keyboard
+    expect(entry.locator(".menu")).to_have_css("opacity", "1")
+    assert name.evaluate("element => element.clientWidth") < room

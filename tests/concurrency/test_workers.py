@@ -1,0 +1,224 @@
+"""Answers by worker processes: streamed elsewhere, taken over from the dead, handed back."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from http.client import HTTPResponse
+
+import pytest
+from django.db import connection
+from django.test import Client
+
+from agents_app.models import Agent, AgentRun, WorkerProcess
+from sessions_app.models import CleanupRun, Message, Session
+from tests.agents_app.chats import make_agent, make_user
+from tests.concurrency.test_streams import ask, read_until
+from tests.conftest import ROOT, database_url
+from tests.factories import phantom
+from tests.model_server import ToldModel, served_model
+from tests.serving import Server, serve
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(connection.vendor != "postgresql", reason="workers need PostgreSQL"),
+]
+
+CAN_NAME_HOSTS = (
+    subprocess.call(["unshare", "--uts", "hostname", "x"], stderr=subprocess.DEVNULL) == 0
+)
+ANSWERS = 20
+PATIENCE = 60
+
+
+class Site:
+    """A web process, any number of workers, and the model that they ask."""
+
+    def __init__(self, stack: ExitStack, **environment: str) -> None:
+        self.model = stack.enter_context(served_model(ToldModel()))
+        self._stack = stack
+        self._environment = {
+            "ANSWERS_IN": "workers",
+            "AGENT_MODEL": "fake",
+            "AGENT_BASE_URL": self.model.base_url,
+            "AGENT_RUNS_PER_USER": str(ANSWERS),
+            **environment,
+        }
+        self.web: Server = stack.enter_context(serve(database_url(), **self._environment))
+        self.agent: Agent = make_agent()
+        client = Client()
+        client.force_login(make_user())
+        self._cookies = f"sessionid={client.cookies['sessionid'].value}"
+
+    def worker(self, host: str = "") -> subprocess.Popen[bytes]:
+        return self._stack.enter_context(worker_process(host, **self._environment))
+
+    def another_web_process(self) -> Server:
+        return self._stack.enter_context(serve(database_url(), **self._environment))
+
+    def ask(self, web: Server | None = None) -> HTTPResponse:
+        return ask((web or self.web).address, self._cookies, self.agent.pk)
+
+
+@contextmanager
+def worker_process(host: str = "", **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker; on a machine of that name, as far as it can tell."""
+    elsewhere = ["unshare", "--uts", "sh", "-c", f'hostname {host}; exec "$@"', "sh"]
+    process = subprocess.Popen(
+        [
+            *(elsewhere if host else []),
+            *[sys.executable, "manage.py", "procrastinate", "worker", "--concurrency=20"],
+        ],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "DATABASE_URL": database_url(),
+            "DJANGO_SETTINGS_MODULE": "config.settings",
+            "DEBUG": "on",
+            **environment,
+        },
+        stdin=subprocess.DEVNULL,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with ExitStack() as stack:
+        yield Site(stack)
+
+
+def transcript() -> list[tuple[str, str]]:
+    rows = Message.objects.order_by("session_id", "position")
+    return list(rows.values_list("role", "text_content"))
+
+
+def test_worker_answers_and_the_web_process_streams_it(site: Site) -> None:
+    site.worker()
+    stream = site.ask()
+    answer = site.model.asked().say("Good ")
+    read_until(stream, "Good")
+    answer.say("day")
+    answer.end()
+    read_until(stream, '"status":"done"')
+    assert transcript() == [("user", "Hello"), ("assistant", "Good day")]
+
+
+def test_job_is_committed_with_its_run(site: Site) -> None:
+    stream = site.ask()
+    assert AgentRun.objects.get().status == "pending"
+    site.worker()
+    site.model.asked().say("At last").end()
+    read_until(stream, '"status":"done"')
+
+
+def test_runs_of_a_killed_worker_are_answered_by_another(site: Site) -> None:
+    first = site.worker()
+    streams = [site.ask() for _ in range(ANSWERS)]
+    for answer in [site.model.asked() for _ in streams]:
+        answer.say("As far as this")
+    for stream in streams:
+        read_until(stream, "As far as this")
+    site.worker()
+    first.kill()
+    answers = [site.model.asked().say("From the start") for _ in streams]
+    for stream in streams:
+        read_until(stream, '"reset":true')
+    for answer in answers:
+        answer.end()
+    for stream in streams:
+        read_until(stream, '"status":"done"')
+    assert transcript() == [("user", "Hello"), ("assistant", "From the start")] * len(streams)
+    assert set(AgentRun.objects.values_list("attempt", flat=True)) == {2}
+
+
+@pytest.mark.skipif(not CAN_NAME_HOSTS, reason="needs a namespace for host names")
+def test_workers_on_two_machines_of_which_one_dies(site: Site) -> None:
+    first, second = site.worker("machine-1"), site.worker("machine-2")
+    streams = [site.ask() for _ in range(ANSWERS)]
+    answers = [site.model.asked() for _ in streams]
+    for answer in answers:
+        answer.say("As far as this")
+    for stream in streams:
+        read_until(stream, "As far as this")
+    hosts = dict(WorkerProcess.objects.values_list("pk", "host"))
+    by_host = Counter(hosts[run.process_id] for run in AgentRun.objects.all() if run.process_id)
+    assert {"machine-1", "machine-2"} >= set(by_host)
+    assert by_host.total() == ANSWERS
+    first.kill()
+    for answer in answers:
+        answer.end()  # what the second one works on is complete
+    for _ in range(by_host["machine-1"]):
+        answer = site.model.asked().say("From the start")
+        answer.end()
+    for stream in streams:
+        read_until(stream, '"status":"done"')
+    assert second.poll() is None
+    said = Counter(text for role, text in transcript() if role == "assistant")
+    assert said == Counter(
+        {"As far as this": by_host["machine-2"], "From the start": by_host["machine-1"]}
+    )
+
+
+def test_rolling_restart_loses_no_answer(site: Site) -> None:
+    """Web processes and workers are replaced one after the other, while people ask and watch."""
+    workers = [site.worker(), site.worker()]
+    webs = [site.web, site.another_web_process()]
+    for number in range(4):
+        streams = [site.ask(web) for web in webs for _ in range(2)]
+        for _ in streams:
+            site.model.asked().say("As far as this")
+        if number % 2:
+            webs.append(site.another_web_process())
+            webs.pop(0).process.terminate()
+        else:
+            workers.append(site.worker())
+            workers.pop(0).terminate()
+        site.model.release()
+        wait_until(lambda: not AgentRun.objects.active().exists(), site.model.release)
+        for stream in streams:
+            stream.close()
+    assert set(AgentRun.objects.values_list("status", flat=True)) == {"done"}
+    assert Message.objects.filter(role="assistant").count() == AgentRun.objects.count() == 16
+
+
+def test_worker_that_is_told_to_stop_hands_its_runs_back(site: Site) -> None:
+    first = site.worker()
+    stream = site.ask()
+    site.model.asked().say("As far as this")
+    read_until(stream, "As far as this")
+    site.worker()
+    first.send_signal(signal.SIGTERM)
+    site.model.asked().say("From the start").end()
+    read_until(stream, '"status":"done"')
+    assert first.wait(PATIENCE) == 0
+    assert transcript() == [("user", "Hello"), ("assistant", "From the start")]
+    assert Session.objects.count() == 1
+
+
+def test_cleanup_is_started_by_one_of_the_workers() -> None:
+    phantom()
+    schedule = {"ANSWERS_IN": "workers", "CLEANUP_SCHEDULE": "* * * * * *"}  # every second
+    with worker_process(**schedule), worker_process(**schedule):
+        wait_until(lambda: CleanupRun.objects.filter(removed=1, status="done").exists())
+        first = CleanupRun.objects.order_by("pk")[0]
+        wait_until(lambda: CleanupRun.objects.count() > 2)
+    assert (first.source, first.removed) == ("schedule", 1)
+    started = list(CleanupRun.objects.values_list("started_at", flat=True))
+    seconds = {moment.replace(microsecond=0) for moment in started}
+    assert len(started) <= len(seconds) + 1, "once, however many workers there are"
+
+
+def wait_until(is_so: Callable[[], bool], meanwhile: Callable[[], None] = lambda: None) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not is_so():
+        assert time.monotonic() < deadline
+        meanwhile()

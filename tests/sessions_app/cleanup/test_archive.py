@@ -1,0 +1,238 @@
+"""Undo: restore_sessions, and how long it is possible."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
+from django.db import connection, models
+from django.utils import timezone
+
+from agents_app.models import Agent
+from sessions_app.cleanup.archive import purge_expired
+from sessions_app.models import CleanupRun, RemovedSession, Session
+from tests.factories import make_session, phantom
+
+pytestmark = pytest.mark.django_db
+
+
+def rows() -> list[dict[str, Any]]:
+    return [dict(row) for row in Session.objects.order_by("pk").values()]
+
+
+def cleanup() -> CleanupRun:
+    call_command("cleanup_sessions", stdout=StringIO())
+    return CleanupRun.objects.latest("pk")
+
+
+def restore(run: CleanupRun) -> str:
+    output = StringIO()
+    call_command("restore_sessions", str(run.pk), stdout=output)
+    run.refresh_from_db()
+    return output.getvalue()
+
+
+def as_if_running(run: CleanupRun) -> None:
+    CleanupRun.objects.filter(pk=run.pk).update(status="running", finished_at=None)
+
+
+def varied_phantoms() -> None:
+    ana = User.objects.create_user("ana")
+    agent = Agent.objects.create(name="helper")
+    moment = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+    phantom()
+    phantom(user=ana, agent=agent, metadata={"a": [1, None, "ü", {"b": 1.5}]})
+    phantom(metadata={}, run_finished_at=moment, created_at=moment)
+    phantom(metadata=[], name="Session-\n<b>'\"%s 🚀", created_at=moment)
+    phantom(metadata="text", updated_at=moment + timedelta(days=1), created_at=moment)
+
+
+def test_restores_everything_exactly() -> None:
+    varied_phantoms()
+    make_session()
+    before = rows()
+    run = cleanup()
+    assert Session.objects.count() == 1
+    output = restore(run)
+    assert f"Restored 5 sessions of cleanup {run.pk}." in output
+    assert rows() == before
+    assert run.restored == 5
+    assert not RemovedSession.objects.exists()
+
+
+def test_metadata_that_is_null_stays_null() -> None:
+    phantom(metadata=None)
+    restore(cleanup())
+    assert Session.objects.filter(metadata__isnull=True).count() == 1
+
+
+def test_the_archive_has_every_column_of_a_session() -> None:
+    stored = {
+        field.attname: type(field)
+        for field in Session._meta.concrete_fields
+        if not isinstance(field, models.GeneratedField)
+    }
+    archived = {field.attname: type(field) for field in RemovedSession._meta.concrete_fields}
+    # The archive's own; foreign keys are archived as plain numbers.
+    assert archived.pop("session_id") is stored.pop("id")
+    assert archived.pop("run_id") is models.ForeignKey
+    assert archived.pop("user_id") is archived.pop("agent_id") is models.BigIntegerField
+    assert stored.pop("user_id") is stored.pop("agent_id") is models.ForeignKey
+    assert archived == stored
+
+
+@pytest.fixture
+def later_column(transactional_db: None) -> Iterator[str]:
+    """A column that is added to Session later, but not to the archive."""
+    field = models.CharField(default="plain")
+    field.contribute_to_class(Session, "mood")
+    with connection.schema_editor() as editor:
+        editor.add_field(Session, field)
+    yield field.name
+    with connection.schema_editor() as editor:
+        editor.remove_field(Session, field)
+    Session._meta.local_fields.remove(field)
+    Session._meta._expire_cache()  # type: ignore[attr-defined]
+    del Session.mood  # type: ignore[attr-defined]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_column_that_the_archive_lacks_stops_a_cleanup(later_column: str) -> None:
+    phantom(**{later_column: "cheerful"})
+    with pytest.raises(CommandError, match=later_column):
+        cleanup()
+    assert Session.objects.values_list(later_column, flat=True).get() == "cheerful"
+
+
+def test_restored_sessions_can_be_removed_again() -> None:
+    varied_phantoms()
+    before = rows()
+    restore(cleanup())
+    again = cleanup()
+    assert again.removed == 5
+    restore(again)
+    assert rows() == before
+
+
+def test_ids_in_use_are_skipped_and_reported() -> None:
+    kept, other = phantom(), phantom()
+    run = cleanup()
+    make_session(id=kept.pk, name="Somebody's")
+    output = restore(run)
+    assert "Restored 1 sessions" in output
+    assert "Skipped 1 whose ids are in use again" in output
+    assert str(kept.pk) in output
+    assert Session.objects.get(pk=kept.pk).name == "Somebody's"
+    assert Session.objects.get(pk=other.pk).auto_named
+    assert RemovedSession.objects.get().session_id == kept.pk
+    Session.objects.filter(pk=kept.pk).delete()
+    restore(run)
+    assert Session.objects.get(pk=kept.pk).name == kept.name
+    assert run.restored == 2
+
+
+def test_user_and_agent_that_were_deleted_are_left_empty() -> None:
+    ana, agent = User.objects.create_user("ana"), Agent.objects.create(name="helper")
+    phantom(user=ana, agent=agent)
+    run = cleanup()
+    ana.delete()
+    agent.delete()
+    restore(run)
+    chat_session = Session.objects.get()
+    assert (chat_session.user, chat_session.agent) == (None, None)
+
+
+def test_many_are_restored_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sessions_app.cleanup.archive._BATCH_SIZE", 4)
+    ids = {phantom().pk for _ in range(11)}
+    restore(cleanup())
+    assert set(Session.objects.values_list("pk", flat=True)) == ids
+
+
+@pytest.mark.parametrize(
+    ("prepare", "complaint"),
+    [
+        (lambda run: run.delete(), "There is no cleanup"),
+        (restore, "has no sessions to restore"),
+        (
+            lambda run: CleanupRun.objects.update(status="running", finished_at=None),
+            "is still running",
+        ),
+    ],
+    ids=["unknown", "restored already", "running"],
+)
+def test_nothing_to_restore(prepare: Any, complaint: str) -> None:
+    phantom()
+    run = cleanup()
+    number = run.pk
+    prepare(run)
+    before = rows()
+    with pytest.raises(CommandError, match=complaint) as failure:
+        call_command("restore_sessions", str(number))
+    assert failure.value.returncode == 1
+    assert rows() == before
+
+
+def test_archives_are_purged_by_a_cleanup_when_they_are_old(settings: Any) -> None:
+    settings.CLEANUP_ARCHIVE_DAYS = 10
+    old, young = make_ended_run(days_ago=11), make_ended_run(days_ago=9)
+    cleanup()
+    assert not old.removed_sessions.exists()
+    assert young.removed_sessions.count() == 3
+    with pytest.raises(CommandError, match="was purged on"):
+        restore(old)
+    restore(young)
+    assert Session.objects.count() == 3
+
+
+def test_purging_can_be_spread_over_several_cleanups(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sessions_app.cleanup.archive._BATCH_SIZE", 2)
+    old = make_ended_run(days_ago=31)
+    assert purge_expired(timedelta(days=30), at_most=2) == 2
+    old.refresh_from_db()
+    assert (old.archived, old.archive_purged_at) == (1, None)
+    assert purge_expired(timedelta(days=30), at_most=2) == 1
+    old.refresh_from_db()
+    assert old.archive_purged_at is not None
+
+
+def make_ended_run(*, days_ago: int) -> CleanupRun:
+    for _ in range(3):
+        phantom()
+    run = cleanup()
+    run.finished_at = timezone.now() - timedelta(days=days_ago)
+    run.save(update_fields=["finished_at"])
+    return run
+
+
+def test_without_an_archive_nothing_can_be_restored_and_nothing_promises_it(
+    settings: Any,
+) -> None:
+    settings.CLEANUP_ARCHIVE_DAYS = 0
+    phantom()
+    output = StringIO()
+    call_command("cleanup_sessions", stdout=output)
+    run = CleanupRun.objects.get()
+    assert run.removed == 1
+    assert not RemovedSession.objects.exists()
+    assert "restore_sessions" not in output.getvalue()
+    with pytest.raises(CommandError, match="has no sessions to restore"):
+        restore(run)
+
+
+def test_runs_presumed_dead_are_marked_as_interrupted() -> None:
+    dead = CleanupRun.objects.create(
+        source=CleanupRun.Source.ADMIN,
+        started_by="ana",
+        heartbeat_at=timezone.now() - timedelta(minutes=6),
+    )
+    alive = CleanupRun.objects.create(source=CleanupRun.Source.ADMIN, started_by="ana")
+    cleanup()
+    dead.refresh_from_db()
+    alive.refresh_from_db()
+    assert dead.status == CleanupRun.Status.INTERRUPTED
+    assert dead.finished_at == dead.heartbeat_at
+    assert alive.status == CleanupRun.Status.RUNNING
