@@ -27,6 +27,7 @@ SIZES = [pytest.param(size, id=str(size["width"])) for size in (WIDE, NARROW)]
 def sidebar(page: Page) -> Locator:
     """The sidebar, opened if it is a drawer."""
     panel = page.locator("#sidebar")
+    page.wait_for_load_state()  # its styles decide whether it is a drawer
     if not panel.is_visible():
         page.get_by_role("link", name="Open the list of chats").click()
     expect(panel).to_be_visible()
