@@ -32,7 +32,7 @@ LAYERS = [
     ["sessions_app.querysets"],
     ["sessions_app.review_models"],
     ["sessions_app.models"],
-    ["sessions_app.writing", "sessions_app.cleanup"],
+    ["sessions_app.writing", "sessions_app.cleanup", "sessions_app.readings"],
     ["agents_app.querysets"],
     ["agents_app.user_models"],
     ["agents_app.models"],

@@ -11,13 +11,13 @@ from django.contrib.admin.utils import model_ngettext, unquote
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.db.models import CASCADE, Count, IntegerField, Model, OuterRef, Q, QuerySet, Subquery
-from django.db.models.functions import Coalesce
+from django.db.models import CASCADE, Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
 from sessions_app.admin.bulk_removal import remove_empty_sessions
 from sessions_app.admin.filters import PlatformFilter, RemovableFilter, TimeFilter, UserFilter
+from sessions_app.admin.session_list import SessionList
 from sessions_app.admin.shared import ReviewAdmin, json_field, short_time, time_field
 from sessions_app.admin.transcript import load_transcript
 from sessions_app.models import Message, Session
@@ -25,19 +25,6 @@ from sessions_app.writing import SessionGone
 
 _EDITABLE = ("name", "agent")
 _ID_PREFIX = 8  # the first group of a UUID; a shorter one would match by chance
-
-
-class SessionList(ChangeList):
-    """Counts the messages of each session listed, and leaves out the metadata."""
-
-    def get_queryset(
-        self, request: HttpRequest, exclude_parameters: list[str | None] | None = None
-    ) -> QuerySet[Any]:
-        counts = Message.objects.filter(session=OuterRef("pk")).order_by().values("session")
-        message_count = Subquery(counts.values(count=Count("pk")), output_field=IntegerField())
-        sessions: QuerySet[Any] = super().get_queryset(request, exclude_parameters)
-        sessions = sessions.annotate(message_count=Coalesce(message_count, 0))
-        return sessions.defer("metadata")
 
 
 class SessionForm(forms.ModelForm):  # type: ignore[type-arg]  # Django has no such subscript

@@ -48,6 +48,11 @@ def may_view(request: HttpRequest, model: type[Model]) -> bool:
     ).has_view_permission(request)
 
 
+def may_read_transcripts(request: HttpRequest) -> bool:
+    """Whether the user may read what was said in chat sessions."""
+    return request.user.has_perm("sessions_app.read_transcripts")
+
+
 def link_if_allowed(request: HttpRequest, row: Model, text: str) -> str:
     """A link to the row's page, or plain text for users who may not open it."""
     if not may_view(request, type(row)):
