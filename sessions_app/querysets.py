@@ -200,6 +200,12 @@ class MessageQuerySet(models.QuerySet["Message"]):
         """Those whose text has all of the terms."""
         return self.filter(search.condition(terms, connections[self.db].vendor))
 
+    def matching(self, alternatives: Sequence[search.Alternative]) -> Self:
+        """Those to whose text one of the alternatives applies; none without any."""
+        if not alternatives:
+            return self.none()
+        return self.filter(search.web_condition(alternatives, connections[self.db].vendor))
+
 
 class CleanupRunQuerySet(models.QuerySet["CleanupRun"]):
     """Cleanup runs. Heartbeats are written and compared in the database's time."""

@@ -14,11 +14,23 @@ from django.db import transaction
 from django.db.models import CASCADE, Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.utils import timezone
+from django.utils.text import capfirst
 
 from sessions_app.admin.bulk_removal import remove_empty_sessions
+from sessions_app.admin.columns import SessionColumns, prepare
 from sessions_app.admin.filters import PlatformFilter, RemovableFilter, TimeFilter, UserFilter
+from sessions_app.admin.list_filters import (
+    FlaggedFilter,
+    MessagesFilter,
+    OutcomeFilter,
+    ReviewedFilter,
+    VerdictFilter,
+)
+from sessions_app.admin.message_search import MessageSearchFilter, search_of
+from sessions_app.admin.saved_filters import SavedFilters
 from sessions_app.admin.session_list import SessionList
-from sessions_app.admin.shared import ReviewAdmin, json_field, short_time, time_field
+from sessions_app.admin.shared import ReviewAdmin, json_field, time_field
 from sessions_app.admin.transcript import load_transcript
 from sessions_app.models import Message, Session
 from sessions_app.writing import SessionGone
@@ -46,7 +58,7 @@ class SessionForm(forms.ModelForm):  # type: ignore[type-arg]  # Django has no s
         return agent
 
 
-class BaseSessionAdmin(ReviewAdmin):
+class BaseSessionAdmin(SessionColumns, SavedFilters, ReviewAdmin):
     """The list of sessions, editing one, and removing them; agents_app adds the conversation.
 
     None is added here: a session exists because a person started a chat.
@@ -54,15 +66,20 @@ class BaseSessionAdmin(ReviewAdmin):
 
     form = SessionForm
     list_display = (
-        *("shown_name", "user", "platform", "agent", "message_count"),
-        *("created", "last_activity"),
+        *("shown_name", "user", "agent", "platform_badge", "message_count", "outcome"),
+        *("created", "last_activity", "removable", "review_marks"),
     )
-    list_filter = (RemovableFilter, PlatformFilter, "agent", UserFilter, ("created_at", TimeFilter))
+    list_filter = (
+        *(RemovableFilter, MessagesFilter, OutcomeFilter, ReviewedFilter, FlaggedFilter),
+        *(VerdictFilter, PlatformFilter, "agent", UserFilter),
+        *(("created_at", TimeFilter), ("updated_at", TimeFilter)),
+        MessageSearchFilter,  # the last: a word that is very common is sought in what is left
+    )
     list_select_related = ("user", "agent")
     list_per_page = 50
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
-    sortable_by = ("shown_name", "platform", "created", "last_activity")
+    sortable_by = ("shown_name", "platform_badge", "created", "last_activity")
     ordering = ("-created_at", "-id")
     search_fields = ("name", "user__username", "user__email")
     search_help_text = "Name, id (or its beginning), user name or e-mail address"
@@ -87,7 +104,7 @@ class BaseSessionAdmin(ReviewAdmin):
     metadata_json = json_field("metadata")
 
     class Media:
-        css = {"all": ["sessions_app/admin.css"]}
+        css = {"all": ["sessions_app/admin.css", "sessions_app/admin/list.css"]}
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -96,6 +113,13 @@ class BaseSessionAdmin(ReviewAdmin):
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return SessionList
+
+    def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
+        changelist = super().get_changelist_instance(request)
+        changelist.message_search = search_of(changelist)  # type: ignore[attr-defined]
+        if request.method != "POST":  # an action needs no columns
+            changelist.result_list = prepare(changelist.result_list, request, changelist)
+        return changelist
 
     def get_actions(self, request: HttpRequest, action_location: Any = None) -> dict[str, Any]:
         # Django passes the location since 6.1.
@@ -111,7 +135,13 @@ class BaseSessionAdmin(ReviewAdmin):
         # Django would ignore the action and show the list.
         if request.method == "POST" and not self.get_actions(request):
             raise PermissionDenied
-        return super().changelist_view(request, extra_context)
+        context = {
+            "title": capfirst(str(self.opts.verbose_name_plural)),
+            "time_zone": timezone.get_current_timezone_name(),
+            **self.saved_filters_context(request),
+            **(extra_context or {}),
+        }
+        return super().changelist_view(request, context)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Session], search_term: str
@@ -120,23 +150,6 @@ class BaseSessionAdmin(ReviewAdmin):
         if ids := _ids_starting_with(search_term):
             found |= queryset.filter(pk__range=ids)
         return found, may_have_duplicates
-
-    @admin.display(description="name", ordering="name")
-    def shown_name(self, chat_session: Session) -> str:
-        return chat_session.name or "(no name)"
-
-    @admin.display(description="messages")
-    def message_count(self, chat_session: Session) -> int:
-        count: int = chat_session.message_count  # type: ignore[attr-defined]  # SessionList's
-        return count
-
-    @admin.display(description="created", ordering="created_at")
-    def created(self, chat_session: Session) -> str:
-        return short_time(chat_session.created_at)
-
-    @admin.display(description="last activity", ordering="updated_at")
-    def last_activity(self, chat_session: Session) -> str:
-        return short_time(chat_session.updated_at)
 
     # --- One session ---------------------------------------------------------------
 
