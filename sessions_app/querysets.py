@@ -134,7 +134,7 @@ class SessionQuerySet(models.QuerySet["Session"]):
 
         The models are derived from Session's relations, so that a model added later counts.
         """
-        return self.filter(*(~reference for reference in self._references()))
+        return self.filter(*(~reference for reference in self.references().values()))
 
     def removal_candidates(self, window: Window = ANY_TIME) -> Self:
         """Those that are removable if they are empty."""
@@ -170,15 +170,15 @@ class SessionQuerySet(models.QuerySet["Session"]):
             ),
         )
 
-    def _references(self) -> list[Exists]:
-        """For each relation to Session, whether it has a row that refers to the session."""
+    def references(self) -> dict[models.ForeignObjectRel, Exists]:
+        """By relation to Session, whether it has a row that refers to the session."""
         relations = [
             relation
             for relation in self.model._meta.get_fields(include_hidden=True)
             if isinstance(relation, models.ForeignObjectRel) and not relation.many_to_many
         ]
-        return [
-            Exists(
+        return {
+            relation: Exists(
                 relation.related_model._base_manager.filter(
                     **{
                         relation.field.attname: OuterRef(relation.field.target_field.attname),
@@ -186,7 +186,7 @@ class SessionQuerySet(models.QuerySet["Session"]):
                 )
             )
             for relation in relations
-        ]
+        }
 
 
 class MessageQuerySet(models.QuerySet["Message"]):
