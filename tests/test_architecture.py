@@ -32,12 +32,11 @@ LAYERS = [
     ["sessions_app.querysets"],
     ["sessions_app.review_models"],
     ["sessions_app.models"],
-    ["sessions_app.writing", "sessions_app.cleanup", "sessions_app.readings"],
-    ["sessions_app.reviews"],
     [
         *("sessions_app.writing", "sessions_app.cleanup", "sessions_app.readings"),
         "sessions_app.removal_reasons",
     ],
+    ["sessions_app.reviews"],
     ["agents_app.querysets"],
     ["agents_app.user_models"],
     ["agents_app.models"],

@@ -303,14 +303,18 @@ def _nearest(messages: Any, length: int) -> tuple[list[Message], bool]:
     return rows[: abs(length)], len(rows) > abs(length)
 
 
-def _displayed_messages() -> Any:
+def messages_for_display() -> Any:
+    """Messages of all versions, with what `message_entry` reads and without other long columns."""
     return (
-        Message.objects.chosen()
-        .select_related("agent", "feedback")
+        Message.objects.select_related("agent", "feedback")
         .alias(model_json=Cast("model_message", TextField()))
         .annotate(reasoning_in=Case(When(_HAS_REASONING, then=F("model_message"))))
         .defer("raw_payload", "context", "channel_payload", "model_message", "extra")
     )
+
+
+def _displayed_messages() -> Any:
+    return messages_for_display().chosen()
 
 
 def _turns(messages: Iterable[Message]) -> list[Turn]:
