@@ -30,9 +30,8 @@ from sessions_app.admin.list_filters import (
 from sessions_app.admin.message_search import MessageSearchFilter, search_of
 from sessions_app.admin.saved_filters import SavedFilters
 from sessions_app.admin.session_list import SessionList
-from sessions_app.admin.shared import ReviewAdmin, json_field, time_field
-from sessions_app.admin.transcript import load_transcript
-from sessions_app.models import Message, Session
+from sessions_app.admin.shared import ReviewAdmin
+from sessions_app.models import Session
 from sessions_app.writing import SessionGone
 
 _EDITABLE = ("name", "agent")
@@ -85,23 +84,7 @@ class BaseSessionAdmin(SessionColumns, SavedFilters, ReviewAdmin):
     search_help_text = "Name, id (or its beginning), user name or e-mail address"
     actions = (remove_empty_sessions,)
 
-    fields = (
-        "name",
-        "user",
-        "agent",
-        "platform",
-        "created_at_shown",
-        "updated_at_shown",
-        "run_finished_at_shown",
-        "metadata_json",
-        "id",
-    )
-    readonly_fields = tuple(field for field in fields if field not in _EDITABLE)
-
-    created_at_shown = time_field("created_at")
-    updated_at_shown = time_field("updated_at")
-    run_finished_at_shown = time_field("run_finished_at")
-    metadata_json = json_field("metadata")
+    fields = _EDITABLE
 
     class Media:
         css = {"all": ["sessions_app/admin.css", "sessions_app/admin/list.css"]}
@@ -190,14 +173,6 @@ class BaseSessionAdmin(SessionColumns, SavedFilters, ReviewAdmin):
         )
         if not updated:
             raise SessionGone(obj.pk)
-
-    def render_change_form(
-        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
-    ) -> HttpResponse:
-        """The form, with the transcript for users who may view messages."""
-        if self.admin_site.get_model_admin(Message).has_view_permission(request):
-            context["transcript"] = load_transcript(context["original"], request)
-        return super().render_change_form(request, context, *args, **kwargs)
 
     # --- Deletion of one session ---------------------------------------------------
 
