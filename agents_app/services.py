@@ -96,7 +96,8 @@ def start_session(
 def create_session(*, user: User, name: str, agent: Agent | None, platform: str) -> Session:
     """Create an empty session, because a program asks for one. Raises InvalidName."""
     check_name(name)
-    return Session.objects.create(user=user, name=name, agent=agent, platform=platform)
+    # Whatever the name is, it was given, so that no cleanup takes the session for a phantom.
+    return Session.objects.create(user=user, name=name, agent=agent, platform=platform, keep=True)
 
 
 def send_message(

@@ -92,7 +92,7 @@ class Session(models.Model):
             models.Index(
                 fields=["id"],
                 name="sessions_auto_named",
-                condition=Q(auto_named=True, platform=PHANTOM_PLATFORM),
+                condition=Q(auto_named=True, platform=PHANTOM_PLATFORM, keep=False),
             ),
             # A user's chats, most recently used first.
             models.Index("user", models.F("updated_at").desc(), name="sessions_by_user"),

@@ -73,7 +73,7 @@ def search_chats(user: User, text: str, *, page: int = 1) -> Results:
 
 def _named(user: User, terms: Sequence[search.Term]) -> list[Session]:
     own = Session.objects.for_user(user)
-    chats = own.exclude(pk__in=own.auto_named())
+    chats = own.exclude(pk__in=own.unnamed())
     for term in terms:
         chats = chats.filter(_is_in_name(term.text))
     return list(chats.select_related("agent").order_by("-updated_at", "pk")[: CHATS_SHOWN + 1])

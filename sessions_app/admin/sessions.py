@@ -167,10 +167,14 @@ class BaseSessionAdmin(SessionColumns, SavedFilters, ReviewAdmin):
             return redirect("admin:sessions_app_session_changelist")
 
     def save_model(self, request: HttpRequest, obj: Session, form: Any, change: bool) -> None:
-        """Save only what staff may edit, since a chat may have written the other columns."""
-        updated = Session.objects.filter(pk=obj.pk).update(
-            **{field: getattr(obj, field) for field in _EDITABLE}
-        )
+        """Save only what staff may edit, since a chat may have written the other columns.
+
+        A name that a person gives keeps the session from every cleanup.
+        """
+        edited = {field: getattr(obj, field) for field in _EDITABLE}
+        if "name" in form.changed_data:
+            edited["keep"] = True
+        updated = Session.objects.filter(pk=obj.pk).update(**edited)
         if not updated:
             raise SessionGone(obj.pk)
 

@@ -27,11 +27,12 @@ class Restored:
 
 
 def restore_run(run: CleanupRun) -> Restored:
-    """Restore the sessions that `run` removed, exactly as they were.
+    """Restore the sessions that `run` removed as they were, marked keep.
 
-    A user or an agent that has been deleted since becomes NULL. An id that is in use again is
-    skipped and stays in the archive. Commits batch by batch: after an interruption, another
-    call restores the rest.
+    The mark takes them out of the rule: the next cleanup does not remove them again. A user or
+    an agent that has been deleted since becomes NULL. An id that is in use again is skipped and
+    stays in the archive. Commits batch by batch: after an interruption, another call restores
+    the rest.
 
     Raises NotRestorable.
     """
@@ -82,7 +83,10 @@ def _restore_batch(run: CleanupRun, archived: list[RemovedSession]) -> tuple[int
             row.agent_id = None
     columns = RemovedSession.columns()
     Session.objects.bulk_create(
-        Session(id=row.session_id, **{column: getattr(row, column) for column in columns})
+        Session(
+            id=row.session_id,
+            **{column: getattr(row, column) for column in columns} | {"keep": True},
+        )
         for row in restorable
     )
     RemovedSession.objects.filter(

@@ -11,7 +11,10 @@ from sessions_app.models import CleanupRun
 
 
 class Command(OperatorCommand):
-    help = "Restore the sessions that a cleanup removed, exactly as they were."
+    help = (
+        "Restore the sessions that a cleanup removed, as they were. They are marked keep, so that "
+        "no later cleanup removes them again."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
@@ -36,6 +39,4 @@ class Command(OperatorCommand):
             for session_id in restored.ids_in_use:
                 self.stdout.write(f"  {session_id}")
         if restored.count:
-            self.stdout.write(
-                "The next cleanup removes them again unless they are renamed or used."
-            )
+            self.stdout.write("They are marked keep: no later cleanup removes them again.")

@@ -123,7 +123,9 @@ def test_the_button_restores_everything(root: Client) -> None:
     page = press_restore(page)
     assert page.url == url_of(run)
     assert page.messages == ["Restored 1 session."]
-    assert list(Session.objects.order_by("pk").values()) == before
+    assert list(Session.objects.order_by("pk").values()) == [
+        {**row, "keep": True} for row in before
+    ]
     assert "No: all of its sessions have been restored." in page.text
     assert not offers_restore(page)
     entry = LogEntry.objects.get()
