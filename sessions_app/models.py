@@ -102,6 +102,9 @@ class Session(models.Model):
             ),
             # The admin's list, newest first.
             models.Index(fields=["-created_at", "-id"], name="sessions_newest"),
+            # The admin's list by name, and by last activity, in both directions.
+            models.Index(fields=["name", "id"], name="sessions_by_name"),
+            models.Index(fields=["updated_at", "id"], name="sessions_by_activity"),
             # A user's pinned chats, which come before the others.
             models.Index(
                 fields=["user"], name="sessions_pinned", condition=Q(pinned_at__isnull=False)
