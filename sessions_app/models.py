@@ -111,6 +111,9 @@ class Session(models.Model):
                 name="sessions_by_outcome",
                 condition=Q(last_run_status__in=["failed", "stopped", "interrupted"]),
             ),
+            # The admin's list by name, and by last activity, in both directions.
+            models.Index(fields=["name", "id"], name="sessions_by_name"),
+            models.Index(fields=["updated_at", "id"], name="sessions_by_activity"),
             # A user's pinned chats, which come before the others.
             models.Index(
                 fields=["user"], name="sessions_pinned", condition=Q(pinned_at__isnull=False)
