@@ -7,7 +7,7 @@ from decimal import Decimal
 from zlib import crc32
 
 from django.conf import settings
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -278,6 +278,25 @@ class AgentRun(models.Model):
 
         A worker says at which attempt: another process may have taken the run over.
         """
+        with transaction.atomic():
+            # Without the model's id: a worker knows the run's only.
+            session = Session.objects.filter(runs=self.pk).select_for_update(of=("self",))
+            session_ids = list(session.values_list("pk", flat=True))
+            ended = self.record_end(status, text=text, error=error, attempt=attempt, facts=facts)
+            if ended:
+                AgentRun.objects.record_last_status(session_ids)
+        return ended
+
+    def record_end(
+        self,
+        status: RunStatus,
+        *,
+        text: str | None = None,
+        error: str = "",
+        attempt: int | None = None,
+        facts: RunFacts | None = None,
+    ) -> bool:
+        """Like finish(), for a caller that has locked the session, and writes its row after it."""
         changes = {} if facts is None else dict(vars(facts))
         if text is not None:
             changes["text"] = text
@@ -302,7 +321,9 @@ class AgentRun(models.Model):
             return False
         interrupted = AgentRun.objects.filter(pk=self.pk, status=RunStatus.INTERRUPTED)
         values = {"status": RunStatus.RUNNING, "finished_at": None, "error": ""}
-        return bool(interrupted.update(heartbeat_at=Now(), **values))
+        resumed = bool(interrupted.update(heartbeat_at=Now(), **values))
+        AgentRun.objects.record_last_status([self.session_id])
+        return resumed
 
     def is_awaited(self) -> bool:
         """Whether an answer of it has its place at the chat's end: no other run is to write one."""

@@ -48,6 +48,9 @@ class TurnDetails:
 
 
 _PLAIN = TurnDetails()
+# What a session's row says while it has an active run. What writes to the row before it creates a
+# run writes this too, so that it costs no statement; see AgentRunQuerySet.last_status.
+_ANSWERING = {"last_run_status": AgentRun.Status.RUNNING.value}
 _UNAVAILABLE = "This agent is not available; choose another one."
 
 
@@ -81,6 +84,7 @@ def start_session(
                 agent=agent,
                 name=name or name_from(text),
                 platform=platform,
+                **_ANSWERING,
             )
             message = _user_message(message_id, text, user, chat_session, agent, details)
             for row in details.earlier:
@@ -126,7 +130,8 @@ def send_message(
         with transaction.atomic():
             # It locks the session until the end.
             message = append_message(
-                _user_message(message_id, text, user, chat_session, agent, details)
+                _user_message(message_id, text, user, chat_session, agent, details),
+                session_values=_ANSWERING,
             )
             _assign_agent(chat_session, agent, switch=switch and agent_id is not None)
             _check_not_answering(chat_session)
@@ -156,7 +161,7 @@ def retry_run(
     agent = _agent_for(failed.session, agent_id)
     with transaction.atomic():
         # Locked, so that no message arrives meanwhile.
-        lock_session(failed.session)
+        _lock_for_run(failed.session)
         _check_not_answering(failed.session)
         if not failed.is_for_last_message():
             raise NotRetryable("The chat has gone on since; send your message again instead.")
@@ -178,7 +183,7 @@ def regenerate(
     question = get_question(user=user, session_id=session_id, message_id=message_id)
     agent = _agent_for(question.session, agent_id)
     with transaction.atomic():
-        lock_session(question.session)
+        _lock_for_run(question.session)
         _check_not_answering(question.session)
         questions = Message.objects.chosen().filter(session=session_id, role=Message.Role.USER)
         if questions.order_by("position").last() != question:
@@ -213,7 +218,8 @@ def edit_message(
     new = _user_message(new_message_id, text, user, chat_session, agent)
     try:
         with transaction.atomic():
-            append_message(new)  # it locks the session until the end
+            # It locks the session until the end.
+            append_message(new, session_values=_ANSWERING)
             _check_not_answering(chat_session)
             edited = get_question(user=user, session_id=session_id, message_id=message_id)
             versions.set_aside(chat_session, edited.pk, start=edited.position, end=new.position)
@@ -241,7 +247,7 @@ def continue_answer(*, user: User, session_id: UUID, run_id: UUID) -> AgentRun:
     cut_off = get_run(user=user, session_id=session_id, run_id=run_id)
     agent = _agent_for(cut_off.session, None)
     with transaction.atomic():
-        lock_session(cut_off.session)
+        _lock_for_run(cut_off.session)
         _check_not_answering(cut_off.session)
         last = Message.objects.chosen().filter(session=session_id).order_by("position").last()
         is_its = last is not None and last.run_id == run_id and last.role == Message.Role.ASSISTANT
@@ -333,6 +339,15 @@ def _user_message(
     )
 
 
+def _lock_for_run(chat_session: Session) -> None:
+    """Lock the session's row until the end, for a run without a further message.
+
+    Raises ChatNotFound.
+    """
+    if not Session.objects.filter(pk=chat_session.pk).update(**_ANSWERING):
+        raise chat_deleted()
+
+
 def _create_run(
     chat_session: Session,
     message: Message,
@@ -340,6 +355,7 @@ def _create_run(
     user: User,
     details: TurnDetails = _PLAIN,
 ) -> AgentRun:
+    """Create a run. Called with the session's row locked, and _ANSWERING written to it."""
     return AgentRun.objects.create(
         session=chat_session,
         message=message,

@@ -65,7 +65,8 @@ class Session(models.Model):
     trashed_at = models.DateTimeField(null=True, blank=True, editable=False)
     # Never removed by a cleanup, whatever its name: it was restored, or a person named it.
     keep = models.BooleanField(default=False, db_default=False, editable=False)
-    # The status of its latest run; empty without one. Kept by what starts and ends runs.
+    # The status of its newest run, "running" until it has ended; empty without one. Kept by what
+    # starts and ends runs: agents_app.querysets.AgentRunQuerySet.last_status.
     last_run_status = models.CharField(blank=True, default="", db_default="", editable=False)
 
     # A column, because "starts with" ignores case in SQLite, and because without a column's
@@ -102,6 +103,17 @@ class Session(models.Model):
             ),
             # The admin's list, newest first.
             models.Index(fields=["-created_at", "-id"], name="sessions_newest"),
+            # The admin's list of sessions by how the last answer went wrong, newest first.
+            models.Index(
+                "last_run_status",
+                models.F("created_at").desc(),
+                models.F("id").desc(),
+                name="sessions_by_outcome",
+                condition=Q(last_run_status__in=["failed", "stopped", "interrupted"]),
+            ),
+            # The admin's list by name, and by last activity, in both directions.
+            models.Index(fields=["name", "id"], name="sessions_by_name"),
+            models.Index(fields=["updated_at", "id"], name="sessions_by_activity"),
             # A user's pinned chats, which come before the others.
             models.Index(
                 fields=["user"], name="sessions_pinned", condition=Q(pinned_at__isnull=False)
