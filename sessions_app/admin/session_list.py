@@ -4,7 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.admin.views.main import ALL_VAR, PAGE_VAR, ChangeList
-from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
+from django.db.models import Count, IntegerField, OrderBy, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 
@@ -50,7 +50,7 @@ class SessionList(ChangeList):
         counts = Message.objects.filter(session=OuterRef("pk")).order_by().values("session")
         message_count = Subquery(counts.values(count=Count("pk")), output_field=IntegerField())
         sessions = sessions.order_by().annotate(message_count=Coalesce(message_count, 0))
-        return sessions.select_related(*self.list_select_related).defer("metadata")
+        return sessions.select_related("user", "agent").defer("metadata")
 
     def _links(self, paginator: KeyPaginator) -> list[tuple[PageLink, str]]:
         """The pagination's links with their addresses."""
@@ -60,12 +60,14 @@ class SessionList(ChangeList):
         ]
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
-        """Django's, with ties in the direction of what is ordered by.
+        """What is asked for, with ties in the direction of what is ordered by.
 
-        So one index serves both directions.
+        So one index serves both directions. Django would order ties by the default order.
         """
-        ordering = list(super().get_ordering(request, queryset))
+        ordering = list(super().get_ordering(request, queryset.order_by()))
         match ordering:
+            case [OrderBy(descending=False), "-pk"]:
+                return [ordering[0], "pk"]
             case [str(field), "-pk"] if not field.startswith("-"):
                 return [field, "pk"]
         return ordering
