@@ -17,6 +17,7 @@ from sessions_app.admin.list_filters import outcome_label
 from sessions_app.admin.message_search import Hit, read_hits
 from sessions_app.admin.shared import may_read_transcripts, short_time
 from sessions_app.models import Message, Review, Session
+from sessions_app.querysets import NAME_START
 from sessions_app.removal_reasons import removal_reasons
 
 _OPENING = 120  # characters; the stylesheet cuts it to what has room
@@ -92,7 +93,7 @@ def _badge(kind: str, text: str) -> str:
 class SessionColumns:
     """The display methods, for the admin of sessions."""
 
-    @admin.display(description="name", ordering="name")
+    @admin.display(description="name", ordering=NAME_START)
     def shown_name(self, chat_session: Session) -> str:
         """The name; beside an automatic one, how the user begins."""
         name = chat_session.name or "(no name)"

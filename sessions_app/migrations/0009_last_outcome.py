@@ -8,7 +8,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('agents_app', '0010_latest_run_status'),
-        ('sessions_app', '0007_reviews'),
+        ('sessions_app', '0008_keep_rule'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -63,7 +63,7 @@ def fill(databases: Databases, sessions: int) -> str:
         connection.execute("SET maintenance_work_mem = '1GB'")
         indexes = connection.execute(_INDEXES).fetchall()
         for name, _ in indexes:
-            connection.execute(f"DROP INDEX {name}")  # type: ignore[call-overload]
+            connection.execute(f"DROP INDEX {name}")
         for statement in _STATEMENTS:
             connection.execute(statement, {"users": _USERS, "sessions": sessions})
         for _, definition in indexes:
