@@ -184,11 +184,15 @@ def _report_first_token(report: Report, url: str) -> None:
 
 
 class _Program:
-    """Asks with a key, over one connection."""
+    """Asks with a key, over a connection for each request: idle ones are closed by the server."""
 
     def __init__(self, address: str, key: str) -> None:
-        self._connection = HTTPConnection(urlsplit(address).netloc)
-        self._headers = {"X-API-Key": key, "Content-Type": "application/json"}
+        self._address = urlsplit(address).netloc
+        self._headers = {
+            "X-API-Key": key,
+            "Content-Type": "application/json",
+            "Connection": "close",
+        }
         self._far_page: str | None = None
 
     @property
@@ -224,8 +228,9 @@ class _Program:
 
     def _request(self, method: str, path: str, body: str | None = None) -> HTTPResponse:
         headers = self._headers | ({"Accept": "text/event-stream"} if body else {})
-        self._connection.request(method, path, body, headers)
-        response = self._connection.getresponse()
+        connection = HTTPConnection(self._address)
+        connection.request(method, path, body, headers)
+        response = connection.getresponse()
         if response.status != 200:
             sys.exit(f"{method} {path} answered {response.status}: {response.read().decode()}")
         return response
