@@ -176,12 +176,13 @@ def regenerate(
 ) -> AgentRun:
     """Answer the chat's last question again, in a new run; returns that.
 
-    The answer so far, however it ended, stays as another version.
+    The answer so far, however it ended, stays as another version. With an agent, that one
+    answers, and the chat goes on with it.
 
-    Raises ChatNotFound, AgentUnavailable, AgentChosen, NotRetryable, or AlreadyAnswering.
+    Raises ChatNotFound, AgentUnavailable, NotRetryable, or AlreadyAnswering.
     """
     question = get_question(user=user, session_id=session_id, message_id=message_id)
-    agent = _agent_for(question.session, agent_id)
+    agent = _agent_for(question.session, agent_id, switch=True)
     with transaction.atomic():
         _lock_for_run(question.session)
         _check_not_answering(question.session)
@@ -189,7 +190,7 @@ def regenerate(
         if questions.order_by("position").last() != question:
             raise NotRetryable("The chat has gone on since; edit your message instead.")
         versions.set_answer_aside(question)
-        _assign_agent(question.session, agent)
+        _assign_agent(question.session, agent, switch=agent_id is not None)
         run = _create_run(question.session, question, agent, user)
         dispatch.start(run)
     return run
