@@ -46,7 +46,7 @@ class SessionList(ChangeList):
 
     def with_columns(self, sessions: QuerySet[Any]) -> QuerySet[Any]:
         """Read these sessions' own columns; `columns.prepare` adds what else a page's rows show."""
-        sessions = sessions.order_by().select_related(*self.list_select_related)
+        sessions = sessions.order_by().select_related("user", "agent")
         return sessions.defer("metadata")
 
     def _links(self, paginator: KeyPaginator) -> list[tuple[PageLink, str]]:
