@@ -16,6 +16,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
 from sessions_app.admin.bulk_removal import remove_empty_sessions
+from sessions_app.admin.export import export_sessions
 from sessions_app.admin.filters import PlatformFilter, RemovableFilter, TimeFilter, UserFilter
 from sessions_app.admin.session_list import SessionList
 from sessions_app.admin.shared import ReviewAdmin, json_field, short_time, time_field
@@ -66,7 +67,7 @@ class BaseSessionAdmin(ReviewAdmin):
     ordering = ("-created_at", "-id")
     search_fields = ("name", "user__username", "user__email")
     search_help_text = "Name, id (or its beginning), user name or e-mail address"
-    actions = (remove_empty_sessions,)
+    actions = (remove_empty_sessions, export_sessions)
 
     fields = (
         "name",
@@ -91,6 +92,10 @@ class BaseSessionAdmin(ReviewAdmin):
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
+
+    def has_export_permission(self, request: HttpRequest) -> bool:
+        """Whether the user may export sessions; transcripts need their own permission too."""
+        return request.user.has_perm("sessions_app.export_session")
 
     # --- The list ------------------------------------------------------------------
 
