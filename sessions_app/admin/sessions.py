@@ -17,6 +17,7 @@ from django.utils.text import capfirst
 
 from sessions_app.admin.bulk_removal import remove_empty_sessions
 from sessions_app.admin.columns import SessionColumns, prepare
+from sessions_app.admin.export import export_sessions
 from sessions_app.admin.filters import PlatformFilter, RemovableFilter, TimeFilter, UserFilter
 from sessions_app.admin.list_filters import (
     FlaggedFilter,
@@ -80,7 +81,7 @@ class BaseSessionAdmin(SessionColumns, SavedFilters, ReviewAdmin):
     ordering = ("-created_at", "-id")
     search_fields = ("name", "user__username", "user__email")
     search_help_text = "Name, id (or its beginning), user name or e-mail address"
-    actions = (remove_empty_sessions,)
+    actions = (remove_empty_sessions, export_sessions)
 
     fields = _EDITABLE
 
@@ -89,6 +90,10 @@ class BaseSessionAdmin(SessionColumns, SavedFilters, ReviewAdmin):
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
+
+    def has_export_permission(self, request: HttpRequest) -> bool:
+        """Whether the user may export sessions; transcripts need their own permission too."""
+        return request.user.has_perm("sessions_app.export_session")
 
     # --- The list ------------------------------------------------------------------
 

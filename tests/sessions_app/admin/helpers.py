@@ -112,7 +112,7 @@ class Page(HTMLParser):
         named = (values["name"], values.get("value", ""))
         if tag == "button" or values.get("type") == "submit":
             self.forms[-1].buttons.append(named)
-        elif values.get("type") != "checkbox" or "checked" in values:
+        elif values.get("type") not in {"checkbox", "radio"} or "checked" in values:
             self.forms[-1].fields.append(named)
 
     def handle_endtag(self, tag: str) -> None:

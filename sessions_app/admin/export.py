@@ -1,0 +1,187 @@
+"""The action "Export…" of the list of sessions: choose a format, and download the selection.
+
+The page of the choice posts the action to the list again, so that Django builds the same
+queryset; its answer is the file, sent while it is being made.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, cast
+
+from django import forms
+from django.contrib import admin
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.admin.views.main import PAGE_VAR
+from django.contrib.auth.models import User
+from django.contrib.contenttypes.models import ContentType
+from django.core.exceptions import PermissionDenied
+from django.core.handlers.asgi import ASGIRequest
+from django.db import connections
+from django.db.models import QuerySet
+from django.http import HttpRequest, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.template.response import TemplateResponse
+from django.utils import timezone
+
+from sessions_app.admin.export_files import FORMATS, Row, batches
+from sessions_app.admin.shared import ModelAdmin, may_read_transcripts, session_count
+from sessions_app.models import Session
+from sessions_app.readings import record_reading
+from sessions_app.streaming import joined, made_in_threads
+
+VIA = "export"
+_MANY = 10_000  # counting more would take as long as the list's slowest pages
+_CONTENT_TYPES = {"csv": "text/csv; charset=utf-8", "jsonl": "application/jsonl; charset=utf-8"}
+
+
+class ExportForm(forms.Form):
+    """What to export of the selected sessions, and how."""
+
+    format = forms.ChoiceField(
+        choices=[
+            ("csv", "CSV, for spreadsheets"),
+            ("jsonl", "JSON lines, for programs"),
+        ],
+        initial="csv",
+        widget=forms.RadioSelect,
+    )
+    transcripts = forms.BooleanField(
+        required=False,
+        label="With transcripts",
+        help_text="CSV then has one row per message, and JSON lines have the messages inside the "
+        "session. That you have read these transcripts is recorded.",
+    )
+
+    def __init__(self, *args: Any, may_read: bool, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not may_read:
+            del self.fields["transcripts"]
+
+
+@dataclass(frozen=True)
+class Selected:
+    """The selection as the list's form posted it, to be posted again and to be logged."""
+
+    url: str
+    fields: list[tuple[str, str]]
+    description: str
+
+    @classmethod
+    def from_request(cls, request: HttpRequest) -> "Selected":
+        query = request.GET.copy()
+        query.pop(PAGE_VAR, None)
+        across = request.POST.get("select_across", "0") not in {"", "0"}
+        ticked = request.POST.getlist(ACTION_CHECKBOX_NAME)
+        filters = f"the list with {query.urlencode()}" if query else "the whole list"
+        return cls(
+            url=f"{request.path}?{query.urlencode()}" if query else request.path,
+            fields=[
+                ("action", export_sessions.__name__),
+                ("select_across", str(int(across))),
+                # Django requires one selected row even when all are selected.
+                *((ACTION_CHECKBOX_NAME, key) for key in (ticked[:1] if across else ticked)),
+            ],
+            description=filters if across else f"{session_count(len(set(ticked)))} of {filters}",
+        )
+
+
+@admin.action(permissions=["export"], description="Export…")
+def export_sessions(
+    model_admin: ModelAdmin, request: HttpRequest, queryset: QuerySet[Session]
+) -> HttpResponseBase:
+    """Show the choice; once made, send the file."""
+    may_read = may_read_transcripts(request)
+    if "transcripts" in request.POST and not may_read:
+        raise PermissionDenied
+    chosen = "export" in request.POST
+    form = ExportForm(request.POST if chosen else None, may_read=may_read)
+    selected = Selected.from_request(request)
+    if not chosen or not form.is_valid():
+        return _choice(model_admin, request, form, selected, queryset)
+    ending: str = form.cleaned_data["format"]
+    transcripts: bool = form.cleaned_data.get("transcripts", False)
+    pieces = _pieces(
+        queryset,
+        user=cast("User", request.user),  # never anonymous in the admin
+        ending=ending,
+        transcripts=transcripts,
+        description=selected.description,
+    )
+    name = f"Chat sessions {timezone.localdate().isoformat()}.{ending}"
+    headers = {
+        "Content-Type": _CONTENT_TYPES[ending],
+        "Content-Disposition": f'attachment; filename="{name}"',
+        "Cache-Control": "no-store",
+        "Content-Encoding": "identity",  # nothing in between is to compress, and so to hold, it
+        "X-Accel-Buffering": "no",
+        "X-Content-Type-Options": "nosniff",
+    }
+    if not isinstance(request, ASGIRequest):
+        return StreamingHttpResponse(pieces, headers=headers)
+    connections.close_all()  # none is held while the file is sent
+    return StreamingHttpResponse(made_in_threads(pieces), headers=headers)
+
+
+def _choice(
+    model_admin: ModelAdmin,
+    request: HttpRequest,
+    form: ExportForm,
+    selected: Selected,
+    queryset: QuerySet[Session],
+) -> HttpResponseBase:
+    count = queryset.order_by()[: _MANY + 1].count()
+    return TemplateResponse(
+        request,
+        "admin/sessions_app/session/export.html",
+        {
+            **model_admin.admin_site.each_context(request),
+            "title": "Export chat sessions",
+            "opts": model_admin.opts,
+            "media": model_admin.media,
+            "form": form,
+            "selection": selected,
+            "count": f"more than {_MANY:,} sessions" if count > _MANY else session_count(count),
+        },
+    )
+
+
+def _pieces(
+    queryset: QuerySet[Session],
+    *,
+    user: User,
+    ending: str,
+    transcripts: bool,
+    description: str,
+) -> Iterator[bytes]:
+    """The file. It is logged before its first piece is made, and how far it came, as it goes."""
+    content = " with transcripts" if transcripts else ""
+    logged = _logged(user, f"Export of {description} as {ending}{content}")
+
+    def recorded() -> Iterator[list[Row]]:
+        exported = 0
+        for rows in batches(queryset, transcripts=transcripts):
+            if transcripts:
+                record_reading(user, (row["id"] for row in rows if row["message_count"]), via=VIA)
+            exported += len(rows)
+            logged(f"{session_count(exported)} so far")
+            yield rows
+        logged(session_count(exported))
+
+    return joined(FORMATS[ending](recorded(), transcripts=transcripts))
+
+
+def _logged(user: User, what: str) -> Callable[[str], None]:
+    """Log that the user exports, and return a function that says how far it has come."""
+    entry = LogEntry.objects.create(
+        user_id=user.pk,
+        content_type=ContentType.objects.get_for_model(Session),
+        object_repr=str(Session._meta.verbose_name_plural),
+        action_flag=CHANGE,
+        change_message=f"{what}: started.",
+    )
+
+    def update(progress: str) -> None:
+        LogEntry.objects.filter(pk=entry.pk).update(change_message=f"{what}: {progress}.")
+
+    return update
