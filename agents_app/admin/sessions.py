@@ -13,6 +13,7 @@ from agents_app.admin.conversation import Place, read_conversation
 from agents_app.admin.neighbours import Neighbour, Neighbours, find_neighbours
 from agents_app.admin.reviewing import NOTE_LENGTH, change_review, may_review
 from agents_app.admin.session_facts import removal_sentence, session_facts
+from agents_app.admin.session_filters import FeedbackFilter
 from agents_app.models import AgentRun
 from sessions_app.admin.sessions import BaseSessionAdmin
 from sessions_app.admin.shared import as_text, may_read_transcripts, may_view
@@ -27,6 +28,11 @@ class SessionAdmin(BaseSessionAdmin):
     """Where staff review sessions."""
 
     change_form_template = "admin/agents_app/session/page.html"
+    list_filter = (
+        *BaseSessionAdmin.list_filter[:6],
+        FeedbackFilter,
+        *BaseSessionAdmin.list_filter[6:],
+    )
 
     def get_urls(self) -> list[URLPattern]:
         review = path(

@@ -90,6 +90,14 @@ def _badge(kind: str, text: str) -> str:
     return format_html('<span class="badge {}">{}</span>', kind, text)
 
 
+def _icon(kind: str, icon: str, text: str) -> str:
+    return format_html(
+        '<span class="badge {}" title="{}"><span aria-hidden="true">{}</span>'
+        '<span class="visually-hidden">{}</span></span>',
+        *(kind, text, icon, text),
+    )
+
+
 class SessionColumns:
     """The display methods, for the admin of sessions."""
 
@@ -141,14 +149,14 @@ class SessionColumns:
     @admin.display(description="review", empty_value="-")
     def review_marks(self, chat_session: Session) -> str:
         facts = _facts(chat_session)
-        marks: list[tuple[str, str]] = []
+        marks = []
         if facts.verdict:
-            marks.append((f"verdict-{facts.verdict}", _verdict_label(facts.verdict)))
+            marks.append(_badge(f"verdict-{facts.verdict}", _verdict_label(facts.verdict)))
         if facts.flagged:
-            marks.append(("flagged", "Flagged"))
+            marks.append(_icon("flagged", "⚑", "Flagged"))
         if facts.reviewed:
-            marks.append(("reviewed", "Reviewed"))
-        return format_html_join(" ", '<span class="badge {}">{}</span>', marks)
+            marks.append(_icon("reviewed", "✓", "Reviewed"))
+        return format_html_join(" ", "{}", ((mark,) for mark in marks))
 
 
 def _verdict_label(verdict: str) -> str:

@@ -24,6 +24,7 @@ class RemovableFilter(admin.SimpleListFilter):
     """Whether a cleanup may remove the session."""
 
     title = "removable"
+    template = "admin/sessions_app/session/filter.html"
     parameter_name = "removable"
 
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> list[tuple[str, str]]:
@@ -43,6 +44,7 @@ class PlatformFilter(admin.SimpleListFilter):
     """Offers the platforms of the newest sessions: cheap to find, and nearly always all."""
 
     title = "platform"
+    template = "admin/sessions_app/session/filter.html"
     parameter_name = "platform"
     NEWEST = 500
 
@@ -62,7 +64,7 @@ class UserFilter(admin.ListFilter):
     """A text field for a user name or an e-mail address, instead of a list of all users."""
 
     title = "user"
-    template = "admin/sessions_app/user_filter.html"
+    template = "admin/sessions_app/session/user_filter.html"
     PARAMETER = "user"
 
     def __init__(
@@ -148,6 +150,7 @@ class TimeFilter(admin.FieldListFilter):
             "upper": {"name": self.upper, "day": self._day(upper)},
             "others": other_parameters(changelist, self.lower, self.upper),
             "is_active": bool(lower or upper),
+            "chosen": self._chosen(lower, upper),
         }
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Model]) -> QuerySet[Model]:
@@ -182,6 +185,13 @@ class TimeFilter(admin.FieldListFilter):
             return moment.astimezone(UTC)
         except (ValueError, OverflowError) as error:
             raise IncorrectLookupParameters(error) from error
+
+    def _chosen(self, lower: str, upper: str) -> str:
+        """The range in words."""
+        if lower in self.SINCE and not upper:
+            return self.SINCE[lower][0].lower()
+        words = [("from", lower), ("before", upper)]
+        return " ".join(f"{word} {self._day(value)}" for word, value in words if value)
 
     def _day(self, value: str) -> str:
         """The day of a bound, for a date field; empty for none."""

@@ -7,6 +7,7 @@ from django.contrib.admin.options import IncorrectLookupParameters
 from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest
 
+from sessions_app.admin.filters import TimeFilter
 from sessions_app.admin.shared import ModelAdmin
 from sessions_app.models import Message, Review, Session
 
@@ -40,7 +41,7 @@ class MessagesFilter(ChoiceFilter):
 
     title = "messages"
     parameter_name = "messages"
-    choices_offered = [("yes", "Has messages"), ("no", "Empty")]
+    choices_offered = [("yes", "At least one"), ("no", "None (empty)")]
 
     def chosen(self, sessions: Sessions, value: str) -> Sessions:
         said = Exists(Message.objects.filter(session=OuterRef("pk")))
@@ -65,7 +66,7 @@ class ReviewedFilter(ChoiceFilter):
 
     title = "reviewed"
     parameter_name = "reviewed"
-    choices_offered = [("yes", "Reviewed"), ("no", "Not reviewed")]
+    choices_offered = [("yes", "Yes"), ("no", "No")]
 
     def chosen(self, sessions: Sessions, value: str) -> Sessions:
         if value == "yes":
@@ -79,7 +80,7 @@ class FlaggedFilter(ChoiceFilter):
 
     title = "flagged"
     parameter_name = "flagged"
-    choices_offered = [("yes", "Flagged")]
+    choices_offered = [("yes", "Yes")]
 
     def chosen(self, sessions: Sessions, value: str) -> Sessions:
         return sessions.filter(review__flagged=True)
@@ -94,6 +95,18 @@ class VerdictFilter(ChoiceFilter):
 
     def chosen(self, sessions: Sessions, value: str) -> Sessions:
         return sessions.filter(review__verdict=value)
+
+
+class AgentFilter(admin.RelatedFieldListFilter):
+    """The agents, as the other filters of the bar."""
+
+    template = ChoiceFilter.template
+
+
+class BarTimeFilter(TimeFilter):
+    """A time, as the other filters of the bar."""
+
+    template = "admin/sessions_app/session/time_filter.html"
 
 
 def outcome_choices() -> list[tuple[str, str]]:

@@ -1,7 +1,7 @@
 """The admin pages of sessions: the list, and one session with its transcript."""
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from django import forms
 from django.contrib import admin, messages
@@ -18,8 +18,10 @@ from django.utils.text import capfirst
 from sessions_app.admin.bulk_removal import remove_empty_sessions
 from sessions_app.admin.columns import SessionColumns, prepare
 from sessions_app.admin.export import export_sessions
-from sessions_app.admin.filters import PlatformFilter, RemovableFilter, TimeFilter, UserFilter
+from sessions_app.admin.filters import PlatformFilter, RemovableFilter, UserFilter
 from sessions_app.admin.list_filters import (
+    AgentFilter,
+    BarTimeFilter,
     FlaggedFilter,
     MessagesFilter,
     OutcomeFilter,
@@ -67,10 +69,10 @@ class BaseSessionAdmin(SessionColumns, SavedFilters, ReviewAdmin):
         *("shown_name", "user", "agent", "platform_badge", "message_count", "outcome"),
         *("created", "last_activity", "removable", "review_marks"),
     )
-    list_filter = (
+    list_filter: ClassVar[Any] = (
         *(RemovableFilter, MessagesFilter, OutcomeFilter, ReviewedFilter, FlaggedFilter),
-        *(VerdictFilter, PlatformFilter, "agent", UserFilter),
-        *(("created_at", TimeFilter), ("updated_at", TimeFilter)),
+        *(VerdictFilter, PlatformFilter, ("agent", AgentFilter), UserFilter),
+        *(("created_at", BarTimeFilter), ("updated_at", BarTimeFilter)),
         MessageSearchFilter,  # the last: a word that is very common is sought in what is left
     )
     list_select_related = ("user", "agent")
