@@ -33,6 +33,8 @@ __all__ = [
     "TranscriptReading",
 ]
 
+_ARCHIVE_COUNTED = 10_000  # rows at most
+
 
 class Session(models.Model):
     """A conversation between a person and an agent."""
@@ -279,13 +281,20 @@ class CleanupRun(models.Model):
 
     @property
     def duration(self) -> timedelta:
-        """How long it took, or has taken so far."""
-        return (self.finished_at or timezone.now()) - self.started_at
+        """How long it took, or has taken so far; never negative, though clocks differ."""
+        return max(timedelta(), (self.finished_at or timezone.now()) - self.started_at)
 
     @property
     def archived(self) -> int:
-        """How many of its sessions can still be restored."""
-        return self.removed_sessions.count()
+        """How many of its sessions can still be restored.
+
+        Many are not counted: then it is what the run's own counts say, which an archive that is
+        just being purged falls short of.
+        """
+        counted = self.removed_sessions.values("session_id")[: _ARCHIVE_COUNTED + 1].count()
+        return (
+            counted if counted <= _ARCHIVE_COUNTED else max(counted, self.removed - self.restored)
+        )
 
     def add_removed(self, count: int) -> None:
         """Count a batch, within the transaction that removes it."""
