@@ -5,7 +5,7 @@ sessions_app.cleanup; both follow the protocol described in writing and cleanup.
 """
 
 import uuid
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import models
@@ -255,6 +255,7 @@ class CleanupRun(models.Model):
     archive_purged_at = models.DateTimeField(null=True)
 
     current_status: str  # annotated by with_current_status()
+    restorable: int  # annotated by with_restorable()
 
     objects = CleanupRunQuerySet.as_manager()
 
@@ -295,6 +296,12 @@ class CleanupRun(models.Model):
         return (
             counted if counted <= _ARCHIVE_COUNTED else max(counted, self.removed - self.restored)
         )
+
+    @property
+    def restorable_until(self) -> datetime:
+        """Until when its archive is kept, at least."""
+        ended = self.finished_at or self.heartbeat_at
+        return ended + timedelta(days=settings.CLEANUP_ARCHIVE_DAYS)
 
     def add_removed(self, count: int) -> None:
         """Count a batch, within the transaction that removes it."""

@@ -3,7 +3,6 @@
 from datetime import timedelta
 from typing import Any, cast
 
-from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.contrib.admin.views.main import ChangeList
@@ -108,9 +107,7 @@ class CleanupRunAdmin(ReadOnlyAdmin):
         reason = why_not_restorable(run)
         if reason:
             return f"No: {reason}"
-        days = settings.CLEANUP_ARCHIVE_DAYS
-        ended = local_time(run.finished_at or run.heartbeat_at)
-        last_day = date_format((ended + timedelta(days=days)).date())
+        last_day = date_format(local_time(run.restorable_until).date())
         return f"{session_count(run.archived)} can be restored, at least until {last_day}."
 
     def get_urls(self) -> list[URLPattern]:
