@@ -20,7 +20,7 @@ from tests.sessions_app.admin.test_cleanup_runs import RUNS, cleaned, restore_ur
 
 pytestmark = pytest.mark.django_db
 
-ID = re.compile(r'<td class="id">([0-9a-f-]{36})</td>')
+ID = re.compile(r'<td class="id wide">([0-9a-f-]{36})</td>')
 
 
 @pytest.fixture
