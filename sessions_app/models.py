@@ -5,7 +5,7 @@ sessions_app.cleanup; both follow the protocol described in writing and cleanup.
 """
 
 import uuid
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import models
@@ -33,6 +33,8 @@ __all__ = [
     "Session",
     "TranscriptReading",
 ]
+
+_ARCHIVE_COUNTED = 10_000  # rows at most
 
 
 class Session(models.Model):
@@ -267,6 +269,7 @@ class CleanupRun(models.Model):
     archive_purged_at = models.DateTimeField(null=True)
 
     current_status: str  # annotated by with_current_status()
+    restorable: int  # annotated by with_restorable()
 
     objects = CleanupRunQuerySet.as_manager()
 
@@ -293,13 +296,26 @@ class CleanupRun(models.Model):
 
     @property
     def duration(self) -> timedelta:
-        """How long it took, or has taken so far."""
-        return (self.finished_at or timezone.now()) - self.started_at
+        """How long it took, or has taken so far; never negative, though clocks differ."""
+        return max(timedelta(), (self.finished_at or timezone.now()) - self.started_at)
 
     @property
     def archived(self) -> int:
-        """How many of its sessions can still be restored."""
-        return self.removed_sessions.count()
+        """How many of its sessions can still be restored.
+
+        Many are not counted: then it is what the run's own counts say, which an archive that is
+        just being purged falls short of.
+        """
+        counted = self.removed_sessions.values("session_id")[: _ARCHIVE_COUNTED + 1].count()
+        return (
+            counted if counted <= _ARCHIVE_COUNTED else max(counted, self.removed - self.restored)
+        )
+
+    @property
+    def restorable_until(self) -> datetime:
+        """Until when its archive is kept, at least."""
+        ended = self.finished_at or self.heartbeat_at
+        return ended + timedelta(days=settings.CLEANUP_ARCHIVE_DAYS)
 
     def add_removed(self, count: int) -> None:
         """Count a batch, within the transaction that removes it."""

@@ -286,6 +286,24 @@ class CleanupRunQuerySet(models.QuerySet["CleanupRun"]):
         """Those that ended more than `keep` ago and whose archive has not been purged."""
         return self.filter(finished_at__lt=timezone.now() - keep, archive_purged_at=None)
 
+    def with_restorable(self) -> Self:
+        """Annotate `restorable`: how many sessions can still be restored, by the run's counts.
+
+        One look-up a run, without counting rows. Those that are running have none yet.
+        """
+        archived = self.model._meta.get_field("removed_sessions").related_model
+        rows = archived._base_manager.filter(run=OuterRef("pk"))
+        can_be = Q(Exists(rows), archive_purged_at=None) & ~Q(
+            current_status=self.model.Status.RUNNING
+        )
+        return self.with_current_status().annotate(
+            restorable=Case(
+                When(can_be, then=F("removed") - F("restored")),
+                default=Value(0),
+                output_field=models.IntegerField(),
+            )
+        )
+
     def _is_presumed_dead(self) -> Q:
         # Not by process id, which means nothing in another container.
         timeout = self.HEARTBEAT_TIMEOUT[connections[self.db].vendor]
