@@ -33,6 +33,7 @@ LAYERS = [
     ["sessions_app.review_models"],
     ["sessions_app.models"],
     ["sessions_app.writing", "sessions_app.cleanup", "sessions_app.readings"],
+    ["sessions_app.statistics"],
     ["agents_app.querysets"],
     ["agents_app.user_models"],
     ["agents_app.models"],
