@@ -226,6 +226,9 @@ class AgentRun(models.Model):
         indexes = [
             # The admin's list of runs, newest first.
             models.Index(fields=["-created_at", "-id"], name="agent_runs_newest"),
+            # The same for one status, and on the admin's first page: runs per day by status,
+            # the newest failures, the times of the newest answers.
+            models.Index(fields=["status", "-created_at", "-id"], name="agent_runs_by_status"),
         ]
         constraints = [
             models.UniqueConstraint(

@@ -8,6 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.admin import AdminSite
 from django.http import HttpRequest
+from django.template.response import TemplateResponse
 from django.templatetags.static import static
 
 # What staff come for stands first; the other apps follow by name.
@@ -28,6 +29,20 @@ class ConsoleSite(AdminSite):
         """The sections that the user may open, most used first."""
         apps = super().get_app_list(request, app_label)
         return sorted(apps, key=lambda app: _place(app["app_label"]))
+
+    def index(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> TemplateResponse:
+        """The dashboard for who may see sessions, and Django's first page for others."""
+        response = super().index(request, extra_context)
+        if request.user.has_perm("sessions_app.view_session"):
+            # Imported here: the modules of the admin's pages ask for this site first.
+            from agents_app.admin.dashboard import build_dashboard
+
+            response.template_name = "agents_app/admin/dashboard.html"
+            context = {"title": "Dashboard", "dashboard": build_dashboard(request)}
+            response.context_data = {**(response.context_data or {}), **context}
+        return response
 
 
 def _place(app_label: str) -> int:

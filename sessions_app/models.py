@@ -212,6 +212,8 @@ class Message(models.Model):
             ),
         ]
         indexes = [
+            # Messages per day, on the admin's first page.
+            models.Index(fields=["created_at"], name="messages_by_time"),
             # Deleting an agent.
             models.Index(
                 fields=["agent"], name="messages_by_agent", condition=Q(agent__isnull=False)

@@ -36,7 +36,7 @@ LAYERS = [
         *("sessions_app.writing", "sessions_app.cleanup", "sessions_app.readings"),
         "sessions_app.removal_reasons",
     ],
-    ["sessions_app.reviews"],
+    ["sessions_app.reviews", "sessions_app.statistics"],
     ["agents_app.querysets"],
     ["agents_app.user_models"],
     ["agents_app.models"],
