@@ -10,6 +10,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import django
@@ -32,9 +33,8 @@ class Measuring:
     """A superuser's browser, and what its pages took, in milliseconds."""
 
     def __init__(self, rounds: int) -> None:
+        from django.contrib.auth.models import User
         from django.test import Client
-
-        from sessions_app.admin.users import User
 
         self._rounds = rounds
         self.user = User.objects.get(is_superuser=True)
@@ -91,21 +91,20 @@ def measure_pages(measuring: Measuring) -> None:
         "search in messages": f"?said={WORD}",
     }
     for name, query in pages.items():
-        measuring.measure(name, lambda query=query: measuring.get(LIST + query))
+        measuring.measure(name, partial(measuring.get, LIST + query))
     stock = {"list": "", "page 2": "?p=2", "middle page": pages["middle page"]}
     stock |= {name: query for name, query in pages.items() if name.startswith("search")}
     stock |= {"order by name": "?o=1", "order by last activity": "?o=-6"}
     stock["search in messages"] = f"?q={WORD}"
     for name, query in stock.items():
         path = STOCK_MESSAGES if name == "search in messages" else STOCK
-        measuring.measure(f"stock: {name}", lambda path=path + query: measuring.get(path))
+        measuring.measure(f"stock: {name}", partial(measuring.get, path + query))
     longest = Session.objects.get(name=LONGEST)
     measuring.measure("long transcript", lambda: measuring.get(f"{LIST}{longest.pk}/change/"))
     measuring.measure("its delete page", lambda: measuring.get(f"{LIST}{longest.pk}/delete/"))
     for name, query in {"removable": "?removable=yes", "all": ""}.items():
-        measuring.measure(
-            f"confirm {name}", lambda query=query: measuring.post_action(query, some.pk, index="0")
-        )
+        post = partial(measuring.post_action, query, some.pk, index="0")
+        measuring.measure(f"confirm {name}", post)
 
     def raw_count() -> None:
         with connection.cursor() as cursor:
