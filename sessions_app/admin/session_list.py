@@ -3,6 +3,7 @@
 from typing import Any
 from uuid import UUID
 
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.views.main import ALL_VAR, PAGE_VAR, ChangeList
 from django.db.models import OrderBy, QuerySet
 from django.http import HttpRequest
@@ -21,7 +22,10 @@ class SessionList(ChangeList):
     page: KeyPage
 
     def get_results(self, request: HttpRequest) -> None:
-        paginator = KeyPaginator(self.queryset, self.list_per_page)
+        # An action is given the queryset, and its answer is not the list.
+        is_action = request.method == "POST" and ACTION_CHECKBOX_NAME in request.POST
+        rows = self.queryset.none() if is_action else self.queryset
+        paginator = KeyPaginator(rows, self.list_per_page)
         count = paginator.count
         self.can_show_all = count.is_exact and count <= self.list_max_show_all
         if self.show_all and self.can_show_all:
