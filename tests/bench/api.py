@@ -11,7 +11,6 @@ import json
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from http.client import HTTPConnection, HTTPResponse
@@ -214,7 +213,7 @@ class _Program:
 
     def first_token(self) -> float:
         started = time.perf_counter()
-        body = json.dumps({"message_content": "Hello", "session_name": str(uuid.uuid4())})
+        body = json.dumps({"message_content": "Hello"})
         stream = self._request("POST", "/api/v1/agent/simple/run", body)
         first, last = 0.0, ""
         for line in stream:

@@ -101,7 +101,7 @@ class _Person:
         login = {"username": "ana", "password": "demo-ana", "next": "/chats/"}
         self._request("POST", "/accounts/login/", {**login, **_token(page)}).read()
         page = self._request("GET", "/chats/").read().decode()
-        agent = re.search(r'name="agent" value="(\d+)"[^>]*checked', page)
+        agent = re.search(r'<option value="(\d+)" selected', page)
         if agent is None:
             sys.exit("The page of chats has no agent to choose.")
         self._form = {"agent": agent[1], "text": "Hello", **_token(page)}
@@ -128,6 +128,7 @@ class _Person:
             "Content-Type": "application/x-www-form-urlencoded",
             "Accept": "text/event-stream",
         }
+        self._connection.close()  # the server ends idle ones
         self._connection.request(method, path, urlencode(form or {}), headers)
         response = self._connection.getresponse()
         for cookie in response.headers.get_all("Set-Cookie") or []:
