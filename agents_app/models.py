@@ -26,6 +26,7 @@ from agents_app.user_models import (
     Preferences,
     Scope,
     Theme,
+    Ticket,
 )
 from sessions_app.models import Message, Session
 
@@ -134,6 +135,7 @@ class RunStatus(models.TextChoices):
 
 
 _ACTIVE = [RunStatus.PENDING, RunStatus.RUNNING]
+_NOT_DONE = [RunStatus.FAILED, RunStatus.STOPPED, RunStatus.INTERRUPTED]
 
 
 class WorkerProcess(models.Model):
@@ -219,6 +221,8 @@ class AgentRun(models.Model):
     heartbeat_at = models.DateTimeField(default=timezone.now)
     finished_at = models.DateTimeField(null=True)
 
+    current_status: str  # annotated by with_current_status()
+
     objects = AgentRunQuerySet.as_manager()
 
     class Meta:
@@ -226,6 +230,24 @@ class AgentRun(models.Model):
         indexes = [
             # The admin's list of runs, newest first.
             models.Index(fields=["-created_at", "-id"], name="agent_runs_newest"),
+            # The same by status; those that are done are found among the newest.
+            models.Index(
+                fields=["status", "-created_at", "-id"],
+                name="agent_runs_by_outcome",
+                condition=Q(status__in=_NOT_DONE),
+            ),
+            # The same by model, and which models the newest runs have had.
+            models.Index(
+                fields=["model", "-created_at", "-id"],
+                name="agent_runs_by_model",
+                condition=~Q(model=""),
+            ),
+            # The admin's search in errors, from the newest on.
+            models.Index(
+                fields=["-created_at", "-id"],
+                name="agent_runs_with_error",
+                condition=~Q(error=""),
+            ),
         ]
         constraints = [
             models.UniqueConstraint(
@@ -367,20 +389,3 @@ class Feedback(models.Model):
     @property
     def session(self) -> Session:
         return self.message.session
-
-
-class Ticket(models.Model):
-    """The place of a program's message that waits for its session's active run to end.
-
-    The session's tickets are served in the order of their ids. One that has expired belongs to
-    a request that is gone.
-    """
-
-    session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="+")
-    expires_at = models.DateTimeField()
-
-    class Meta:
-        db_table = "tickets"
-
-    def __str__(self) -> str:
-        return f"Ticket {self.pk}"

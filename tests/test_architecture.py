@@ -29,7 +29,7 @@ LAYERS = [
         *("sessions_app.local_time", "sessions_app.database_errors"),
         "sessions_app.search",
     ],
-    ["sessions_app.querysets"],
+    ["sessions_app.querysets", "sessions_app.excerpts"],
     ["sessions_app.review_models"],
     ["sessions_app.models"],
     ["sessions_app.writing", "sessions_app.cleanup", "sessions_app.readings"],
