@@ -26,6 +26,7 @@ from agents_app.user_models import (
     Preferences,
     Scope,
     Theme,
+    Ticket,
 )
 from sessions_app.models import Message, Session
 
@@ -219,6 +220,8 @@ class AgentRun(models.Model):
     heartbeat_at = models.DateTimeField(default=timezone.now)
     finished_at = models.DateTimeField(null=True)
 
+    current_status: str  # annotated by with_current_status()
+
     objects = AgentRunQuerySet.as_manager()
 
     class Meta:
@@ -229,6 +232,18 @@ class AgentRun(models.Model):
             # The same for one status, and on the admin's first page: runs per day by status,
             # the newest failures, the times of the newest answers.
             models.Index(fields=["status", "-created_at", "-id"], name="agent_runs_by_status"),
+            # The same by model, and which models the newest runs have had.
+            models.Index(
+                fields=["model", "-created_at", "-id"],
+                name="agent_runs_by_model",
+                condition=~Q(model=""),
+            ),
+            # The admin's search in errors, from the newest on.
+            models.Index(
+                fields=["-created_at", "-id"],
+                name="agent_runs_with_error",
+                condition=~Q(error=""),
+            ),
         ]
         constraints = [
             models.UniqueConstraint(
@@ -370,20 +385,3 @@ class Feedback(models.Model):
     @property
     def session(self) -> Session:
         return self.message.session
-
-
-class Ticket(models.Model):
-    """The place of a program's message that waits for its session's active run to end.
-
-    The session's tickets are served in the order of their ids. One that has expired belongs to
-    a request that is gone.
-    """
-
-    session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="+")
-    expires_at = models.DateTimeField()
-
-    class Meta:
-        db_table = "tickets"
-
-    def __str__(self) -> str:
-        return f"Ticket {self.pk}"

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 # What PostgreSQL's LISTEN names, to be woken when progress was saved.
 PROGRESS_CHANNEL = "agent_runs"
+_DEAD = 1000  # runs presumed dead that are told from others with their status
 
 
 class AgentQuerySet(models.QuerySet["Agent"]):
@@ -83,6 +84,30 @@ class AgentRunQuerySet(models.QuerySet["AgentRun"]):
         """
         process = self.model.process_model.objects.alive().filter(pk=OuterRef("process_id"))
         return self.active().filter(~Exists(process), heartbeat_at__lt=Now() - _heartbeat_timeout())
+
+    def with_current_status(self) -> Self:
+        """Annotate `current_status`: the status, or interrupted when presumed dead.
+
+        For reading: nothing is written.
+        """
+        dead = self.model.objects.presumed_dead().filter(pk=OuterRef("pk"))
+        presumed_dead = When(Exists(dead), then=Value(self.model.Status.INTERRUPTED.value))
+        return self.annotate(
+            current_status=Case(presumed_dead, default=F("status"), output_field=CharField())
+        )
+
+    def currently(self, status: str) -> Self:
+        """Those with this current status.
+
+        Those presumed dead are looked up first: they are few, and the others are then found by
+        their status in an index.
+        """
+        dead = list(self.model.objects.presumed_dead().values_list("pk", flat=True)[:_DEAD])
+        if status == self.model.Status.INTERRUPTED and dead:
+            return self.filter(Q(status=status) | Q(pk__in=dead))
+        if status in self.model.ACTIVE and dead:
+            return self.filter(status=status).exclude(pk__in=dead)
+        return self.filter(status=status)
 
     def save_progress(self, progress: Collection[Progress]) -> set[UUID]:
         """Save the texts of active runs, in one statement; returns the ids of those saved.

@@ -3,7 +3,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("agents_app", "0009_api"),
+        ("agents_app", "0010_latest_run_status"),
     ]
 
     operations = [

@@ -17,7 +17,7 @@ from agents_app.web.markdown import markdown
 from agents_app.web.versions import Versions, read_versions
 from sessions_app.models import Message, Session
 from sessions_app.storable import encodable, json_text
-from sessions_app.tool_entries import tool_entries, tool_name
+from sessions_app.tool_entries import tool_names
 
 MESSAGES_PER_PAGE = 50
 
@@ -364,10 +364,10 @@ def message_entry(message: Message) -> MessageEntry:
         details = Details("Instructions to the agent", message.text_content)
         return MessageEntry(message, [details], [])
     tools = [
-        Details(f"{heading} {_tool_names(value)}".strip(), _as_text(value))
+        Details(_heading(heading, value), _as_text(value))
         for heading, value in [
-            ("Used a tool:", message.tool_calls),
-            ("Tool result:", message.tool_outputs),
+            ("Used a tool", message.tool_calls),
+            ("Tool result", message.tool_outputs),
         ]
         if value
     ]
@@ -391,8 +391,9 @@ def _reasoning(message: Message) -> str:
     return encodable("\n\n".join(filter(None, thoughts)).strip())
 
 
-def _tool_names(column: object) -> str:
-    return encodable(", ".join(filter(None, map(tool_name, tool_entries(column)))))
+def _heading(what: str, column: object) -> str:
+    """What was done, with the names of the tools if the column has any."""
+    return encodable(": ".join(filter(None, [what, tool_names(column)])))
 
 
 def _as_text(value: object) -> str:

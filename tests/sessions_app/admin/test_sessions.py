@@ -28,7 +28,7 @@ def root() -> Client:
 
 @pytest.fixture
 def reviewer() -> Client:
-    return log_in(staff("reviewer", "view_session", "view_message"))
+    return log_in(staff("reviewer", "view_session", "view_message", "read_transcripts"))
 
 
 def url_of(row: Session | Message) -> str:

@@ -17,6 +17,6 @@ def execute(schema_editor, statement):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("agents_app", "0009_api")]
+    dependencies = [("agents_app", "0012_run_lists")]
 
     operations = [migrations.RunPython(set_unlogged, set_logged)]

@@ -3,7 +3,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("sessions_app", "0007_reviews"),
+        ("sessions_app", "0010_list_speed"),
     ]
 
     operations = [
