@@ -32,7 +32,7 @@ _MAX_POSITION = 2**31 - 1  # of the column
 
 @dataclass(frozen=True)
 class Place:
-    """Which part of a conversation: its end, or what is before, after or around a message."""
+    """Which part of a conversation: its end, or what is before, after, from or around a message."""
 
     before: int | None = None
     after: int | None = None
@@ -203,12 +203,12 @@ def _linked_position(chat_session: Session, message_id: str) -> int | None:
 
 
 def _rows(messages: Any, place: Place, linked: int | None) -> list[Message]:
-    at = place.at if linked is None else linked
     found = []
-    if at is not None:
-        found = _first(messages.filter(position__gte=at - MESSAGES_PER_PAGE // 2))
-        # Beyond the end, there is only what comes before.
-        found = found if found and found[-1].position >= at else []
+    if linked is not None:
+        # In the middle of the page, between what led to it and what came of it.
+        found = _first(messages.filter(position__gte=linked - MESSAGES_PER_PAGE // 2))
+    elif place.at is not None:
+        found = _first(messages.filter(position__gte=place.at))
     elif place.after is not None:
         found = _first(messages.filter(position__gt=place.after))
     elif place.before is not None:
