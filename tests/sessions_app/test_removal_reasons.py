@@ -68,13 +68,14 @@ def test_a_session_that_is_gone_has_no_entry() -> None:
 
 def test_the_reasons_agree_with_the_rule_in_one_query() -> None:
     chat_sessions = []
-    for name, platform, said, reviewed in product(
+    for name, platform, said, reviewed, keep in product(
         ["Session-1", "Session-", "session-1", "Planning", ""],
         ["automagik", "Automagik", "web", ""],
         [False, True],
         [False, True],
+        [False, True],
     ):
-        chat_session = make_session(name=name, platform=platform)
+        chat_session = make_session(name=name, platform=platform, keep=keep)
         chat_sessions.append(chat_session)
         if said:
             say(chat_session)
@@ -84,7 +85,9 @@ def test_the_reasons_agree_with_the_rule_in_one_query() -> None:
         found = removal_reasons(chat_sessions)
     assert len(queries) == 1
     removable = {pk for pk, why in found.items() if not why}
-    assert removable == set(Session.objects.removable().values_list("pk", flat=True))
+    assert removable == set(
+        Session.objects.removable().filter(keep=False).values_list("pk", flat=True)
+    )
     assert len(removable) == 2
     assert len(found) == len(chat_sessions)
     assert removal_reasons([]) == {}
