@@ -18,7 +18,7 @@ from django.utils.html import format_html
 from django.utils.translation import ngettext
 
 from agents_app.admin.amounts import dollars, duration, tokens
-from agents_app.admin.tool_uses import ToolUse, tool_uses
+from agents_app.admin.tool_uses import ToolUse, join_results, tool_uses
 from agents_app.models import AgentRun, Feedback
 from agents_app.web.markdown import markdown
 from agents_app.web.transcript import Details, message_entry, messages_for_display
@@ -32,7 +32,7 @@ _MAX_POSITION = 2**31 - 1  # of the column
 
 @dataclass(frozen=True)
 class Place:
-    """Which part of a conversation: its end, or what is before, after or around a message."""
+    """Which part of a conversation: its end, or what is before, after, from or around a message."""
 
     before: int | None = None
     after: int | None = None
@@ -117,6 +117,14 @@ class MessageItem:
         return self.message.role in {Message.Role.SYSTEM, Message.Role.TOOL}
 
     @property
+    def remark(self) -> str:
+        """What is said in place of a text and tools."""
+        if self.html or self.tools:
+            return ""
+        moved = self.message.tool_outputs
+        return "Its result is shown with the call above." if moved else "(no text)"
+
+    @property
     def tools_first(self) -> bool:
         """Whether the text is based on what the tools returned: see the chat's transcript."""
         return bool(self.message.tool_outputs)
@@ -181,9 +189,10 @@ def read_conversation(chat_session: Session, place: Place) -> ConversationPage:
         return ConversationPage([], total=0, lacks_message=lacks_message)
     first, last = rows[0].position, rows[-1].position
     has_newer = last < span["last"]
-    items = _items(rows, _runs(chat_session, rows), has_newer=has_newer)
+    items = list(_items(rows, _runs(chat_session, rows), has_newer=has_newer))
+    _prepare([item for item, _ in items], linked)
     return ConversationPage(
-        parts=_parts(_prepared(items, linked)),
+        parts=_parts(items),
         total=span["total"],
         first=first,
         last=last,
@@ -203,12 +212,12 @@ def _linked_position(chat_session: Session, message_id: str) -> int | None:
 
 
 def _rows(messages: Any, place: Place, linked: int | None) -> list[Message]:
-    at = place.at if linked is None else linked
     found = []
-    if at is not None:
-        found = _first(messages.filter(position__gte=at - MESSAGES_PER_PAGE // 2))
-        # Beyond the end, there is only what comes before.
-        found = found if found and found[-1].position >= at else []
+    if linked is not None:
+        # In the middle of the page, between what led to it and what came of it.
+        found = _first(messages.filter(position__gte=linked - MESSAGES_PER_PAGE // 2))
+    elif place.at is not None:
+        found = _first(messages.filter(position__gte=place.at))
     elif place.after is not None:
         found = _first(messages.filter(position__gt=place.after))
     elif place.before is not None:
@@ -287,29 +296,26 @@ def _comes_before(run: AgentRun, row: Message) -> bool:
 # --- What is shown of them -------------------------------------------------------------
 
 
-def _prepared(
-    items: Iterator[tuple[MessageItem | RunItem, UUID | None]], linked: int | None
-) -> Iterator[tuple[MessageItem | RunItem, UUID | None]]:
-    """The same items, with their texts."""
+def _prepare(items: Sequence[MessageItem | RunItem], linked: int | None) -> None:
+    """Fill in the items' texts and tools."""
     left = _MARKDOWN_PER_PAGE
-    for number, (item, aside) in enumerate(items):
+    for number, item in enumerate(items):
         if isinstance(item, RunItem):
             text = item.run.unstored_text  # type: ignore[attr-defined]  # annotated in _runs()
             left -= len(text)
             # Numbers with a letter, since those without belong to messages.
             item.text_html = _rendered(text, f"r{number}-", is_markdown=left > 0)
-        else:
-            message = item.message
-            left -= len(message.text_content)
-            entry = message_entry(message)
-            item.reasoning = [details for details in entry.before if details.is_prose]
-            item.tools = tool_uses(message)
-            item.is_linked = message.position == linked
-            is_markdown = left > 0 and message.role == Message.Role.ASSISTANT
-            item.html = _rendered(
-                message.text_content, f"{message.position}-", is_markdown=is_markdown
-            )
-        yield item, aside
+            continue
+        message = item.message
+        left -= len(message.text_content)
+        entry = message_entry(message)
+        item.reasoning = [details for details in entry.before if details.is_prose]
+        item.tools = tool_uses(message)
+        item.is_linked = message.position == linked
+        is_markdown = left > 0 and message.role == Message.Role.ASSISTANT
+        id_prefix = f"{message.position}-"
+        item.html = _rendered(message.text_content, id_prefix, is_markdown=is_markdown)
+    join_results([item.tools for item in items if isinstance(item, MessageItem)])
 
 
 def _rendered(text: str, id_prefix: str, *, is_markdown: bool) -> str:
@@ -320,7 +326,7 @@ def _rendered(text: str, id_prefix: str, *, is_markdown: bool) -> str:
     return format_html('<div class="plain" dir="auto">{}</div>', text)
 
 
-def _parts(items: Iterator[tuple[MessageItem | RunItem, UUID | None]]) -> list[Part]:
+def _parts(items: Sequence[tuple[MessageItem | RunItem, UUID | None]]) -> list[Part]:
     return [
         Part([item for item, _ in group], is_set_aside=aside is not None)
         for aside, group in groupby(items, key=lambda pair: pair[1])

@@ -1,7 +1,8 @@
 """The tool calls of a message, each with its result, in any of the forms they are stored in."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.utils.text import Truncator
@@ -23,11 +24,12 @@ class ToolUse:
     name: str
     arguments: str | None = None
     result: str | None = None
+    call_id: str = ""
 
     @property
-    def heading(self) -> str:
-        kind = "Tool result" if self.arguments is None else "Tool call"
-        return f"{kind}: {self.name}" if self.name else kind
+    def kind(self) -> str:
+        """What it is, as it is shown."""
+        return "Tool result" if self.arguments is None else "Tool call"
 
     @property
     def preview(self) -> str:
@@ -45,9 +47,26 @@ def tool_uses(message: Message) -> list[ToolUse]:
     for number, call in enumerate(_entries(message.tool_calls)):
         output = _take_result(outputs, call, number)
         result = None if output is None else _shown(output, _RESULT)
-        uses.append(ToolUse(_name(call), _shown(call, _ARGUMENTS), result))
-    uses += [ToolUse(_name(output), result=_shown(output, _RESULT)) for output in outputs if output]
+        arguments = _shown(call, _ARGUMENTS)
+        uses.append(ToolUse(_name(call), arguments, result, call_id=_call_id(call)))
+    for output in filter(None, outputs):
+        result = _shown(output, _RESULT)
+        uses.append(ToolUse(_name(output), result=result, call_id=_call_id(output)))
     return uses
+
+
+def join_results(messages: Sequence[list[ToolUse]]) -> None:
+    """Move the results of tools to their calls in earlier ones of these messages."""
+    waiting: dict[str, tuple[list[ToolUse], int]] = {}
+    for uses in messages:
+        for use in list(uses):
+            if use.arguments is None and use.call_id in waiting:
+                calls, index = waiting.pop(use.call_id)
+                calls[index] = replace(calls[index], result=use.result)
+                uses.remove(use)
+        for index, use in enumerate(uses):
+            if use.call_id and use.result is None:
+                waiting[use.call_id] = (uses, index)
 
 
 def _entries(column: Any) -> list[Any]:
@@ -59,13 +78,18 @@ def _entries(column: Any) -> list[Any]:
 
 def _take_result(outputs: list[Any], call: Any, number: int) -> Any:
     """Remove and return the result of a call, by its id or, without ids, by its place."""
-    call_id = call.get("tool_call_id") if isinstance(call, dict) else None
+    call_id = _call_id(call)
     for index, output in enumerate(outputs):
-        output_id = output.get("tool_call_id") if isinstance(output, dict) else None
+        output_id = _call_id(output)
         if output and (call_id == output_id if call_id and output_id else index == number):
             outputs[index] = None  # the others keep their places
             return output
     return None
+
+
+def _call_id(entry: Any) -> str:
+    call_id = entry.get("tool_call_id") if isinstance(entry, dict) else None
+    return call_id if isinstance(call_id, str) else ""
 
 
 def _name(entry: Any) -> str:

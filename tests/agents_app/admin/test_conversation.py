@@ -106,11 +106,23 @@ def test_tool_calls_are_named_and_have_their_results(reader: Client, form: str) 
     chat_session = make_session()
     say(chat_session, "So.", role="assistant", tool_calls=calls, tool_outputs=outputs)
     page = Page.of(reader, change_url(chat_session))
-    assert "Tool call: &lt;i&gt;adder&lt;/i&gt;" in page.html
-    shown = ("adder", '"a": 1', "Tool call: clock", "noon", "Tool result: other", "late", "So.")
+    assert "Tool call: <strong>&lt;i&gt;adder&lt;/i&gt;</strong>" in page.html
+    shown = ("adder", '"a": 1', "clock", "noon", "Tool result: other", "late", "So.")
     assert in_order(page, *shown)
-    assert page.text.count("noon") == 1
     assert not page.problems
+
+
+def test_a_result_that_is_a_message_of_its_own_is_shown_with_its_call(reader: Client) -> None:
+    chat_session = make_session()
+    call = {"tool_name": "clock", "args": {"zone": "UTC"}, "tool_call_id": "x"}
+    output = {"tool_name": "clock", "content": "It is noon", "tool_call_id": "x"}
+    say(chat_session, "", role="assistant", tool_calls=[call])
+    say(chat_session, "", role="tool", tool_outputs=[output])
+    say(chat_session, "", role="tool", tool_outputs=[{**output, "tool_call_id": "y"}])
+    page = Page.of(reader, change_url(chat_session))
+    with_call = ("Tool call: clock", '"zone": "UTC"', "It is noon", "shown with the call above")
+    assert in_order(page, *with_call, "Tool result: clock")
+    assert page.html.count("<pre") == 3
 
 
 def test_tools_in_no_known_form_are_shown_as_they_are(reader: Client) -> None:
@@ -220,7 +232,7 @@ def test_a_long_conversation_is_read_page_by_page_both_ways(reader: Client) -> N
         page = Page.of(reader, f"{change_url(chat_session)}?{query}")
         assert f"Messages {shown} of 120" in page.text, query
     assert "Messages 1 to 50 of" in Page.of(reader, f"{change_url(chat_session)}?after=0").text
-    assert "Messages 5 to 54 of 120" in Page.of(reader, f"{change_url(chat_session)}?at=30").text
+    assert "Messages 30 to 79 of" in Page.of(reader, f"{change_url(chat_session)}?at=30").text
 
 
 @pytest.mark.parametrize("query", ["at=x", "at=-5", "at=9" * 9, "before=0", "after=500", "at="])
