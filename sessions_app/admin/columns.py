@@ -20,7 +20,9 @@ from sessions_app.models import Message, Review, Session
 from sessions_app.querysets import NAME_START
 from sessions_app.removal_reasons import removal_reasons
 
-_OPENING = 120  # characters; the stylesheet cuts it to what has room
+# Characters; the stylesheet cuts what has no room, and then the title says all.
+_OPENING = 120
+_SURELY_SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,8 @@ class SessionColumns:
         """The name; beside an automatic one, how the user begins."""
         name = chat_session.name or "(no name)"
         opening = _facts(chat_session).opening
+        if not opening and len(name) <= _SURELY_SHOWN:
+            return name
         if not opening:
             return format_html('<span class="name" title="{}">{}</span>', name, name)
         return format_html(

@@ -66,8 +66,8 @@ class BaseSessionAdmin(SessionColumns, SavedFilters, ReviewAdmin):
 
     form = SessionForm
     list_display = (
-        *("shown_name", "user", "agent", "platform_badge", "message_count", "outcome"),
-        *("created", "last_activity", "removable", "review_marks"),
+        *("shown_name", "user", "agent", "platform_badge", "message_count"),
+        *("created", "last_activity", "outcome", "removable", "review_marks"),
     )
     list_filter: ClassVar[Any] = (
         *(RemovableFilter, MessagesFilter, OutcomeFilter, ReviewedFilter, FlaggedFilter),
