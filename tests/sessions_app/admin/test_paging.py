@@ -174,7 +174,7 @@ def test_the_list_is_paged_through_without_knowing_its_length(
     )
     page = Page.of(root, f"{LIST}?platform=web")
     assert "more than 60 chat sessions" in page.text
-    assert "Select all" in page.text
+    assert "Select all chat sessions on all pages" in page.text
     assert names(page)[0] == "Chat 129"
     page = press(press(page, "Next"), "Next")
     assert names(page) == [f"Chat {n}" for n in range(29, -1, -1)]
