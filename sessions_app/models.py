@@ -103,6 +103,12 @@ class Session(models.Model):
             ),
             # The admin's list, newest first.
             models.Index(fields=["-created_at", "-id"], name="sessions_newest"),
+            # The removable ones of the admin's list, which may all be older than the others.
+            models.Index(
+                fields=["-created_at", "-id"],
+                name="sessions_auto_named_newest",
+                condition=Q(auto_named=True, platform=PHANTOM_PLATFORM, keep=False),
+            ),
             # The admin's list by name, and by last activity, in both directions. Names are of
             # any length, and PostgreSQL's index entries are not.
             models.Index(NAME_START, "id", name="sessions_by_name"),

@@ -60,5 +60,13 @@ class Migration(migrations.Migration):
             model_name="session",
             index=models.Index(fields=["updated_at", "id"], name="sessions_by_activity"),
         ),
+        migrations.AddIndex(
+            model_name="session",
+            index=models.Index(
+                fields=["-created_at", "-id"],
+                name="sessions_auto_named_newest",
+                condition=models.Q(auto_named=True, platform="automagik", keep=False),
+            ),
+        ),
         migrations.RunPython(create, drop),
     ]

@@ -228,3 +228,18 @@ def test_a_page_is_read_from_an_index(order: str, index: str) -> None:
     plan = keys[50:100].explain()
     assert f"using {index}" in plan
     assert "Sort" not in plan
+
+
+@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="plans of PostgreSQL")
+def test_removable_sessions_are_read_in_order_without_the_others() -> None:
+    Session.objects.bulk_create(Session(name=f"Topic {n}") for n in range(300))
+    phantom()
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE sessions")
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute("SET LOCAL enable_sort = off")
+    removable = Session.objects.removable().filter(keep=False)
+    keys = removable.order_by(*ORDERS["newest first"]).values_list("pk", flat=True)
+    plan = keys[:50].explain()
+    assert "using sessions_auto_named_newest" in plan
+    assert "Sort" not in plan
