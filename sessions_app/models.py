@@ -114,6 +114,12 @@ class Session(models.Model):
                 name="sessions_by_outcome",
                 condition=Q(last_run_status__in=["failed", "stopped", "interrupted"]),
             ),
+            # The removable ones of the admin's list, which may all be older than the others.
+            models.Index(
+                fields=["-created_at", "-id"],
+                name="sessions_auto_named_newest",
+                condition=Q(auto_named=True, platform=PHANTOM_PLATFORM, keep=False),
+            ),
             # The admin's list by name, and by last activity, in both directions. Names are of
             # any length, and PostgreSQL's index entries are not.
             models.Index(NAME_START, "id", name="sessions_by_name"),

@@ -1,14 +1,16 @@
 """The bulk removal: confirmation, progress over several requests, outcome, permissions."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
 import pytest
+from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.db import OperationalError, connection
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.utils import timezone
 
 from sessions_app.admin import bulk_removal
@@ -155,6 +157,44 @@ def test_all_across_pages(root: Client, query: str, removed: int) -> None:
     assert Session.objects.filter(pk__in=[kept.pk for kept in others]).count() == 3
     assert set(only_run().criteria) == {"list"}
     assert "p=" not in only_run().criteria["list"]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("", "?removable=yes", "?removable=no", "?user=ana", "?platform=automagik&q=session"),
+        *(
+            "?q=ana",
+            "?q=ab",
+            "?q=session-1&removable=yes",
+            "?o=1&created_at__gte=2026-01-02+00%3A00%3A00%2B00%3A00",
+        ),
+    ],
+)
+def test_what_is_removed_is_what_is_listed_and_removable(root: Client, query: str) -> None:
+    ana = User.objects.create_user("ana", email="ab@example.org")
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    for n in range(16):
+        chat_session = phantom(
+            name=f"Session-{n}" if n % 2 else f"Chat {n}",
+            user=ana if n % 3 else None,
+            platform="web" if n % 5 == 4 else "automagik",
+            created_at=start + timedelta(days=n % 4),
+        )
+        if n % 7 == 5:
+            say(chat_session)
+    request = RequestFactory().get(LIST + query)
+    request.user = User.objects.get(username="root")
+    listed = admin.site.get_model_admin(Session).get_changelist_instance(request).queryset
+    removable = set(Session.objects.removable().values_list("pk", flat=True))
+    expected = removable & set(listed.values_list("pk", flat=True))
+    assert expected or query == "?removable=no"
+    before = set(Session.objects.values_list("pk", flat=True))
+    page = choose(root, Session.objects.all()[0], url=f"{LIST}{query}", across=True)
+    assert f"{len(expected) or 'None'} of the {listed.count()} selected" in page.text
+    if expected:
+        page.press("confirm")
+    assert before - set(Session.objects.values_list("pk", flat=True)) == expected
 
 
 # --- Over several requests -----------------------------------------------------------

@@ -174,7 +174,7 @@ def test_the_list_is_paged_through_without_knowing_its_length(
     )
     page = Page.of(root, f"{LIST}?platform=web")
     assert "more than 60 chat sessions" in page.text
-    assert "Select all" in page.text
+    assert "Select all chat sessions on all pages" in page.text
     assert names(page)[0] == "Chat 129"
     page = press(press(page, "Next"), "Next")
     assert names(page) == [f"Chat {n}" for n in range(29, -1, -1)]
@@ -227,4 +227,19 @@ def test_a_page_is_read_from_an_index(order: str, index: str) -> None:
     keys = Session.objects.order_by(*ORDERS[order]).values_list("pk", flat=True)
     plan = keys[50:100].explain()
     assert f"using {index}" in plan
+    assert "Sort" not in plan
+
+
+@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="plans of PostgreSQL")
+def test_removable_sessions_are_read_in_order_without_the_others() -> None:
+    Session.objects.bulk_create(Session(name=f"Topic {n}") for n in range(300))
+    phantom()
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE sessions")
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute("SET LOCAL enable_sort = off")
+    removable = Session.objects.removable().filter(keep=False)
+    keys = removable.order_by(*ORDERS["newest first"]).values_list("pk", flat=True)
+    plan = keys[:50].explain()
+    assert "using sessions_auto_named_newest" in plan
     assert "Sort" not in plan
