@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from sessions_app.querysets import (
     AUTO_NAME_PREFIX,
+    NAME_START,
     PHANTOM_PLATFORM,
     CleanupRunQuerySet,
     MessageQuerySet,
@@ -111,8 +112,9 @@ class Session(models.Model):
                 name="sessions_by_outcome",
                 condition=Q(last_run_status__in=["failed", "stopped", "interrupted"]),
             ),
-            # The admin's list by name, and by last activity, in both directions.
-            models.Index(fields=["name", "id"], name="sessions_by_name"),
+            # The admin's list by name, and by last activity, in both directions. Names are of
+            # any length, and PostgreSQL's index entries are not.
+            models.Index(NAME_START, "id", name="sessions_by_name"),
             models.Index(fields=["updated_at", "id"], name="sessions_by_activity"),
             # A user's pinned chats, which come before the others.
             models.Index(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 AUTO_NAME_PREFIX = "Session-"
 PHANTOM_PLATFORM = "automagik"
+NAME_START = Left("name", 200)  # what lists are ordered by
 OPENING_LENGTH = 600  # characters, from which a shown name is made
 
 

@@ -56,7 +56,7 @@ class RowCount(int):
         return self.precision.value.format(number)
 
 
-def count_rows(rows: QuerySet[Any, Any], *, at_most: int = COUNTED) -> RowCount:
+def count_rows(rows: QuerySet[Any, Any], *, at_most: int) -> RowCount:
     """How many rows there are: counted up to `at_most`, estimated for a whole large table."""
     counted = rows.order_by().values("pk")[: at_most + 1].count()
     if counted <= at_most:
@@ -118,10 +118,10 @@ class KeyPaginator(Paginator):  # type: ignore[type-arg]  # Django has no such s
 
     @cached_property
     def count(self) -> RowCount:
-        return count_rows(self.object_list)
+        return count_rows(self.object_list, at_most=COUNTED)
 
     def page(self, number: Any) -> KeyPage:  # type: ignore[override]
-        """The page of that number, or the last one if there are fewer."""
+        """The page of that number, or the nearest one."""
         number = int(number) or 1
         if not self.count.is_exact and self._is_far(number):
             self.count = RowCount(self.object_list.order_by().count())
@@ -129,9 +129,10 @@ class KeyPaginator(Paginator):  # type: ignore[type-arg]  # Django has no such s
             if number < 0:
                 number += self.num_pages + 1
             return self._numbered(min(max(number, 1), self.num_pages))
-        if number > 0 and (page := self._from_start(number)):
+        page = self._from_start(number) if number > 0 else self._from_end(number)
+        if page.keys:
             return page
-        return self._from_end(min(number, -1))
+        return self._from_end(-1) if number > 0 else self._from_start(1)
 
     def links(self, page: KeyPage) -> Iterator[PageLink]:
         """The pagination: the first and the last page, and those around the current one."""
@@ -164,7 +165,9 @@ class KeyPaginator(Paginator):  # type: ignore[type-arg]  # Django has no such s
         """A page of a list that was counted, from the end that is closer."""
         start = (number - 1) * self.per_page
         stop = min(start + self.per_page, self.count)
-        if start <= self.count / 2:
+        if not self.count:
+            keys = []
+        elif start <= self.count / 2:
             keys = list(self._forward[start:stop])
         else:
             keys = list(self._backward[self.count - stop : self.count - start])[::-1]
@@ -175,11 +178,9 @@ class KeyPaginator(Paginator):  # type: ignore[type-arg]  # Django has no such s
             next=number + 1 if number < self.num_pages else None,
         )
 
-    def _from_start(self, number: int) -> KeyPage | None:
+    def _from_start(self, number: int) -> KeyPage:
         start = (number - 1) * self.per_page
         keys = list(self._forward[start : start + self.per_page + 1])
-        if not keys:
-            return None
         return KeyPage(
             number,
             keys[: self.per_page],

@@ -3,8 +3,9 @@
 from typing import Any
 from uuid import UUID
 
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.views.main import ALL_VAR, PAGE_VAR, ChangeList
-from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
+from django.db.models import Count, IntegerField, OrderBy, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 
@@ -22,7 +23,10 @@ class SessionList(ChangeList):
     page: KeyPage
 
     def get_results(self, request: HttpRequest) -> None:
-        paginator = KeyPaginator(self.queryset, self.list_per_page)
+        # An action is given the queryset, and its answer is not the list.
+        is_action = request.method == "POST" and ACTION_CHECKBOX_NAME in request.POST
+        rows = self.queryset.none() if is_action else self.queryset
+        paginator = KeyPaginator(rows, self.list_per_page)
         count = paginator.count
         self.can_show_all = count.is_exact and count <= self.list_max_show_all
         if self.show_all and self.can_show_all:
@@ -50,7 +54,7 @@ class SessionList(ChangeList):
         counts = Message.objects.filter(session=OuterRef("pk")).order_by().values("session")
         message_count = Subquery(counts.values(count=Count("pk")), output_field=IntegerField())
         sessions = sessions.order_by().annotate(message_count=Coalesce(message_count, 0))
-        return sessions.select_related(*self.list_select_related).defer("metadata")
+        return sessions.select_related("user", "agent").defer("metadata")
 
     def _links(self, paginator: KeyPaginator) -> list[tuple[PageLink, str]]:
         """The pagination's links with their addresses."""
@@ -60,12 +64,14 @@ class SessionList(ChangeList):
         ]
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
-        """Django's, with ties in the direction of what is ordered by.
+        """What is asked for, with ties in the direction of what is ordered by.
 
-        So one index serves both directions.
+        So one index serves both directions. Django would order ties by the default order.
         """
-        ordering = list(super().get_ordering(request, queryset))
+        ordering = list(super().get_ordering(request, queryset.order_by()))
         match ordering:
+            case [OrderBy(descending=False), "-pk"]:
+                return [ordering[0], "pk"]
             case [str(field), "-pk"] if not field.startswith("-"):
                 return [field, "pk"]
         return ordering

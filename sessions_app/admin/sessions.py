@@ -1,9 +1,7 @@
 """The admin pages of sessions: the list, and one session with its transcript."""
 
-import string
 from collections.abc import Sequence
 from typing import Any, cast
-from uuid import UUID
 
 from django import forms
 from django.contrib import admin, messages
@@ -21,10 +19,11 @@ from sessions_app.admin.session_list import SessionList
 from sessions_app.admin.shared import ReviewAdmin, json_field, short_time, time_field
 from sessions_app.admin.transcript import load_transcript
 from sessions_app.models import Message, Session
+from sessions_app.name_search import search_sessions
+from sessions_app.querysets import NAME_START
 from sessions_app.writing import SessionGone
 
 _EDITABLE = ("name", "agent")
-_ID_PREFIX = 8  # the first group of a UUID; a shorter one would match by chance
 
 
 class SessionForm(forms.ModelForm):  # type: ignore[type-arg]  # Django has no such subscript
@@ -116,12 +115,11 @@ class BaseSessionAdmin(ReviewAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Session], search_term: str
     ) -> tuple[QuerySet[Session], bool]:
-        found, may_have_duplicates = super().get_search_results(request, queryset, search_term)
-        if ids := _ids_starting_with(search_term):
-            found |= queryset.filter(pk__range=ids)
-        return found, may_have_duplicates
+        fields = self.get_search_fields(request)
+        user_fields = [field.removeprefix("user__") for field in fields if field != "name"]
+        return search_sessions(queryset, search_term, user_fields=user_fields), False
 
-    @admin.display(description="name", ordering="name")
+    @admin.display(description="name", ordering=NAME_START)
     def shown_name(self, chat_session: Session) -> str:
         return chat_session.name or "(no name)"
 
@@ -249,11 +247,3 @@ def dependent_counts(sessions: Sequence[Session] | QuerySet[Session]) -> dict[ty
         if relation.on_delete is CASCADE
     }
     return {model: count for model, count in counts.items() if count}
-
-
-def _ids_starting_with(text: str) -> tuple[UUID, UUID] | None:
-    """The lowest and the highest id that start with `text`, if it looks like part of an id."""
-    digits = text.strip().replace("-", "")
-    if _ID_PREFIX <= len(digits) <= 32 and set(digits) <= set(string.hexdigits):
-        return UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
-    return None

@@ -5,6 +5,7 @@ row for. The extension pg_trgm does the same, but not every server has it.
 """
 
 from django.db import migrations, models
+from django.db.models.functions import Left
 
 POSTGRESQL = [
     # In upper case, as Django's `icontains` compares. Made of one pass over the text however
@@ -53,7 +54,7 @@ class Migration(migrations.Migration):
     operations = [
         migrations.AddIndex(
             model_name="session",
-            index=models.Index(fields=["name", "id"], name="sessions_by_name"),
+            index=models.Index(Left("name", 200), "id", name="sessions_by_name"),
         ),
         migrations.AddIndex(
             model_name="session",

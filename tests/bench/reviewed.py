@@ -42,6 +42,21 @@ _STATEMENTS = (
     WHERE s.platform = 'web'
     """,
 )
+# One long transcript, and one text in a thousand with a word of its own.
+_LONG = """
+    INSERT INTO messages (id, session_id, position, role, text_content, message_type,
+                          created_at, updated_at)
+    SELECT gen_random_uuid(), s.id, position,
+           CASE WHEN position % 2 = 1 THEN 'user' ELSE 'assistant' END,
+           'Entry ' || position, 'text', s.created_at, s.created_at
+    FROM sessions AS s, generate_series(10, 10000) AS position WHERE s.name = 'Chat about topic 9'
+"""
+_RARE = """
+    UPDATE messages SET text_content = text_content || ' zebra'
+    WHERE position = 1 AND session_id IN (SELECT id FROM sessions WHERE name LIKE '%999')
+"""
+LONGEST = "Chat about topic 9"
+WORD = "zebra"
 _INDEXES = """
     SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid) FROM pg_index
     WHERE indrelid IN ('sessions'::regclass, 'messages'::regclass) AND NOT indisunique
@@ -63,9 +78,11 @@ def fill(databases: Databases, sessions: int) -> str:
         connection.execute("SET maintenance_work_mem = '1GB'")
         indexes = connection.execute(_INDEXES).fetchall()
         for name, _ in indexes:
-            connection.execute(f"DROP INDEX {name}")  # type: ignore[call-overload]
+            connection.execute(f"DROP INDEX {name}")
         for statement in _STATEMENTS:
             connection.execute(statement, {"users": _USERS, "sessions": sessions})
+        connection.execute(_LONG)
+        connection.execute(_RARE)
         for _, definition in indexes:
             connection.execute(definition)
         connection.execute("VACUUM ANALYZE")
