@@ -135,7 +135,6 @@ class RunStatus(models.TextChoices):
 
 
 _ACTIVE = [RunStatus.PENDING, RunStatus.RUNNING]
-_NOT_DONE = [RunStatus.FAILED, RunStatus.STOPPED, RunStatus.INTERRUPTED]
 
 
 class WorkerProcess(models.Model):
@@ -230,13 +229,7 @@ class AgentRun(models.Model):
         indexes = [
             # The admin's list of runs, newest first.
             models.Index(fields=["-created_at", "-id"], name="agent_runs_newest"),
-            # The same by status; those that are done are found among the newest.
-            models.Index(
-                fields=["status", "-created_at", "-id"],
-                name="agent_runs_by_outcome",
-                condition=Q(status__in=_NOT_DONE),
-            ),
-            # The same by model, and which models the newest runs have had.
+            # The admin's list of one model's runs, newest first.
             models.Index(
                 fields=["model", "-created_at", "-id"],
                 name="agent_runs_by_model",

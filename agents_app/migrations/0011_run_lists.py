@@ -12,10 +12,6 @@ class Migration(migrations.Migration):
     operations = [
         migrations.AddIndex(
             model_name='agentrun',
-            index=models.Index(condition=models.Q(('status__in', ['failed', 'stopped', 'interrupted'])), fields=['status', '-created_at', '-id'], name='agent_runs_by_outcome'),
-        ),
-        migrations.AddIndex(
-            model_name='agentrun',
             index=models.Index(condition=models.Q(('model', ''), _negated=True), fields=['model', '-created_at', '-id'], name='agent_runs_by_model'),
         ),
         migrations.AddIndex(
