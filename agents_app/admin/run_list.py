@@ -1,8 +1,6 @@
 """The list of runs: which columns are read, its filters, and its search."""
 
-import string
 from typing import Any
-from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
@@ -17,10 +15,10 @@ from agents_app.querysets import AgentRunQuerySet
 from sessions_app.admin.session_list import SessionList
 from sessions_app.admin.shared import ModelAdmin
 from sessions_app.models import Session
+from sessions_app.name_search import ids_starting_with, search_sessions
 
 ERRORS_SEARCHED = 10_000  # the newest
 FOUND = 1_000  # of each kind: sessions, users, errors
-_ID_PREFIX = 8  # the first group of a UUID; a shorter one would match by chance
 
 
 class RunList(SessionList):
@@ -92,16 +90,14 @@ def search_runs(
     if in_errors:
         kinds.append(("pk", _with_error(text)))
     if in_sessions:
-        kinds.append(("session", Session.objects.filter(name__icontains=text)))
+        kinds.append(("session", search_sessions(Session.objects.all(), text, user_fields=())))
     found, is_cut = Q(), False
     for field, rows in kinds:
         keys = list(rows.order_by().values_list("pk", flat=True)[: FOUND + 1])
         is_cut |= len(keys) > FOUND
         found |= Q(**{f"{field}__in": keys[:FOUND]})
-    if ids := _ids_starting_with(text):
+    if ids := ids_starting_with(text):
         found |= Q(pk__range=ids)
-        if in_sessions:
-            found |= Q(session__gte=ids[0], session__lte=ids[1])
     return runs.filter(found), is_cut
 
 
@@ -110,11 +106,3 @@ def _with_error(text: str) -> QuerySet[AgentRun]:
     newest = AgentRun.objects.exclude(error="").order_by("-created_at", "-pk")
     searched = newest.values("pk")[:ERRORS_SEARCHED]
     return AgentRun.objects.filter(pk__in=searched, error__icontains=text)
-
-
-def _ids_starting_with(text: str) -> tuple[UUID, UUID] | None:
-    """The lowest and the highest id that start with `text`, if it looks like part of an id."""
-    digits = text.strip().replace("-", "")
-    if _ID_PREFIX <= len(digits) <= 32 and set(digits) <= set(string.hexdigits):
-        return UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
-    return None

@@ -137,7 +137,7 @@ class MessageAdmin(SaidAdmin):
         """The messages that have the words, by the index of these; no more than MATCHES."""
         if not search_term.strip():
             return queryset, False
-        terms = search.parse(search_term[:_MAX_SEARCH].replace("\0", " "))
+        terms = search.parse(search_term[:_MAX_SEARCH])
         if not terms:
             note = "Enter a word with letters or digits."
             self.message_user(request, note, messages.WARNING)

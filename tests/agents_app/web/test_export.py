@@ -69,6 +69,22 @@ def test_markdown_reads_like_the_page(user: User, agent: Agent) -> None:
     assert "Another version" not in text
 
 
+def test_markdown_names_the_tools_of_an_imported_chat(user: User) -> None:
+    chat_session = answered(user)
+    call = {"0": {"args": {"expression": "2+2"}, "tool_name": "calculator", "tool_call_id": "c1"}}
+    result = {"0": {"content": "4", "tool_name": "calculator", "tool_call_id": "c1"}}
+    say(chat_session, "Four", role="assistant", tool_calls=call, tool_outputs=result)
+    say(chat_session, "Five", role="assistant", tool_calls={}, tool_outputs={})
+    say(chat_session, "Six", role="assistant", tool_calls={"0": {"args": {}}})
+    text = exported(user, chat_session, "md")
+    summaries = [line for line in text.splitlines() if "<summary>" in line]
+    assert [line.partition("<summary>")[2].partition("</summary>")[0] for line in summaries] == [
+        "Used a tool: calculator",
+        "Tool result: calculator",
+        "Used a tool",
+    ]
+
+
 def test_markdown_says_what_became_of_a_failed_answer(user: User) -> None:
     run = failed(user, "And now?", error="The model did not answer.")
     AgentRun.objects.filter(pk=run.pk).update(text="```\ncode as far as it")
