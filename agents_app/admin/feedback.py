@@ -11,14 +11,15 @@ from django.utils.text import Truncator
 
 from agents_app.models import Feedback
 from sessions_app.admin.filters import TimeFilter
-from sessions_app.admin.shared import ReadOnlyAdmin, RelatedLink, short_time, time_field
-from sessions_app.models import Message, Session
+from sessions_app.admin.said import SaidAdmin
+from sessions_app.admin.shared import RelatedLink, short_time, time_field
+from sessions_app.models import Session
 
 _EXCERPT = 100  # characters
 
 
 @admin.register(Feedback)
-class FeedbackAdmin(ReadOnlyAdmin):
+class FeedbackAdmin(SaidAdmin):
     """Feedback: which answers people like and dislike, and why."""
 
     list_display = ("given", "rating", "short_reason", "excerpt", "session", "user")
@@ -30,7 +31,10 @@ class FeedbackAdmin(ReadOnlyAdmin):
     ordering = ("-created_at", "-id")
     search_fields = ("reason", "user__username")
     search_help_text = "Part of the reason, or user name"
-    fields_revealing = {Session: ("session",), Message: ("message", "excerpt", "answer")}
+    fields_revealing = {Session: ("session",)}
+    fields_said = ("message", "excerpt", "answer")
+    session_of = "message.session_id"
+    read_via_page, read_via_list = "feedback", "list of feedback"
 
     fields = ("rating", "reason", "answer", "message", "session", "user", "created_at_shown")
     readonly_fields = ("rating", "answer", "session", "created_at_shown")

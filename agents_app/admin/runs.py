@@ -8,8 +8,9 @@ from django.utils.text import Truncator
 
 from agents_app.models import AgentRun
 from sessions_app.admin.filters import TimeFilter
-from sessions_app.admin.shared import ReadOnlyAdmin, short_time, time_field
-from sessions_app.models import Message, Session
+from sessions_app.admin.said import SaidAdmin
+from sessions_app.admin.shared import short_time, time_field
+from sessions_app.models import Session
 
 # The library's own pages of its queue fail for requests that no browser makes, and say nothing of
 # a run that its page here does not.
@@ -20,7 +21,7 @@ if apps.is_installed("procrastinate.contrib.django"):
 
 
 @admin.register(AgentRun)
-class AgentRunAdmin(ReadOnlyAdmin):
+class AgentRunAdmin(SaidAdmin):
     """Agent runs: who asked, how the run ended, and why it failed."""
 
     list_display = ("started", "status", "session", "user", "agent", "short_error")
@@ -32,8 +33,11 @@ class AgentRunAdmin(ReadOnlyAdmin):
     sortable_by = ()
     ordering = ("-created_at", "-id")
     search_fields = ("session__name", "user__username", "error")
-    search_help_text = "Name of the chat (if you may view chats), user name, or text of the error"
-    fields_revealing = {Session: ("session",), Message: ("message", "text")}
+    search_help_text = "Name of the chat, user name, or text of the error, as far as you may see it"
+    fields_revealing = {Session: ("session",)}
+    # Errors quote what a model was sent or has answered.
+    fields_said = ("message", "text", "error", "short_error", "options")
+    read_via_page = "run"
 
     fields = (
         *("status", "error", "session", "message", "user", "agent"),

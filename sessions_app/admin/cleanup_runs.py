@@ -123,8 +123,8 @@ class CleanupRunAdmin(ReadOnlyAdmin):
         return [restore, *super().get_urls()]
 
     def has_restore_permission(self, request: HttpRequest) -> bool:
-        """Users who may delete sessions may also restore them."""
-        return request.user.has_perm("sessions_app.delete_session")
+        """Whether the user may put removed sessions back."""
+        return request.user.has_perm("sessions_app.restore_session")
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any

@@ -11,7 +11,8 @@ from django.utils.html import format_html
 from django.utils.text import Truncator
 
 from sessions_app.admin.filters import SessionFilter
-from sessions_app.admin.shared import ReadOnlyAdmin, json_field, short_time, time_field
+from sessions_app.admin.said import SaidAdmin
+from sessions_app.admin.shared import json_field, may_read_transcripts, short_time, time_field
 from sessions_app.models import Message, Session
 
 _EXCERPT = 100  # characters
@@ -39,7 +40,7 @@ class MessageList(ChangeList):
 
 
 @admin.register(Message)
-class MessageAdmin(ReadOnlyAdmin):
+class MessageAdmin(SaidAdmin):
     """Messages, read-only: chats write them, and they are deleted with their session."""
 
     list_display = ("position", "role", "excerpt", "session", "created")
@@ -53,6 +54,7 @@ class MessageAdmin(ReadOnlyAdmin):
     search_fields = ("text_content",)
     search_help_text = "Part of the text"
     fields_revealing = {Session: ("session",)}
+    read_via_page, read_via_list = "message", "list of messages"
     ordering = ("session_id", "position")
 
     fieldsets = (
@@ -81,6 +83,10 @@ class MessageAdmin(ReadOnlyAdmin):
 
     class Media:
         css = {"all": ["sessions_app/admin.css"]}
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nearly all that a message has is what was said."""
+        return may_read_transcripts(request) and super().has_view_permission(request, obj)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return MessageList

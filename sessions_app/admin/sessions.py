@@ -19,9 +19,15 @@ from sessions_app.admin.bulk_removal import remove_empty_sessions
 from sessions_app.admin.export import export_sessions
 from sessions_app.admin.filters import PlatformFilter, RemovableFilter, TimeFilter, UserFilter
 from sessions_app.admin.session_list import SessionList
-from sessions_app.admin.shared import ReviewAdmin, json_field, short_time, time_field
+from sessions_app.admin.shared import (
+    ReviewAdmin,
+    json_field,
+    may_read_transcripts,
+    short_time,
+    time_field,
+)
 from sessions_app.admin.transcript import load_transcript
-from sessions_app.models import Message, Session
+from sessions_app.models import Session
 from sessions_app.writing import SessionGone
 
 _EDITABLE = ("name", "agent")
@@ -186,8 +192,8 @@ class BaseSessionAdmin(ReviewAdmin):
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        """The form, with the transcript for users who may view messages."""
-        if self.admin_site.get_model_admin(Message).has_view_permission(request):
+        """The form, with the transcript for users who may read it."""
+        if may_read_transcripts(request):
             context["transcript"] = load_transcript(context["original"], request)
         return super().render_change_form(request, context, *args, **kwargs)
 

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 from django.http import HttpRequest
 from django.urls import reverse
 
-from sessions_app.admin.shared import as_text, link_if_allowed
+from sessions_app.admin.shared import as_text, link_if_allowed, may_view
 from sessions_app.models import Message, Session
 
 LENGTH = 50
@@ -42,6 +42,7 @@ class TranscriptTail:
     total: int
     rows: list[TranscriptRow]
     all_url: str
+    may_open_messages: bool
 
 
 def load_transcript(chat_session: Session, request: HttpRequest) -> TranscriptTail:
@@ -58,6 +59,7 @@ def load_transcript(chat_session: Session, request: HttpRequest) -> TranscriptTa
             reverse("admin:sessions_app_message_changelist"),
             urlencode({"session": chat_session.pk}),
         ),
+        may_open_messages=may_view(request, Message),
     )
 
 

@@ -32,6 +32,7 @@ class Login:
     is_staff: bool = False
     is_superuser: bool = False
     view_permissions: tuple[tuple[str, str], ...] = ()
+    session_permissions: tuple[str, ...] = ()
 
     @property
     def password(self) -> str:
@@ -57,7 +58,9 @@ LOGINS = [
             ("sessions_app", "cleanuprun"),
             ("agents_app", "agent"),
             ("agents_app", "agentrun"),
+            ("agents_app", "feedback"),
         ),
+        session_permissions=("read_transcripts", "review_session"),
     ),
     Login("ana", "ordinary user with chats of her own", "ana@example.org"),
 ]
@@ -153,10 +156,11 @@ def _create_user(login: Login) -> bool:
         is_staff=login.is_staff,
         is_superuser=login.is_superuser,
     )
-    user.user_permissions.set(
-        Permission.objects.get_by_natural_key(f"view_{model}", app_label, model)
-        for app_label, model in login.view_permissions
-    )
+    permissions = [
+        *((f"view_{model}", app_label, model) for app_label, model in login.view_permissions),
+        *((codename, "sessions_app", "session") for codename in login.session_permissions),
+    ]
+    user.user_permissions.set(Permission.objects.get_by_natural_key(*key) for key in permissions)
     return True
 
 

@@ -22,7 +22,7 @@ def rate(*, is_good: bool = False, reason: str = "Made up", answer: str = "Hi!")
 
 def test_reviewers_read_what_people_think() -> None:
     bad, good = rate(answer="The moon is cheese. " * 20), rate(is_good=True, reason="Just right")
-    client = log_in(staff("clerk", "view_feedback", "view_session", "view_message"))
+    client = log_in(staff("clerk", "view_feedback", "view_session", "read_transcripts"))
     listed = Page.of(client, URL)
     for text in ("Made up", "Just right", "The moon is cheese.", "user-0", "Good", "Bad"):
         assert text in listed.text
@@ -39,7 +39,7 @@ def test_reviewers_read_what_people_think() -> None:
 def test_each_part_needs_its_permission() -> None:
     feedback = rate(answer="Top secret")
     assert log_in(staff("nobody")).get(URL).status_code == 403
-    client = log_in(staff("clerk", "view_feedback"))
+    client = log_in(staff("clerk", "view_feedback", "view_message"))
     for url in (URL, change_url(feedback)):
         page = Page.of(client, url)
         assert "Made up" in page.text
@@ -48,7 +48,7 @@ def test_each_part_needs_its_permission() -> None:
 
 
 def test_list_takes_the_same_queries_for_any_length() -> None:
-    client = log_in(staff("clerk", "view_feedback", "view_session", "view_message"))
+    client = log_in(staff("clerk", "view_feedback", "view_session", "read_transcripts"))
     counts = []
     for number in (1, 9):
         for _ in range(number):

@@ -10,7 +10,7 @@ from tests.agents_app.web.helpers import html, queries
 from tests.factories import say
 from tests.sessions_app.admin.helpers import Page, change_url, log_in, staff
 
-REVIEW = ("view_session", "view_message", "view_agentrun")
+REVIEW = ("view_session", "read_transcripts", "view_message", "view_agentrun")
 
 pytestmark = pytest.mark.django_db
 
@@ -26,7 +26,7 @@ def test_the_transcript_shows_how_each_run_ended() -> None:
     assert "&lt;b&gt;No&lt;/b&gt;" in page.html
     assert change_url(run) in page.links
     assert not page.problems
-    plain = Page.of(log_in(staff("plain", *REVIEW[:2])), change_url(run.session))
+    plain = Page.of(log_in(staff("plain", *REVIEW[:3])), change_url(run.session))
     assert "credit left" in plain.text
     assert change_url(run) not in plain.links
 

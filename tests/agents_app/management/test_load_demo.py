@@ -89,10 +89,13 @@ def test_logins_have_the_chats_and_permissions_of_their_roles() -> None:
     assert not reviewer.is_superuser
     assert reviewer.get_all_permissions() == {
         "sessions_app.view_session",
+        "sessions_app.read_transcripts",
+        "sessions_app.review_session",
         "sessions_app.view_message",
         "sessions_app.view_cleanuprun",
         "agents_app.view_agent",
         "agents_app.view_agentrun",
+        "agents_app.view_feedback",
     }
 
 

@@ -199,8 +199,8 @@ def test_an_unknown_run(root: Client) -> None:
     ("permissions", "status"),
     [
         (["view_cleanuprun"], 403),
-        (["delete_session"], 403),
-        (["view_cleanuprun", "delete_session"], 200),
+        (["restore_session"], 403),
+        (["view_cleanuprun", "restore_session"], 200),
     ],
 )
 def test_users_who_may_remove_may_restore(permissions: list[str], status: int) -> None:
@@ -215,7 +215,7 @@ def test_users_who_may_remove_may_restore(permissions: list[str], status: int) -
     assert Session.objects.exists() is (status == 200)
 
 
-@pytest.mark.parametrize("permissions", [[], ["view_cleanuprun"], ["delete_session"]])
+@pytest.mark.parametrize("permissions", [[], ["view_cleanuprun"], ["restore_session"]])
 def test_users_who_may_not_restore_do_not_learn_which_runs_exist(permissions: list[str]) -> None:
     client = log_in(staff("clerk", *permissions))
     token = client.cookies["csrftoken"].value
