@@ -53,8 +53,9 @@ LAYERS = [
     ["agents_app.web", "agents_app.api", "agents_app.automagik", "agents_app.checks"],
     [
         *("sessions_app.admin", "sessions_app.management"),
-        *("sessions_app.tasks", "sessions_app.templatetags"),
+        "sessions_app.tasks",
     ],
+    ["sessions_app.templatetags"],
     ["agents_app.admin", "agents_app.management", "agents_app.templatetags"],
     ["sessions_app.apps", "agents_app.apps"],
     ["config"],

@@ -38,7 +38,7 @@ else:
 
 logger = logging.getLogger(__name__)
 
-_LINK_LENGTH = 60  # characters
+LINK_LENGTH = 60  # characters
 
 
 def may_view(request: HttpRequest, model: type[Model]) -> bool:
@@ -84,7 +84,7 @@ class RelatedLink:
         related: Model | None = getattr(row, self.field)
         if related is None:
             return "-"
-        return link_if_allowed(self.request, related, Truncator(str(related)).chars(_LINK_LENGTH))
+        return link_if_allowed(self.request, related, Truncator(str(related)).chars(LINK_LENGTH))
 
 
 class CheckedAdmin(ModelAdmin):
@@ -119,6 +119,11 @@ class CheckedAdmin(ModelAdmin):
     ) -> Any:
         # Django validates a field name from the request, but not an empty one.
         return super().get_object(request, object_id, from_field or None)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Like Django's, and only for those who may view it: the page links to what it deletes."""
+        may_view = self.has_view_or_change_permission(request, obj)
+        return may_view and super().has_delete_permission(request, obj)
 
     def response_action(
         self, request: HttpRequest, queryset: QuerySet[Any], *location: Any, **named: Any

@@ -1,8 +1,11 @@
 """The admin pages of users and groups: Django's, with the checks that all lists here have."""
 
+from typing import Any
+
 from django.contrib import admin
 from django.contrib.auth import admin as auth_admin
 from django.contrib.auth.models import Group, User
+from django.http import HttpRequest
 
 from sessions_app.admin.shared import CheckedAdmin
 
@@ -12,6 +15,20 @@ admin.site.unregister([User, Group])
 @admin.register(User)
 class UserAdmin(CheckedAdmin, auth_admin.UserAdmin):  # type: ignore[type-arg]
     """The accounts."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Like Django's page, which answers 403 to those who may add and not change."""
+        return super().has_add_permission(request) and self.has_change_permission(request)
+
+    def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
+        """Without the password, and the link to its page, for those who may only view."""
+        fieldsets = super().get_fieldsets(request, obj)
+        if obj is None or self.has_change_permission(request, obj):
+            return fieldsets
+        return [
+            (title, {**options, "fields": [f for f in options["fields"] if f != "password"]})
+            for title, options in fieldsets
+        ]
 
 
 @admin.register(Group)

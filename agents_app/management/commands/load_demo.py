@@ -58,6 +58,7 @@ LOGINS = [
             ("sessions_app", "cleanuprun"),
             ("agents_app", "agent"),
             ("agents_app", "agentrun"),
+            ("agents_app", "feedback"),
         ),
         session_permissions=("read_transcripts", "review_session"),
     ),

@@ -41,7 +41,7 @@ def test_reviewers_read_what_people_think() -> None:
 def test_each_part_needs_its_permission() -> None:
     feedback = rate(answer="Top secret")
     assert log_in(staff("nobody")).get(URL).status_code == 403
-    client = log_in(staff("clerk", "view_feedback"))
+    client = log_in(staff("clerk", "view_feedback", "view_message"))
     for url in (URL, change_url(feedback)):
         page = Page.of(client, url)
         assert "Made up" in page.text

@@ -30,10 +30,9 @@ def pages_of(run: AgentRun) -> list[str]:
     [
         REVIEW,
         ("view_session",),
-        (
-            "view_message",
-            "read_transcripts",
-        ),
+        ("view_message", "read_transcripts"),
+        ("view_session", "read_transcripts"),
+        ("view_session", "view_message"),
         ("view_agentrun",),
         ("change_session", "view_message", "read_transcripts"),
         (*REVIEW, "view_user", "view_agent"),
@@ -44,6 +43,8 @@ def test_no_link_is_forbidden_or_broken(rights: tuple[str, ...]) -> None:
     client = log_in(staff("clerk", *rights))
     for url in pages_of(run):
         page = Page.of(client, url)
+        if page.status == 403:
+            continue
         for link in page.links:
             if link.startswith("/admin/"):
                 assert client.get(link).status_code in {200, 302}, f"{link} on {url}"
@@ -74,7 +75,7 @@ def test_the_permission_for_runs_does_not_show_chats(clerk: Client) -> None:
     for url in (RUNS, change_url(run)):
         page = Page.of(clerk, url)
         assert page.status == 200
-        assert "The model did not answer." not in page.text
+        assert "The model did not answer." not in page.html
         assert "ana" in page.text
         assert "private" not in page.html
         assert "As far as it" not in page.html
@@ -90,7 +91,12 @@ def test_the_permission_for_runs_does_not_search_chats(clerk: Client) -> None:
     assert str(run.pk) in Page.of(reader, f"{RUNS}?q=private").html
     assert str(run.pk) not in Page.of(clerk, f"{RUNS}?q=private").html
     assert str(run.pk) in Page.of(clerk, f"{RUNS}?q=ana").html
-    for lookup in ("text__startswith=As", f"session={run.session_id}", "session__name=x"):
+    assert str(run.pk) in Page.of(reader, f"{RUNS}?q=did+not+answer").html
+    assert str(run.pk) not in Page.of(clerk, f"{RUNS}?q=did+not+answer").html
+    for lookup in (
+        *("text__startswith=As", "error__startswith=The", "message__text_content__startswith=A"),
+        *(f"session={run.session_id}", "session__name=x"),
+    ):
         assert clerk.get(f"{RUNS}?{lookup}").status_code == 400
     assert reader.get(f"{RUNS}?text__startswith=As").status_code == 200
 

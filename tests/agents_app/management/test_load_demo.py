@@ -95,6 +95,7 @@ def test_logins_have_the_chats_and_permissions_of_their_roles() -> None:
         "sessions_app.view_cleanuprun",
         "agents_app.view_agent",
         "agents_app.view_agentrun",
+        "agents_app.view_feedback",
     }
 
 

@@ -439,7 +439,7 @@ def test_a_database_error_before_the_start_is_shown(
 def test_a_reviewer_neither_sees_nor_may_post_it(root: Client) -> None:
     empty = phantoms(2)
     confirmation = choose(root, *empty)
-    reviewer = log_in(staff("reviewer", "view_session", "view_message", "change_session"))
+    reviewer = log_in(staff("reviewer", "view_session", "read_transcripts", "change_session"))
     page = Page.of(reviewer, LIST)
     assert ACTION not in page.html
     token = reviewer.cookies["csrftoken"].value

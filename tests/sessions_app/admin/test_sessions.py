@@ -158,6 +158,19 @@ def test_extreme_json_is_not_shown_and_harmless() -> None:
     assert as_text([float("nan")]) == "[\n  NaN\n]"
 
 
+def test_the_transcript_needs_its_own_permission() -> None:
+    chat_session = make_session()
+    message = say(chat_session, "A secret")
+    clerk = log_in(staff("clerk", "view_session", "view_message"))
+    page = Page.of(clerk, url_of(chat_session))
+    assert page.status == 200
+    assert "A secret" not in page.html
+    for url in (MESSAGES, url_of(message), f"{MESSAGES}?q=secret"):
+        assert clerk.get(url).status_code == 403
+    reader = log_in(staff("reader", "view_session", "read_transcripts"))
+    assert "A secret" in Page.of(reader, url_of(chat_session)).text
+
+
 def test_renaming_writes_the_name_its_keep_mark_and_nothing_else() -> None:
     editor = log_in(staff("editor", "change_session"))
     chat_session = make_session(name="Old", platform="web", metadata={"a": 1})

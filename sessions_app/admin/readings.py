@@ -1,0 +1,120 @@
+"""The admin pages of the log of readings: who has read which transcript, how and when."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.text import Truncator
+
+from sessions_app.admin.filters import TimeFilter, UserFilter
+from sessions_app.admin.shared import (
+    LINK_LENGTH,
+    ReadOnlyAdmin,
+    RelatedLink,
+    link_if_allowed,
+    may_view,
+    short_time,
+    time_field,
+)
+from sessions_app.models import Session, TranscriptReading
+
+
+class ReaderFilter(UserFilter):
+    """Who has read: by the name, which stays in the log when the account goes."""
+
+    title = "reader"
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(username__iexact=self.value) if self.value else queryset
+
+
+class ReadingList(ChangeList):
+    """Fetches the sessions that a page shows: the log has no foreign key to them."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        readings: list[Any] = list(self.result_list)
+        attach_sessions(request, readings)
+        self.result_list: Any = readings
+
+
+def attach_sessions(request: HttpRequest, readings: list[Any]) -> None:
+    """Set `chat_session` of each: the session, or None if it is gone or not to be seen."""
+    ids = {reading.session_id for reading in readings}
+    found: dict[UUID, Session] = {}
+    if may_view(request, Session):
+        found = Session.objects.only("name").in_bulk(ids)
+    for reading in readings:
+        reading.chat_session = found.get(reading.session_id)
+
+
+@dataclass(frozen=True)
+class SessionLink(RelatedLink):
+    """The session that was read: a link, or its id if it is gone or may not be opened."""
+
+    def __call__(self, row: Any) -> str:
+        chat_session: Session | None = row.chat_session
+        if chat_session is None:
+            return str(row.session_id)
+        return link_if_allowed(
+            self.request, chat_session, Truncator(str(chat_session)).chars(LINK_LENGTH)
+        )
+
+
+@admin.register(TranscriptReading)
+class TranscriptReadingAdmin(ReadOnlyAdmin):
+    """Who has read which transcript. Written by record_reading() only."""
+
+    list_display = ("read", "username", "session", "via")
+    list_display_links = ("read",)
+    list_filter = (ReaderFilter, ("read_at", TimeFilter))
+    list_per_page = 50
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    sortable_by = ()
+    ordering = ("-read_at", "-id")
+    search_fields = ("session_id",)
+    search_help_text = "Id of a chat session"
+    fields = ("username", "user", "session", "session_id", "via", "read_at_shown")
+    readonly_fields = ("session",)
+
+    read_at_shown = time_field("read_at")
+
+    class Media:
+        css = {"all": ["sessions_app/admin.css"]}
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return ReadingList
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        if not search_term.strip():
+            return queryset, False
+        try:
+            return queryset.filter(session_id=UUID(search_term.strip())), False
+        except ValueError:
+            return queryset.none(), False
+
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> Any:
+        reading = super().get_object(request, object_id, from_field)
+        if reading is not None:
+            attach_sessions(request, [reading])
+        return reading
+
+    def _linked(self, request: HttpRequest, name: Any) -> Any:
+        return SessionLink(name, request) if name == "session" else super()._linked(request, name)
+
+    @admin.display(description="when")
+    def read(self, reading: TranscriptReading) -> str:
+        return short_time(reading.read_at)
+
+    @admin.display(description="session")
+    def session(self, reading: TranscriptReading) -> str:
+        return str(reading.session_id)
