@@ -15,7 +15,7 @@ def find_named(*, user: User, name: str) -> Session | None:
     """The user's session of this name, the last used one of several."""
     if "\0" in name:
         return None
-    named = Session.objects.for_user(user).filter(name=name).select_related("agent")
+    named = Session.objects.for_user(user).named(name).select_related("agent")
     return named.order_by("-updated_at", "pk").first()
 
 

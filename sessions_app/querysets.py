@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 AUTO_NAME_PREFIX = "Session-"
 PHANTOM_PLATFORM = "automagik"
-NAME_START = Left("name", 200)  # what lists are ordered by
+NAME_START_LENGTH = 200  # characters; PostgreSQL's index entries are not of any length
+NAME_START = Left("name", NAME_START_LENGTH)  # what lists are ordered by
 OPENING_LENGTH = 600  # characters, from which a shown name is made
 _GENERATED_NAME = f"^{AUTO_NAME_PREFIX}[0-9a-fA-F-]{{36}}$"
 
@@ -109,6 +110,11 @@ class SessionQuerySet(models.QuerySet["Session"]):
     def owned_by(self, user: Any) -> Self:
         """Those that belong to `user`, in the trash or not; none for an anonymous user."""
         return self.filter(user_id=user.pk) if user.pk else self.none()
+
+    def named(self, name: str) -> Self:
+        """Those of exactly this name, found by the index of how names start."""
+        starting = self.alias(name_start=NAME_START).filter(name_start=name[:NAME_START_LENGTH])
+        return starting.filter(name=name)
 
     def with_messages(self) -> Self:
         """Those that have a message."""
