@@ -5,6 +5,7 @@ way to the next one is as short at the end of the list as at its beginning.
 """
 
 import logging
+from collections.abc import Iterable
 from copy import copy
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -75,7 +76,7 @@ def _find(
         del unfiltered[name]
     everything = _listed(model_admin, request, unfiltered)
     listed = _listed(model_admin, request, query) if _has_filters(query) else everything
-    keys = [_as_order(term) for term in everything.query.order_by]
+    keys = _keys(everything.query.order_by)
     names = [_KEY.format(number) for number in range(len(keys))]
     expressions = {name: key.expression for name, key in zip(names, keys, strict=True)}
     own = everything.filter(pk=chat_session.pk).annotate(**expressions).values_list(*names)
@@ -134,6 +135,18 @@ def _listed(model_admin: ModelAdmin, request: HttpRequest, query: QueryDict) -> 
     )
     chat_sessions: QuerySet[Session] = changelist.queryset
     return chat_sessions
+
+
+def _keys(ordering: Iterable[Any]) -> list[OrderBy]:
+    """What the list is ordered by, as far as it decides: Django adds its default once more."""
+    keys: list[OrderBy] = []
+    for term in ordering:
+        key = _as_order(term)
+        if all(key.expression != earlier.expression for earlier in keys):
+            keys.append(key)
+        if key.expression in (F("pk"), F("id")):
+            break  # it leaves no ties
+    return keys
 
 
 def _as_order(term: Any) -> OrderBy:

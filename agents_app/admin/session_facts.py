@@ -31,13 +31,14 @@ class Fact:
     is_code: bool = False
 
 
-def session_facts(chat_session: Session, request: HttpRequest) -> list[Fact]:
-    """Who, where and when, and what the session's runs took."""
+def session_facts(chat_session: Session, request: HttpRequest, message_count: int) -> list[Fact]:
+    """Who, where and when, how many messages, and what the session's runs took."""
     return [
         *_people(chat_session, request),
         Fact("Platform", chat_session.platform or "none"),
         *_times(chat_session),
-        *_amounts(chat_session, request),
+        Fact("Messages", f"{message_count:,}"),
+        *_amounts(chat_session),
         Fact("Id", str(chat_session.pk), is_code=True),
     ]
 
@@ -81,8 +82,7 @@ def _times(chat_session: Session) -> Iterator[Fact]:
             yield Fact(label, date_format(local_time(moment), "j M Y, H:i:s"))
 
 
-def _amounts(chat_session: Session, request: HttpRequest) -> Iterator[Fact]:
-    yield Fact("Messages", f"{chat_session.messages.count():,}")
+def _amounts(chat_session: Session) -> Iterator[Fact]:
     sums = AgentRun.objects.filter(session=chat_session).aggregate(
         runs=Count("pk"),
         failed=Count("pk", filter=Q(status__in=_FAILED)),

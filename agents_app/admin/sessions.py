@@ -50,12 +50,19 @@ class SessionAdmin(BaseSessionAdmin):
     ) -> HttpResponse:
         """The session's page: its conversation for those who may read it, and its facts."""
         chat_session: Session = context["original"]
-        context |= self._page(request, chat_session)
+        conversation = None
         if may_read_transcripts(request):
-            context["conversation"] = read_conversation(chat_session, Place.from_query(request.GET))
+            conversation = read_conversation(chat_session, Place.from_query(request.GET))
             if request.method == "GET":
                 user = cast("User", request.user)  # never anonymous in the admin
                 record_reading(user, [chat_session.pk], via="page")
+        # Counted once: it takes longer, the longer the conversation is.
+        count = conversation.total if conversation else chat_session.messages.count()
+        context |= {
+            "conversation": conversation,
+            "facts": session_facts(chat_session, request, count),
+            **self._page(request, chat_session),
+        }
         return super().render_change_form(request, context, *args, **kwargs)
 
     def _page(self, request: HttpRequest, chat_session: Session) -> dict[str, Any]:
@@ -66,7 +73,6 @@ class SessionAdmin(BaseSessionAdmin):
         query = request.GET.urlencode()
         review_url = reverse("admin:sessions_app_session_review", args=[quote(chat_session.pk)])
         return {
-            "facts": session_facts(chat_session, request),
             "metadata": as_text(chat_session.metadata),
             "removal": removal_sentence(chat_session),
             "review": Review.objects.select_related("reviewed_by")
