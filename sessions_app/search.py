@@ -86,13 +86,21 @@ def parse_web(search: str) -> list[Alternative]:
 
 def web_condition(alternatives: Sequence[Alternative], vendor: str) -> Q:
     """The condition on messages that one of the alternatives, at least one, applies."""
-    return reduce(or_, (_alternative(alternative, vendor) for alternative in alternatives))
+    if vendor == "postgresql":
+        # One query for the index, which would not be asked about NOT in the statement.
+        return _has_words(reduce(or_, map(_alternative_query, alternatives)))
+    return reduce(or_, map(_alternative_condition, alternatives))
 
 
-def _alternative(alternative: Alternative, vendor: str) -> Q:
-    found = condition(alternative.required, vendor)
+def _alternative_query(alternative: Alternative) -> Any:
+    queries = [_query(term) for term in alternative.required]
+    return reduce(and_, [*queries, *(~_query(term) for term in alternative.excluded)])
+
+
+def _alternative_condition(alternative: Alternative) -> Q:
+    found = _sqlite(alternative.required)
     for term in alternative.excluded:
-        found &= ~condition([term], vendor)
+        found &= ~_sqlite([term])
     return found
 
 
@@ -110,14 +118,18 @@ class _PrefixQuery(SearchQuery):
 
 
 def _postgresql(terms: Sequence[Term]) -> Q:
-    queries = [
-        (_PrefixQuery if term.is_prefix else SearchQuery)(
-            _WORD_ENDS.sub(r" \1 ", term.text), config="simple", search_type="phrase"
-        )
-        for term in terms
-    ]
+    return _has_words(reduce(and_, map(_query, terms)))
+
+
+def _query(term: Term) -> SearchQuery:
+    return (_PrefixQuery if term.is_prefix else SearchQuery)(
+        _WORD_ENDS.sub(r" \1 ", term.text), config="simple", search_type="phrase"
+    )
+
+
+def _has_words(query: Any) -> Q:
     words = Func(F("text_content"), function="message_words", output_field=SearchVectorField())
-    return Q(SearchVectorExact(words, reduce(and_, queries)))
+    return Q(SearchVectorExact(words, query))
 
 
 def _sqlite(terms: Sequence[Term]) -> Q:
