@@ -75,7 +75,7 @@ def _report(
     at_most |= dict.fromkeys(("confirm removable", "confirm all"), _COUNTS * raw_count)
     for name, times in many.items():
         report.add(name, times, "{:.0f} ms", at_most=at_most.get(name))
-        report.add(f"  at {_FEW:,}", few[name], "{:.0f} ms")
+        report.add(f"{name}, at {_FEW:,}", few[name], "{:.0f} ms")
     report.add(
         "removal, beside the command",
         [removal["admin"] / removal["command"]],
