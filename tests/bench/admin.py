@@ -74,8 +74,14 @@ def _report(
     raw_count = median(many["raw count"])
     at_most |= dict.fromkeys(("confirm removable", "confirm all"), _COUNTS * raw_count)
     for name, times in many.items():
-        report.add(name, times, "{:.0f} ms", at_most=at_most.get(name))
-        report.add(f"  at {_FEW:,}", few[name], "{:.0f} ms")
+        rounds = ", ".join(f"{time:.0f}" for time in times)
+        report.add(
+            name,
+            times,
+            "{:.0f} ms",
+            at_most=round(at_most[name]) if name in at_most else None,
+            details=f"{rounds}; at {_FEW:,}: {median(few[name]):.0f}",
+        )
     report.add(
         "removal, beside the command",
         [removal["admin"] / removal["command"]],
