@@ -1,12 +1,12 @@
 """The admin's first page for who may see sessions: what happened lately, and what can go.
 
 What it costs, however large the tables are: one statement each for sessions, messages and
-answers per day (a range of an index per number, up to COUNT_LIMIT entries), for what is
-removable (kept for CACHE_SECONDS if it took long), and for times, cleanups and failures (the
-newest few rows).
+answers per day (a range of an index per number, up to COUNT_LIMIT entries) and for what is
+removable, kept for CACHE_SECONDS if it took long; and one each for times, cleanups and failures
+(the newest few rows).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from math import ceil
@@ -91,6 +91,26 @@ class Lists:
         return self.link(count, model, {**parameters, **between(window)})
 
 
+@dataclass(frozen=True)
+class Counter:
+    """Counts, and keeps for a while what took long; a cleanup's progress makes all new."""
+
+    last_cleanup: CleanupRun | None
+
+    def counts(self, name: str, count: Callable[[], list[Count]]) -> list[Count]:
+        """What `count` returns, or what it returned less than CACHE_SECONDS ago."""
+        last = self.last_cleanup
+        progress = f"{last.pk}-{last.removed}-{last.restored}" if last else "none"
+        key = f"dashboard-{name}-{progress}-{timezone.localdate()}"
+        counts: list[Count] | None = cache.get(key)
+        if counts is None:
+            started = perf_counter()
+            counts = count()
+            if perf_counter() - started >= SLOW_SECONDS:
+                cache.set(key, counts, CACHE_SECONDS)
+        return counts
+
+
 def list_url(model: type[Model], parameters: Mapping[str, str]) -> str:
     """The list of a model's rows, filtered."""
     meta = model._meta
@@ -109,16 +129,17 @@ def build_dashboard(request: HttpRequest) -> dict[str, Any]:
     lists = Lists(request)
     days = last_days(DAYS)
     cleanups = list(CleanupRun.objects.with_current_status().order_by("-pk")[:NEWEST])
+    counter = Counter(cleanups[0] if cleanups else None)
     return {
         "charts": [
-            _volume(lists, days, Session, "Sessions", "started"),
-            _volume(lists, days, Message, "Messages", "stored"),
-            _outcomes(lists, days),
+            _volume(lists, counter, days, Session, "Sessions", "started"),
+            _volume(lists, counter, days, Message, "Messages", "stored"),
+            _outcomes(lists, counter, days),
         ],
         "times": _times(lists, days),
         "timed": TIMED,
         "days": DAYS,
-        "removable": _removable(lists, cleanups),
+        "removable": _removable(lists, counter),
         "cleanups": [_cleanup(request, run) for run in cleanups],
         "cleanups_url": list_url(CleanupRun, {}) if may_view(request, CleanupRun) else "",
         "failures": _failures(request),
@@ -135,8 +156,11 @@ def build_dashboard(request: HttpRequest) -> dict[str, Any]:
 # --- Per day ---------------------------------------------------------------------------
 
 
-def _volume(lists: Lists, days: Sequence[Day], model: type[Model], title: str, done: str) -> Chart:
-    counts = per_day(model._default_manager.all(), days)
+def _volume(
+    lists: Lists, counter: Counter, days: Sequence[Day], model: type[Model], title: str, done: str
+) -> Chart:
+    rows = model._default_manager.all()
+    counts = counter.counts(title.lower(), lambda: per_day(rows, days))
     series = [Series(title.lower(), "plain", [count.value for count in counts])]
     return _chart(
         title,
@@ -150,15 +174,14 @@ def _volume(lists: Lists, days: Sequence[Day], model: type[Model], title: str, d
     )
 
 
-def _outcomes(lists: Lists, days: Sequence[Day]) -> Chart:
+def _outcomes(lists: Lists, counter: Counter, days: Sequence[Day]) -> Chart:
     """Answers that have ended, per day and status, through agent_runs_by_status."""
-    counts = capped_counts(
-        [
-            AgentRun.objects.filter(day.window.as_q(), status=status)
-            for status in _ENDED
-            for day in days
-        ]
-    )
+    ended = [
+        AgentRun.objects.filter(day.window.as_q(), status=status)
+        for status in _ENDED
+        for day in days
+    ]
+    counts = counter.counts("answers", lambda: capped_counts(ended))
     by_status = {
         status: counts[place * len(days) : (place + 1) * len(days)]
         for place, status in enumerate(_ENDED)
@@ -271,9 +294,10 @@ def _span(span: timedelta) -> str:
 # --- Removable -------------------------------------------------------------------------
 
 
-def _removable(lists: Lists, cleanups: Sequence[CleanupRun]) -> dict[str, Any]:
+def _removable(lists: Lists, counter: Counter) -> dict[str, Any]:
     by = ages()
-    counts = _removable_counts(by, cleanups)
+    sessions = Session.objects.all()
+    counts = counter.counts("removable", lambda: removable_by_age(sessions, by))
     kinds = ("plain", "plain-2", "plain-3", "plain-4")
     series = [
         Series(age.label.lower(), kind, [count.value])
@@ -290,20 +314,6 @@ def _removable(lists: Lists, cleanups: Sequence[CleanupRun]) -> dict[str, Any]:
         ],
         "removals": _removals(lists, by, counts),
     }
-
-
-def _removable_counts(by: Sequence[Age], cleanups: Sequence[CleanupRun]) -> list[Count]:
-    """What took long is kept for a while; a cleanup's progress makes it new."""
-    last = cleanups[0] if cleanups else None
-    progress = f"{last.pk}-{last.removed}-{last.restored}" if last else "none"
-    key = f"removable-by-age-{progress}-{timezone.localdate()}"
-    counts: list[Count] | None = cache.get(key)
-    if counts is None:
-        started = perf_counter()
-        counts = removable_by_age(Session.objects.all(), by)
-        if perf_counter() - started >= SLOW_SECONDS:
-            cache.set(key, counts, CACHE_SECONDS)
-    return counts
 
 
 def _removals(lists: Lists, by: Sequence[Age], counts: Sequence[Count]) -> list[tuple[str, str]]:
