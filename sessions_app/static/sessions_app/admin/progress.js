@@ -22,7 +22,8 @@ function show(next) {
 }
 
 async function step() {
-    const response = await fetch(form.action, {
+    // Not `form.action`, which a field of that name hides.
+    const response = await fetch(form.getAttribute("action"), {
         method: "POST",
         body: new FormData(form),
         redirect: "manual",
