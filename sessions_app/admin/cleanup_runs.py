@@ -93,8 +93,8 @@ class CleanupRunAdmin(ReadOnlyAdmin):
         return str(CleanupRun.Status(run.current_status).label)
 
     @admin.display(description="error")
-    def shown_error(self, run: CleanupRun) -> str:
-        return run.error or (CleanupRunQuerySet.PROCESS_EXITED if _is_presumed_dead(run) else "")
+    def shown_error(self, run: CleanupRun) -> str | None:
+        return run.error or (CleanupRunQuerySet.PROCESS_EXITED if _is_presumed_dead(run) else None)
 
     @admin.display(description="duration")
     def took(self, run: CleanupRun) -> str:

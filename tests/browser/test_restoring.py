@@ -1,0 +1,88 @@
+"""A restore over several requests: in place, to its end, or until it is stopped.
+
+The restore's own requests are answered in this process, where a slice can be made small.
+"""
+
+import re
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.management import call_command
+from django.test import Client
+from playwright.sync_api import Page, Route, expect
+
+from sessions_app.admin import restoring
+from sessions_app.cleanup import archive
+from sessions_app.models import CleanupRun, Session
+from tests.browser.axe import check_page
+from tests.browser.conftest import OpenPage
+from tests.factories import phantom
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, user: User) -> CleanupRun:
+    """A cleanup of ten sessions, that a restore puts back three at a time."""
+    monkeypatch.setattr(archive, "_BATCH_SIZE", 3)
+    monkeypatch.setattr(restoring, "REQUEST_TIME_BUDGET", 0)
+    for _ in range(10):
+        phantom()
+    call_command("cleanup_sessions", stdout=StringIO())
+    User.objects.filter(pk=user.pk).update(is_staff=True, is_superuser=True)
+    return CleanupRun.objects.get()
+
+
+def answer_here(page: Page, user: User, *, stop: bool = False) -> list[str]:
+    """Answer the page's restoring requests in this process; returns how each was made.
+
+    With `stop`, "Stop here" is pressed while the second one is under way.
+    """
+    client = Client()
+    client.force_login(user)
+    made: list[str] = []
+
+    def answer(route: Route) -> None:
+        request = route.request
+        if request.method != "POST":
+            route.continue_()
+            return
+        made.append(request.resource_type)
+        if stop and len(made) == 2:
+            page.evaluate("document.querySelector('[name=stop]').click()")
+        path = "/" + request.url.split("/", 3)[3]
+        body = request.post_data_buffer or b""
+        response: Any = client.generic(
+            "POST", path, body, content_type=request.headers["content-type"]
+        )
+        headers = {name: value for name, value in response.headers.items() if name != "Set-Cookie"}
+        route.fulfill(status=response.status_code, headers=headers, body=response.content)
+
+    page.route("**/restore/", answer)
+    return made
+
+
+def test_a_restore_shows_its_progress_in_place(
+    open_page: OpenPage, user: User, run: CleanupRun
+) -> None:
+    url = f"/admin/sessions_app/cleanuprun/{run.pk}"
+    page = open_page(f"{url}/change/")
+    check_page(page, "a cleanup run")
+    page.goto(f"{url}/restore/")
+    check_page(page, "the confirmation of a restore")
+    made = answer_here(page, user)
+    page.get_by_role("button", name="Restore 10 sessions").click()
+    expect(page).to_have_url(re.compile("/change/$"))
+    assert made == ["document", "fetch", "fetch", "fetch", "fetch"]
+    assert Session.objects.filter(keep=True).count() == 10
+
+
+def test_a_restore_can_be_stopped(open_page: OpenPage, user: User, run: CleanupRun) -> None:
+    page = open_page(f"/admin/sessions_app/cleanuprun/{run.pk}/restore/")
+    made = answer_here(page, user, stop=True)
+    page.get_by_role("button", name="Restore 10 sessions").click()
+    expect(page).to_have_url(re.compile("/change/$"))
+    assert made == ["document", "fetch", "document"]
+    assert Session.objects.count() == 6
