@@ -6,7 +6,7 @@ from django.core.checks import register
 
 class AgentsAppConfig(AppConfig):
     name = "agents_app"
-    verbose_name = "Agents"
+    verbose_name = "Agents and runs"
 
     def ready(self) -> None:
         # Autodiscovery imports only the package, which imports none of its modules.

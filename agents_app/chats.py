@@ -27,10 +27,11 @@ def display_name(chat_session: Session) -> str:
 
 
 def rename_session(*, user: User, session_id: UUID, name: str) -> None:
-    """Give a chat another name. Raises ChatNotFound or InvalidName."""
+    """Give a chat another name; no cleanup removes it then. Raises ChatNotFound or InvalidName."""
     chat_session = get_session(user=user, session_id=session_id)
     check_name(name)
-    if not Session.objects.for_user(user).filter(pk=chat_session.pk).update(name=name):
+    own = Session.objects.for_user(user).filter(pk=chat_session.pk)
+    if not own.update(name=name, keep=True):
         raise chat_deleted()
 
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 from zlib import crc32
 
 from django.conf import settings
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -26,6 +26,7 @@ from agents_app.user_models import (
     Preferences,
     Scope,
     Theme,
+    Ticket,
 )
 from sessions_app.models import Message, Session
 
@@ -219,6 +220,8 @@ class AgentRun(models.Model):
     heartbeat_at = models.DateTimeField(default=timezone.now)
     finished_at = models.DateTimeField(null=True)
 
+    current_status: str  # annotated by with_current_status()
+
     objects = AgentRunQuerySet.as_manager()
 
     class Meta:
@@ -226,6 +229,21 @@ class AgentRun(models.Model):
         indexes = [
             # The admin's list of runs, newest first.
             models.Index(fields=["-created_at", "-id"], name="agent_runs_newest"),
+            # The same for one status, and on the admin's first page: runs per day by status,
+            # the newest failures, the times of the newest answers.
+            models.Index(fields=["status", "-created_at", "-id"], name="agent_runs_by_status"),
+            # The same by model, and which models the newest runs have had.
+            models.Index(
+                fields=["model", "-created_at", "-id"],
+                name="agent_runs_by_model",
+                condition=~Q(model=""),
+            ),
+            # The admin's search in errors, from the newest on.
+            models.Index(
+                fields=["-created_at", "-id"],
+                name="agent_runs_with_error",
+                condition=~Q(error=""),
+            ),
         ]
         constraints = [
             models.UniqueConstraint(
@@ -278,6 +296,25 @@ class AgentRun(models.Model):
 
         A worker says at which attempt: another process may have taken the run over.
         """
+        with transaction.atomic():
+            # Without the model's id: a worker knows the run's only.
+            session = Session.objects.filter(runs=self.pk).select_for_update(of=("self",))
+            session_ids = list(session.values_list("pk", flat=True))
+            ended = self.record_end(status, text=text, error=error, attempt=attempt, facts=facts)
+            if ended:
+                AgentRun.objects.record_last_status(session_ids)
+        return ended
+
+    def record_end(
+        self,
+        status: RunStatus,
+        *,
+        text: str | None = None,
+        error: str = "",
+        attempt: int | None = None,
+        facts: RunFacts | None = None,
+    ) -> bool:
+        """Like finish(), for a caller that has locked the session, and writes its row after it."""
         changes = {} if facts is None else dict(vars(facts))
         if text is not None:
             changes["text"] = text
@@ -302,7 +339,9 @@ class AgentRun(models.Model):
             return False
         interrupted = AgentRun.objects.filter(pk=self.pk, status=RunStatus.INTERRUPTED)
         values = {"status": RunStatus.RUNNING, "finished_at": None, "error": ""}
-        return bool(interrupted.update(heartbeat_at=Now(), **values))
+        resumed = bool(interrupted.update(heartbeat_at=Now(), **values))
+        AgentRun.objects.record_last_status([self.session_id])
+        return resumed
 
     def is_awaited(self) -> bool:
         """Whether an answer of it has its place at the chat's end: no other run is to write one."""
@@ -346,20 +385,3 @@ class Feedback(models.Model):
     @property
     def session(self) -> Session:
         return self.message.session
-
-
-class Ticket(models.Model):
-    """The place of a program's message that waits for its session's active run to end.
-
-    The session's tickets are served in the order of their ids. One that has expired belongs to
-    a request that is gone.
-    """
-
-    session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="+")
-    expires_at = models.DateTimeField()
-
-    class Meta:
-        db_table = "tickets"
-
-    def __str__(self) -> str:
-        return f"Ticket {self.pk}"

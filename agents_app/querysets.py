@@ -10,14 +10,17 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connections, models, transaction
-from django.db.models import Case, Exists, F, OuterRef, Q, Value, When
-from django.db.models.functions import Now
+from django.db.models import Case, CharField, Exists, F, OuterRef, Q, Subquery, Value, When
+from django.db.models.functions import Coalesce, Now
+
+from sessions_app.models import Session
 
 if TYPE_CHECKING:
     from agents_app.models import Agent, AgentRun, ApiKey, WorkerProcess  # noqa: F401 - quoted below
 
 # What PostgreSQL's LISTEN names, to be woken when progress was saved.
 PROGRESS_CHANNEL = "agent_runs"
+_DEAD = 1000  # runs presumed dead that are told from others with their status
 
 
 class AgentQuerySet(models.QuerySet["Agent"]):
@@ -82,6 +85,30 @@ class AgentRunQuerySet(models.QuerySet["AgentRun"]):
         process = self.model.process_model.objects.alive().filter(pk=OuterRef("process_id"))
         return self.active().filter(~Exists(process), heartbeat_at__lt=Now() - _heartbeat_timeout())
 
+    def with_current_status(self) -> Self:
+        """Annotate `current_status`: the status, or interrupted when presumed dead.
+
+        For reading: nothing is written.
+        """
+        dead = self.model.objects.presumed_dead().filter(pk=OuterRef("pk"))
+        presumed_dead = When(Exists(dead), then=Value(self.model.Status.INTERRUPTED.value))
+        return self.annotate(
+            current_status=Case(presumed_dead, default=F("status"), output_field=CharField())
+        )
+
+    def currently(self, status: str) -> Self:
+        """Those with this current status.
+
+        Those presumed dead are looked up first: they are few, and the others are then found by
+        their status in an index.
+        """
+        dead = list(self.model.objects.presumed_dead().values_list("pk", flat=True)[:_DEAD])
+        if status == self.model.Status.INTERRUPTED and dead:
+            return self.filter(Q(status=status) | Q(pk__in=dead))
+        if status in self.model.ACTIVE and dead:
+            return self.filter(status=status).exclude(pk__in=dead)
+        return self.filter(status=status)
+
     def save_progress(self, progress: Collection[Progress]) -> set[UUID]:
         """Save the texts of active runs, in one statement; returns the ids of those saved.
 
@@ -139,13 +166,41 @@ class AgentRunQuerySet(models.QuerySet["AgentRun"]):
         """
         with transaction.atomic():
             # One row that a deletion or a member of staff keeps locked must not delay the others.
-            dead = self.presumed_dead().select_for_update(skip_locked=True, no_key=True)
+            sessions = Session.objects.filter(pk__in=self.presumed_dead().values("session"))
+            sessions = sessions.select_for_update(skip_locked=True, no_key=True)
+            session_ids = list(sessions.values_list("pk", flat=True))
+            dead = self.presumed_dead().filter(session__in=session_ids)
+            dead = dead.select_for_update(skip_locked=True, no_key=True)
             ids = list(dead.values_list("pk", flat=True))
-            return self.filter(pk__in=ids).update(
+            interrupted = self.filter(pk__in=ids).update(
                 status=self.model.Status.INTERRUPTED,
                 finished_at=F("heartbeat_at"),
                 error=self.model.PRESUMED_DEAD_ERROR,
             )
+            self.model.objects.record_last_status(session_ids)
+            return interrupted
+
+    def last_status(self) -> Coalesce:
+        """For an update of sessions: what their `last_run_status` is to be.
+
+        That is the status of the session's newest run. One that has not ended counts as running:
+        when a worker begins it is written to the run only.
+        """
+        status = self.model.Status
+        newest = self.filter(session=OuterRef("pk")).order_by("-created_at", "-pk")
+        active = When(status__in=self.model.ACTIVE, then=Value(status.RUNNING.value))
+        shown = Case(active, default=F("status"), output_field=CharField())
+        return Coalesce(Subquery(newest.values(shown=shown)[:1]), Value(""))
+
+    def record_last_status(self, session_ids: Collection[UUID]) -> None:
+        """Write the sessions' `last_run_status`, after their runs have changed.
+
+        Called with the sessions' rows locked, which every change of it is: sessions are locked
+        before runs.
+        """
+        if session_ids:
+            sessions = Session.objects.filter(pk__in=session_ids)
+            sessions.update(last_run_status=self.last_status())
 
 
 def _heartbeat_timeout() -> timedelta:

@@ -48,6 +48,9 @@ class TurnDetails:
 
 
 _PLAIN = TurnDetails()
+# What a session's row says while it has an active run. What writes to the row before it creates a
+# run writes this too, so that it costs no statement; see AgentRunQuerySet.last_status.
+_ANSWERING = {"last_run_status": AgentRun.Status.RUNNING.value}
 _UNAVAILABLE = "This agent is not available; choose another one."
 
 
@@ -81,6 +84,7 @@ def start_session(
                 agent=agent,
                 name=name or name_from(text),
                 platform=platform,
+                **_ANSWERING,
             )
             message = _user_message(message_id, text, user, chat_session, agent, details)
             for row in details.earlier:
@@ -96,7 +100,8 @@ def start_session(
 def create_session(*, user: User, name: str, agent: Agent | None, platform: str) -> Session:
     """Create an empty session, because a program asks for one. Raises InvalidName."""
     check_name(name)
-    return Session.objects.create(user=user, name=name, agent=agent, platform=platform)
+    # Whatever the name is, it was given, so that no cleanup takes the session for a phantom.
+    return Session.objects.create(user=user, name=name, agent=agent, platform=platform, keep=True)
 
 
 def send_message(
@@ -125,7 +130,8 @@ def send_message(
         with transaction.atomic():
             # It locks the session until the end.
             message = append_message(
-                _user_message(message_id, text, user, chat_session, agent, details)
+                _user_message(message_id, text, user, chat_session, agent, details),
+                session_values=_ANSWERING,
             )
             _assign_agent(chat_session, agent, switch=switch and agent_id is not None)
             _check_not_answering(chat_session)
@@ -155,7 +161,7 @@ def retry_run(
     agent = _agent_for(failed.session, agent_id)
     with transaction.atomic():
         # Locked, so that no message arrives meanwhile.
-        lock_session(failed.session)
+        _lock_for_run(failed.session)
         _check_not_answering(failed.session)
         if not failed.is_for_last_message():
             raise NotRetryable("The chat has gone on since; send your message again instead.")
@@ -170,20 +176,21 @@ def regenerate(
 ) -> AgentRun:
     """Answer the chat's last question again, in a new run; returns that.
 
-    The answer so far, however it ended, stays as another version.
+    The answer so far, however it ended, stays as another version. With an agent, that one
+    answers, and the chat goes on with it.
 
-    Raises ChatNotFound, AgentUnavailable, AgentChosen, NotRetryable, or AlreadyAnswering.
+    Raises ChatNotFound, AgentUnavailable, NotRetryable, or AlreadyAnswering.
     """
     question = get_question(user=user, session_id=session_id, message_id=message_id)
-    agent = _agent_for(question.session, agent_id)
+    agent = _agent_for(question.session, agent_id, switch=True)
     with transaction.atomic():
-        lock_session(question.session)
+        _lock_for_run(question.session)
         _check_not_answering(question.session)
         questions = Message.objects.chosen().filter(session=session_id, role=Message.Role.USER)
         if questions.order_by("position").last() != question:
             raise NotRetryable("The chat has gone on since; edit your message instead.")
         versions.set_answer_aside(question)
-        _assign_agent(question.session, agent)
+        _assign_agent(question.session, agent, switch=agent_id is not None)
         run = _create_run(question.session, question, agent, user)
         dispatch.start(run)
     return run
@@ -212,7 +219,8 @@ def edit_message(
     new = _user_message(new_message_id, text, user, chat_session, agent)
     try:
         with transaction.atomic():
-            append_message(new)  # it locks the session until the end
+            # It locks the session until the end.
+            append_message(new, session_values=_ANSWERING)
             _check_not_answering(chat_session)
             edited = get_question(user=user, session_id=session_id, message_id=message_id)
             versions.set_aside(chat_session, edited.pk, start=edited.position, end=new.position)
@@ -240,7 +248,7 @@ def continue_answer(*, user: User, session_id: UUID, run_id: UUID) -> AgentRun:
     cut_off = get_run(user=user, session_id=session_id, run_id=run_id)
     agent = _agent_for(cut_off.session, None)
     with transaction.atomic():
-        lock_session(cut_off.session)
+        _lock_for_run(cut_off.session)
         _check_not_answering(cut_off.session)
         last = Message.objects.chosen().filter(session=session_id).order_by("position").last()
         is_its = last is not None and last.run_id == run_id and last.role == Message.Role.ASSISTANT
@@ -332,6 +340,15 @@ def _user_message(
     )
 
 
+def _lock_for_run(chat_session: Session) -> None:
+    """Lock the session's row until the end, for a run without a further message.
+
+    Raises ChatNotFound.
+    """
+    if not Session.objects.filter(pk=chat_session.pk).update(**_ANSWERING):
+        raise chat_deleted()
+
+
 def _create_run(
     chat_session: Session,
     message: Message,
@@ -339,6 +356,7 @@ def _create_run(
     user: User,
     details: TurnDetails = _PLAIN,
 ) -> AgentRun:
+    """Create a run. Called with the session's row locked, and _ANSWERING written to it."""
     return AgentRun.objects.create(
         session=chat_session,
         message=message,

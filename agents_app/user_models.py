@@ -1,4 +1,4 @@
-"""Models about users: what they prefer, who was imported, how others know them, their API keys.
+"""Models about users: preferences, imports, names elsewhere, API keys, and tickets of programs.
 
 Imported from agents_app.models, where Django looks for models.
 """
@@ -10,6 +10,7 @@ from django.db import models
 from django.utils import timezone
 
 from agents_app.querysets import ApiKeyQuerySet
+from sessions_app.models import Session
 
 
 class ImportedUser(models.Model):
@@ -137,3 +138,20 @@ class ApiKeyRequests(models.Model):
 
     def __str__(self) -> str:
         return f"{self.count} requests of {self.pk}"
+
+
+class Ticket(models.Model):
+    """The place of a program's message that waits for its session's active run to end.
+
+    The session's tickets are served in the order of their ids. One that has expired belongs to
+    a request that is gone.
+    """
+
+    session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="+")
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "tickets"
+
+    def __str__(self) -> str:
+        return f"Ticket {self.pk}"

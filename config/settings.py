@@ -42,7 +42,7 @@ PRODUCT_NAME = "Parley"
 
 INSTALLED_APPS = [
     "sessions_app",  # before the admin, whose base template it extends
-    "django.contrib.admin",
+    "config.apps.ConsoleConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

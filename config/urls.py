@@ -1,6 +1,5 @@
 """The URLs of the site."""
 
-from django.conf import settings
 from django.contrib import admin
 from django.templatetags.static import static
 from django.urls import include, path
@@ -13,9 +12,6 @@ from config.metrics import metrics
 handler400 = "config.errors.bad_request"
 handler429 = "config.errors.too_many_requests"  # django-allauth's name for it
 handler500 = "config.errors.server_error"
-
-admin.site.site_header = admin.site.site_title = settings.PRODUCT_NAME
-admin.site.index_title = "Administration"
 
 urlpatterns = [
     path("healthz", healthz, name="healthz"),

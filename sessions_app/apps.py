@@ -5,7 +5,7 @@ from django.apps import AppConfig
 
 class SessionsAppConfig(AppConfig):
     name = "sessions_app"
-    verbose_name = "Chat sessions"
+    verbose_name = "Conversations"
 
     def ready(self) -> None:
         # Django imports `admin` only, whose modules register the models.

@@ -5,7 +5,7 @@ sessions_app.cleanup; both follow the protocol described in writing and cleanup.
 """
 
 import uuid
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import models
@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from sessions_app.querysets import (
     AUTO_NAME_PREFIX,
+    NAME_START,
     PHANTOM_PLATFORM,
     CleanupRunQuerySet,
     MessageQuerySet,
@@ -32,6 +33,8 @@ __all__ = [
     "Session",
     "TranscriptReading",
 ]
+
+_ARCHIVE_COUNTED = 10_000  # rows at most
 
 
 class Session(models.Model):
@@ -65,7 +68,8 @@ class Session(models.Model):
     trashed_at = models.DateTimeField(null=True, blank=True, editable=False)
     # Never removed by a cleanup, whatever its name: it was restored, or a person named it.
     keep = models.BooleanField(default=False, db_default=False, editable=False)
-    # The status of its latest run; empty without one. Kept by what starts and ends runs.
+    # The status of its newest run, "running" until it has ended; empty without one. Kept by what
+    # starts and ends runs: agents_app.querysets.AgentRunQuerySet.last_status.
     last_run_status = models.CharField(blank=True, default="", db_default="", editable=False)
 
     # A column, because "starts with" ignores case in SQLite, and because without a column's
@@ -92,7 +96,7 @@ class Session(models.Model):
             models.Index(
                 fields=["id"],
                 name="sessions_auto_named",
-                condition=Q(auto_named=True, platform=PHANTOM_PLATFORM),
+                condition=Q(auto_named=True, platform=PHANTOM_PLATFORM, keep=False),
             ),
             # A user's chats, most recently used first.
             models.Index("user", models.F("updated_at").desc(), name="sessions_by_user"),
@@ -102,6 +106,18 @@ class Session(models.Model):
             ),
             # The admin's list, newest first.
             models.Index(fields=["-created_at", "-id"], name="sessions_newest"),
+            # The admin's list of sessions by how the last answer went wrong, newest first.
+            models.Index(
+                "last_run_status",
+                models.F("created_at").desc(),
+                models.F("id").desc(),
+                name="sessions_by_outcome",
+                condition=Q(last_run_status__in=["failed", "stopped", "interrupted"]),
+            ),
+            # The admin's list by name, and by last activity, in both directions. Names are of
+            # any length, and PostgreSQL's index entries are not.
+            models.Index(NAME_START, "id", name="sessions_by_name"),
+            models.Index(fields=["updated_at", "id"], name="sessions_by_activity"),
             # A user's pinned chats, which come before the others.
             models.Index(
                 fields=["user"], name="sessions_pinned", condition=Q(pinned_at__isnull=False)
@@ -196,6 +212,8 @@ class Message(models.Model):
             ),
         ]
         indexes = [
+            # Messages per day, on the admin's first page.
+            models.Index(fields=["created_at"], name="messages_by_time"),
             # Deleting an agent.
             models.Index(
                 fields=["agent"], name="messages_by_agent", condition=Q(agent__isnull=False)
@@ -253,6 +271,7 @@ class CleanupRun(models.Model):
     archive_purged_at = models.DateTimeField(null=True)
 
     current_status: str  # annotated by with_current_status()
+    restorable: int  # annotated by with_restorable()
 
     objects = CleanupRunQuerySet.as_manager()
 
@@ -279,13 +298,26 @@ class CleanupRun(models.Model):
 
     @property
     def duration(self) -> timedelta:
-        """How long it took, or has taken so far."""
-        return (self.finished_at or timezone.now()) - self.started_at
+        """How long it took, or has taken so far; never negative, though clocks differ."""
+        return max(timedelta(), (self.finished_at or timezone.now()) - self.started_at)
 
     @property
     def archived(self) -> int:
-        """How many of its sessions can still be restored."""
-        return self.removed_sessions.count()
+        """How many of its sessions can still be restored.
+
+        Many are not counted: then it is what the run's own counts say, which an archive that is
+        just being purged falls short of.
+        """
+        counted = self.removed_sessions.values("session_id")[: _ARCHIVE_COUNTED + 1].count()
+        return (
+            counted if counted <= _ARCHIVE_COUNTED else max(counted, self.removed - self.restored)
+        )
+
+    @property
+    def restorable_until(self) -> datetime:
+        """Until when its archive is kept, at least."""
+        ended = self.finished_at or self.heartbeat_at
+        return ended + timedelta(days=settings.CLEANUP_ARCHIVE_DAYS)
 
     def add_removed(self, count: int) -> None:
         """Count a batch, within the transaction that removes it."""

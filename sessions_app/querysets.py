@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 AUTO_NAME_PREFIX = "Session-"
 PHANTOM_PLATFORM = "automagik"
+NAME_START = Left("name", 200)  # what lists are ordered by
 OPENING_LENGTH = 600  # characters, from which a shown name is made
+_GENERATED_NAME = f"^{AUTO_NAME_PREFIX}[0-9a-fA-F-]{{36}}$"
 
 
 @dataclass(frozen=True)
@@ -64,12 +66,14 @@ class KeptCounts:
 
     named_by_person: int
     other_platform: int
+    marked_keep: int
     outside_window: int
     has_messages: int
 
     LABELS = {
         "named_by_person": "named by a person",
         "other_platform": "on another platform",
+        "marked_keep": "marked keep",
         "outside_window": "outside the time window",
         "has_messages": "with messages, or referred to by other records",
     }
@@ -111,6 +115,15 @@ class SessionQuerySet(models.QuerySet["Session"]):
         messages = self.model._meta.get_field("messages").related_model
         return self.filter(Exists(messages._base_manager.filter(session=OuterRef("pk"))))
 
+    def started_or_named(self) -> Self:
+        """Those that have a message, or a name that a person gave here: what lists show people."""
+        messages = self.model._meta.get_field("messages").related_model
+        # A scalar subquery, which is a look-up per row: Exists() within OR may read all messages.
+        message = messages._base_manager.filter(session=OuterRef("pk")).values(is_there=Value(True))
+        return self.alias(has_message=Coalesce(Subquery(message[:1]), False)).filter(
+            Q(has_message=True) | (Q(keep=True) & ~self._is_unnamed())
+        )
+
     def with_opening(self) -> Self:
         """Annotate `opening`: how the user begins, where no person has named the session."""
         messages = MessageQuerySet(self.model._meta.get_field("messages").related_model)
@@ -118,27 +131,32 @@ class SessionQuerySet(models.QuerySet["Session"]):
             messages.chosen().filter(session=OuterRef("pk"), role="user").exclude(text_content="")
         )
         opening = first.order_by("position").values(start=Left("text_content", OPENING_LENGTH))
-        unnamed = Q(auto_named=True) | Q(name="")
         text = models.TextField()
         own_words = Coalesce(Subquery(opening[:1]), Value(""), output_field=text)
         return self.annotate(
-            opening=Case(When(unnamed, then=own_words), default=Value(""), output_field=text)
+            opening=Case(
+                When(self._is_unnamed(), then=own_words), default=Value(""), output_field=text
+            )
         )
 
     def auto_named(self) -> Self:
         """Those whose name was generated: it starts with `Session-`."""
         return self.filter(auto_named=True)
 
+    def unnamed(self) -> Self:
+        """Those that no person has named, as far as their row tells."""
+        return self.filter(self._is_unnamed())
+
     def empty(self) -> Self:
         """Those that no row of any model refers to.
 
         The models are derived from Session's relations, so that a model added later counts.
         """
-        return self.filter(*(~reference for reference in self._references()))
+        return self.filter(*(~reference for reference in self.references().values()))
 
     def removal_candidates(self, window: Window = ANY_TIME) -> Self:
-        """Those that are removable if they are empty."""
-        return self.auto_named().filter(window.as_q(), platform=PHANTOM_PLATFORM)
+        """Those that are removable if they are empty: auto-named, automagik's, not marked keep."""
+        return self.auto_named().filter(window.as_q(), platform=PHANTOM_PLATFORM, keep=False)
 
     def removable(self, window: Window = ANY_TIME) -> Self:
         """Those that a cleanup may remove."""
@@ -149,14 +167,15 @@ class SessionQuerySet(models.QuerySet["Session"]):
 
         Two queries, which together cost little more than counting the removable ones.
         """
-        phantom_platform = Q(platform=PHANTOM_PLATFORM)
+        platform = Q(platform=PHANTOM_PLATFORM)
+        phantom_like = Q(auto_named=True) & platform
+        candidate = phantom_like & Q(keep=False)
         counts = self.order_by().aggregate(
             named=models.Count("pk", filter=Q(auto_named=False)),
-            elsewhere=models.Count("pk", filter=Q(auto_named=True) & ~phantom_platform),
-            candidates=models.Count("pk", filter=Q(auto_named=True) & phantom_platform),
-            in_window=models.Count(
-                "pk", filter=Q(auto_named=True) & phantom_platform & window.as_q()
-            ),
+            elsewhere=models.Count("pk", filter=Q(auto_named=True) & ~platform),
+            marked=models.Count("pk", filter=phantom_like & Q(keep=True)),
+            candidates=models.Count("pk", filter=candidate),
+            in_window=models.Count("pk", filter=candidate & window.as_q()),
         )
         removable = self.removable(window).count()
         return RemovalPlan(
@@ -164,21 +183,29 @@ class SessionQuerySet(models.QuerySet["Session"]):
             kept=KeptCounts(
                 named_by_person=counts["named"],
                 other_platform=counts["elsewhere"],
+                marked_keep=counts["marked"],
                 outside_window=counts["candidates"] - counts["in_window"],
                 # A chat may have started between the two queries.
                 has_messages=max(0, counts["in_window"] - removable),
             ),
         )
 
-    def _references(self) -> list[Exists]:
-        """For each relation to Session, whether it has a row that refers to the session."""
+    @staticmethod
+    def _is_unnamed() -> Q:
+        # With a keep mark, a name of any other form than the generated ones was given by a
+        # person; a restored session has the mark and its generated name.
+        generated = Q(auto_named=True) & (Q(keep=False) | Q(name__regex=_GENERATED_NAME))
+        return generated | Q(name="")
+
+    def references(self) -> dict[models.ForeignObjectRel, Exists]:
+        """By relation to Session, whether it has a row that refers to the session."""
         relations = [
             relation
             for relation in self.model._meta.get_fields(include_hidden=True)
             if isinstance(relation, models.ForeignObjectRel) and not relation.many_to_many
         ]
-        return [
-            Exists(
+        return {
+            relation: Exists(
                 relation.related_model._base_manager.filter(
                     **{
                         relation.field.attname: OuterRef(relation.field.target_field.attname),
@@ -186,7 +213,7 @@ class SessionQuerySet(models.QuerySet["Session"]):
                 )
             )
             for relation in relations
-        ]
+        }
 
 
 class MessageQuerySet(models.QuerySet["Message"]):
@@ -199,6 +226,12 @@ class MessageQuerySet(models.QuerySet["Message"]):
     def mentioning(self, terms: Sequence[search.Term]) -> Self:
         """Those whose text has all of the terms."""
         return self.filter(search.condition(terms, connections[self.db].vendor))
+
+    def matching(self, alternatives: Sequence[search.Alternative]) -> Self:
+        """Those to whose text one of the alternatives applies; none without any."""
+        if not alternatives:
+            return self.none()
+        return self.filter(search.web_condition(alternatives, connections[self.db].vendor))
 
 
 class CleanupRunQuerySet(models.QuerySet["CleanupRun"]):
@@ -252,6 +285,24 @@ class CleanupRunQuerySet(models.QuerySet["CleanupRun"]):
     def archive_expired(self, keep: timedelta) -> Self:
         """Those that ended more than `keep` ago and whose archive has not been purged."""
         return self.filter(finished_at__lt=timezone.now() - keep, archive_purged_at=None)
+
+    def with_restorable(self) -> Self:
+        """Annotate `restorable`: how many sessions can still be restored, by the run's counts.
+
+        One look-up a run, without counting rows. Those that are running have none yet.
+        """
+        archived = self.model._meta.get_field("removed_sessions").related_model
+        rows = archived._base_manager.filter(run=OuterRef("pk"))
+        can_be = Q(Exists(rows), archive_purged_at=None) & ~Q(
+            current_status=self.model.Status.RUNNING
+        )
+        return self.with_current_status().annotate(
+            restorable=Case(
+                When(can_be, then=F("removed") - F("restored")),
+                default=Value(0),
+                output_field=models.IntegerField(),
+            )
+        )
 
     def _is_presumed_dead(self) -> Q:
         # Not by process id, which means nothing in another container.

@@ -1,15 +1,15 @@
 """Full-text search in messages, by the index that the migration 0005_message_words made.
 
 All words of a search have to occur. Words in quotes have to follow each other, and the last
-word, unless it is in quotes, may go on: it is still being typed. There are no operators. Words
-are compared without regard to case, in any language, with their accents.
+word, unless it is in quotes, may go on: it is still being typed. There are no operators, but in
+`parse_web`. Words are compared without regard to case, in any language, with their accents.
 """
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
-from operator import and_
+from operator import and_, or_
 from typing import Any
 
 from django.contrib.postgres.search import SearchQuery, SearchVectorExact, SearchVectorField
@@ -21,6 +21,7 @@ _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"
 _IS_UNSPACED = re.compile(f"[{_UNSPACED}]")
 _WORD_ENDS = re.compile(rf"([-<>&/.@:+_~%?=#;{_UNSPACED}])")
 _TERM = re.compile(r'"([^"]*)"?|([^\s"]+)')
+_WEB_TERM = re.compile(r'(-?)(?:"([^"]*)"?|([^\s"]+))')
 _SQLITE_MATCH = """
     SELECT k.message_id FROM message_words AS w JOIN message_words_keys AS k ON k.id = w.rowid
     WHERE message_words MATCH %s
@@ -53,6 +54,46 @@ def parse(search: str) -> list[Term]:
         for match in found
     ]
     return [term for term in terms if any(map(str.isalnum, term.text))]
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """Terms that all have to occur, and terms of which none may."""
+
+    required: list[Term]
+    excluded: list[Term]
+
+
+def parse_web(search: str) -> list[Alternative]:
+    """The alternatives of a search as on the web: `or` between them, `-` before what is excluded.
+
+    One that only excludes is left out: nearly every text would do.
+    """
+    found = list(_WEB_TERM.finditer(search))
+    alternatives = [Alternative([], [])]
+    for match in found:
+        excludes, phrase, word = match.groups()
+        if (word or "").lower() == "or" and not excludes:
+            alternatives.append(Alternative([], []))
+            continue
+        is_last = match is found[-1]
+        term = Term(phrase or word or "", is_prefix=bool(word) and is_last and not excludes)
+        if any(map(str.isalnum, term.text)):
+            chosen = alternatives[-1]
+            (chosen.excluded if excludes else chosen.required).append(term)
+    return [alternative for alternative in alternatives if alternative.required]
+
+
+def web_condition(alternatives: Sequence[Alternative], vendor: str) -> Q:
+    """The condition on messages that one of the alternatives, at least one, applies."""
+    return reduce(or_, (_alternative(alternative, vendor) for alternative in alternatives))
+
+
+def _alternative(alternative: Alternative, vendor: str) -> Q:
+    found = condition(alternative.required, vendor)
+    for term in alternative.excluded:
+        found &= ~condition([term], vendor)
+    return found
 
 
 def condition(terms: Sequence[Term], vendor: str) -> Q:

@@ -19,3 +19,8 @@ def tool_name(entry: dict[str, Any]) -> str:
     """The name of an entry's tool; empty when there is none."""
     names = (entry.get("tool_name"), entry.get("name"))
     return next((name for name in names if isinstance(name, str) and name), "")
+
+
+def tool_names(column: object) -> str:
+    """The names of the tools in a column, for people; empty when there is none."""
+    return ", ".join(filter(None, map(tool_name, tool_entries(column))))

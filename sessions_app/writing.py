@@ -7,8 +7,9 @@ session's row first. A cleanup skips locked rows, and its second check sees the 
 the writer has committed. See sessions_app.cleanup.batches for the other half.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
@@ -16,6 +17,8 @@ from django.db.models import Max
 from django.utils import timezone
 
 from sessions_app.models import Message, Session
+
+_NOTHING: Mapping[str, Any] = {}
 
 
 class SessionGone(Exception):
@@ -26,12 +29,17 @@ class SessionGone(Exception):
         self.session_id = session_id
 
 
-def append_messages(messages: Iterable[Message], *, touch: bool = True) -> list[Message]:
+def append_messages(
+    messages: Iterable[Message],
+    *,
+    touch: bool = True,
+    session_values: Mapping[str, Any] = _NOTHING,
+) -> list[Message]:
     """Store unsaved messages, each at the end of its session, in the order given.
 
     Sets each message's `position`. Runs in one transaction: all are stored, or none. With
-    `touch`, the sessions' last activity becomes now; an import, which has its own times, passes
-    False.
+    `touch`, the sessions' last activity becomes now, and `session_values` are written to their
+    rows by the same statement; an import, which has its own times, passes False.
 
     Raises SessionGone when a session does not exist.
     """
@@ -45,7 +53,7 @@ def append_messages(messages: Iterable[Message], *, touch: bool = True) -> list[
     stored = [message for group in by_session.values() for message in group]
     # Without a savepoint: the outer transaction, if there is one, stores all of it or nothing.
     with transaction.atomic(savepoint=False):
-        _lock(list(by_session), touch=touch)
+        _lock(list(by_session), touch=touch, values=session_values)
         last_positions = dict(
             Message.objects.filter(session__in=by_session)
             .values_list("session_id")
@@ -68,12 +76,12 @@ def insert_first_messages(messages: Sequence[Message]) -> None:
     Message.objects.bulk_create(messages, batch_size=500)
 
 
-def append_message(message: Message) -> Message:
+def append_message(message: Message, *, session_values: Mapping[str, Any] = _NOTHING) -> Message:
     """Store one unsaved message at the end of its session; see `append_messages`."""
-    return append_messages([message])[0]
+    return append_messages([message], session_values=session_values)[0]
 
 
-def _lock(session_ids: list[UUID], *, touch: bool) -> None:
+def _lock(session_ids: list[UUID], *, touch: bool, values: Mapping[str, Any]) -> None:
     """Lock the sessions' rows until the transaction ends, in the order given.
 
     The order is that of the ids, so that two writers cannot deadlock.
@@ -81,7 +89,7 @@ def _lock(session_ids: list[UUID], *, touch: bool) -> None:
     if touch:
         now = timezone.now()
         for session_id in session_ids:
-            if not Session.objects.filter(pk=session_id).update(updated_at=now):
+            if not Session.objects.filter(pk=session_id).update(updated_at=now, **values):
                 raise SessionGone(session_id)
     else:
         rows = Session.objects.filter(pk__in=session_ids).order_by("pk").select_for_update()

@@ -27,12 +27,16 @@ LAYERS = [
     [
         *("sessions_app.storable", "sessions_app.tool_entries"),
         *("sessions_app.local_time", "sessions_app.database_errors"),
-        *("sessions_app.search", "sessions_app.streaming"),
+        *("sessions_app.search", "sessions_app.name_search", "sessions_app.streaming"),
     ],
-    ["sessions_app.querysets"],
+    ["sessions_app.querysets", "sessions_app.excerpts"],
     ["sessions_app.review_models"],
     ["sessions_app.models"],
-    ["sessions_app.writing", "sessions_app.cleanup", "sessions_app.readings"],
+    [
+        *("sessions_app.writing", "sessions_app.cleanup", "sessions_app.readings"),
+        "sessions_app.removal_reasons",
+    ],
+    ["sessions_app.reviews", "sessions_app.statistics"],
     ["agents_app.querysets"],
     ["agents_app.user_models"],
     ["agents_app.models"],
@@ -200,6 +204,7 @@ def test_the_rule_for_removable_sessions_is_in_one_place() -> None:
         "sessions_app/models.py:Session",  # the generated column that the rule reads
         "sessions_app/models.py:Session.Meta",  # the index of the rule's candidates
         "config/metrics.py:_sessions",  # estimates by that index
+        "sessions_app/removal_reasons.py:_reasons",  # the rule in words
         "sessions_app/admin/filters.py:PlatformFilter.lookups",  # offers that platform
         "agents_app/history.py:MessageHistory._create_session",  # old callers, as Automagik
     }

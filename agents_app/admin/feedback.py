@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
 from django.db.models import QuerySet
 from django.db.models.functions import Left
 from django.http import HttpRequest
@@ -11,11 +12,25 @@ from django.utils.text import Truncator
 
 from agents_app.models import Feedback
 from sessions_app.admin.filters import TimeFilter
+from sessions_app.admin.message_links import SessionLink, link_to_message
 from sessions_app.admin.said import SaidAdmin
-from sessions_app.admin.shared import RelatedLink, short_time, time_field
+from sessions_app.admin.session_list import SessionList
+from sessions_app.admin.shared import short_time, time_field
 from sessions_app.models import Session
 
 _EXCERPT = 100  # characters
+
+
+class FeedbackList(SessionList):
+    """Finds the ids of a page's feedback first, and then the start of each answer."""
+
+    def with_columns(self, sessions: QuerySet[Any]) -> QuerySet[Any]:
+        start = Left("message__text_content", _EXCERPT + 1)
+        columns = ("is_good", "reason", "created_at", "user", "user__username")
+        related = ("message__position", "message__session__name")
+        rows = sessions.order_by().select_related("message__session", "user").annotate(start=start)
+        shown: QuerySet[Any] = rows.only(*columns, *related)
+        return shown
 
 
 @admin.register(Feedback)
@@ -44,17 +59,24 @@ class FeedbackAdmin(SaidAdmin):
     class Media:
         css = {"all": ["sessions_app/admin.css"]}
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Feedback]:
-        feedback: QuerySet[Feedback] = super().get_queryset(request)
-        columns = ("is_good", "reason", "created_at", "user", "message__position", "message__role")
-        return (
-            feedback.select_related("message__session", "user")
-            .only(*columns, "message__session__name", "user__username")
-            .annotate(start=Left("message__text_content", _EXCERPT + 1))
-        )
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return FeedbackList
+
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> Feedback | None:
+        feedback: Feedback | None = super().get_object(request, object_id, from_field)
+        if feedback is None:
+            return None
+        rows: QuerySet[Feedback] = self.get_queryset(request).filter(pk=feedback.pk)
+        return rows.select_related("message__session", "user").first()
 
     def _linked(self, request: HttpRequest, name: Any) -> Any:
-        return RelatedLink(name, request) if name == "session" else super()._linked(request, name)
+        if name == "session":
+            return SessionLink(name, request)
+        if name == "message":
+            return _MessageLink(name, request)
+        return super()._linked(request, name)
 
     @admin.display(description="given")
     def given(self, feedback: Feedback) -> str:
@@ -76,3 +98,10 @@ class FeedbackAdmin(SaidAdmin):
     @admin.display(description="answer")
     def answer(self, feedback: Feedback) -> str:
         return format_html('<div class="message-text">{}</div>', feedback.message.text_content)
+
+
+class _MessageLink(SessionLink):
+    """The answer's last message, as a link to it in the conversation."""
+
+    def __call__(self, row: Any) -> str:
+        return link_to_message(self.request, row.message, f"Message {row.message.position}")

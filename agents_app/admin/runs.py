@@ -1,16 +1,31 @@
 """The admin pages of agent runs."""
 
+from typing import Any
+
 from django.apps import apps
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.contrib.admin.views.main import ChangeList
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.html import format_html
 from django.utils.text import Truncator
 
+from agents_app.admin.run_columns import RunColumns
+from agents_app.admin.run_list import (
+    ERRORS_SEARCHED,
+    FOUND,
+    CurrentStatusFilter,
+    ModelFilter,
+    RunList,
+    search_runs,
+)
 from agents_app.models import AgentRun
-from sessions_app.admin.filters import TimeFilter
+from agents_app.querysets import AgentRunQuerySet
+from sessions_app.admin.filters import TimeFilter, UserFilter
+from sessions_app.admin.message_links import SessionLink, link_to_message
 from sessions_app.admin.said import SaidAdmin
-from sessions_app.admin.shared import short_time, time_field
-from sessions_app.models import Session
+from sessions_app.admin.shared import may_read_transcripts, may_view, time_field
+from sessions_app.models import Message, Session
 
 # The library's own pages of its queue fail for requests that no browser makes, and say nothing of
 # a run that its page here does not.
@@ -19,31 +34,59 @@ if apps.is_installed("procrastinate.contrib.django"):
         if admin.site.is_registered(model):
             admin.site.unregister(model)
 
+_EXCERPT = 200  # characters
+
 
 @admin.register(AgentRun)
-class AgentRunAdmin(SaidAdmin):
-    """Agent runs: who asked, how the run ended, and why it failed."""
+class AgentRunAdmin(RunColumns, SaidAdmin):
+    """Agent runs: who asked, how the run ended, what it took, and why it failed."""
 
-    list_display = ("started", "status", "session", "user", "agent", "short_error")
-    list_filter = ("status", "agent", ("created_at", TimeFilter))
-    list_select_related = ("session", "user", "agent")
+    list_display = (
+        *("started", "status_badge", "session", "user", "agent", "model_name"),
+        *("tokens_in", "tokens_out", "shown_cost", "first_token", "total_time", "short_error"),
+    )
+    list_filter = (
+        CurrentStatusFilter,
+        "agent",
+        ModelFilter,
+        UserFilter,
+        ("created_at", TimeFilter),
+    )
     list_per_page = 50
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     sortable_by = ()
     ordering = ("-created_at", "-id")
-    search_fields = ("session__name", "user__username", "error")
-    search_help_text = "Name of the chat, user name, or text of the error, as far as you may see it"
+    # search_runs finds them.
+    search_fields = ("error", "user__username", "session__name")
+    search_help_text = (
+        f"Text of the error (of the newest {ERRORS_SEARCHED:,} with one), user name, id, or the "
+        "session's name or id, as far as you may see them"
+    )
     fields_revealing = {Session: ("session",)}
-    # Errors quote what a model was sent or has answered.
-    fields_said = ("message", "text", "error", "short_error", "options")
+    # An error may quote what a model was sent or has answered.
+    fields_said = (
+        *("message", "answer", "text", "options"),
+        *("error", "short_error", "full_error"),
+    )
     read_via_page = "run"
 
-    fields = (
-        *("status", "error", "session", "message", "user", "agent"),
-        *("model", "input_tokens", "output_tokens", "cost", "truncated"),
-        *("text", "created_at_shown", "first_token_at_shown", "heartbeat_at_shown"),
-        *("finished_at_shown", "id"),
+    fieldsets = (
+        (None, {"fields": ("status_badge", "full_error")}),
+        ("Conversation", {"fields": ("session", "message", "answer", "user", "agent", "text")}),
+        (
+            "What it took",
+            {"fields": ("model_name", "tokens_in", "tokens_out", "shown_cost", "truncated")},
+        ),
+        (
+            "When",
+            {
+                "fields": (
+                    *("created_at_shown", "first_token_at_shown", "first_token"),
+                    *("finished_at_shown", "total_time", "heartbeat_at_shown", "id"),
+                )
+            },
+        ),
     )
 
     created_at_shown = time_field("created_at")
@@ -52,16 +95,76 @@ class AgentRunAdmin(SaidAdmin):
     finished_at_shown = time_field("finished_at")
 
     class Media:
-        css = {"all": ["sessions_app/admin.css"]}
+        css = {"all": ["sessions_app/admin.css", "agents_app/admin/runs.css"]}
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[AgentRun]:
-        runs: QuerySet[AgentRun] = super().get_queryset(request)
-        return runs.defer("text", "session__metadata")
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return RunList
 
-    @admin.display(description="started")
-    def started(self, run: AgentRun) -> str:
-        return short_time(run.created_at)
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[AgentRun], search_term: str
+    ) -> tuple[QuerySet[AgentRun], bool]:
+        text = search_term.strip()
+        if not text:
+            return queryset, False
+        found, is_cut = search_runs(
+            queryset,
+            text,
+            in_sessions=may_view(request, Session),
+            in_errors=may_read_transcripts(request),
+        )
+        if is_cut:
+            self.message_user(
+                request,
+                f"More than {FOUND:,} errors, users or sessions have this text: only the runs of "
+                f"{FOUND:,} are listed. A longer text finds the others.",
+                messages.WARNING,
+            )
+        return found, False
 
-    @admin.display(description="error")
-    def short_error(self, run: AgentRun) -> str:
-        return Truncator(run.error.replace("\n", " ")).chars(120)
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> AgentRun | None:
+        run: AgentRun | None = super().get_object(request, object_id, from_field)
+        if run is not None:
+            # What the links on its page are made of is read with it.
+            runs: AgentRunQuerySet = self.get_queryset(request).with_current_status()  # type: ignore[attr-defined]
+            related = runs.select_related("session", "message", "user", "agent")
+            run = related.defer("options", "session__metadata").filter(pk=run.pk).first()
+        return run
+
+    def _linked(self, request: HttpRequest, name: Any) -> Any:
+        if name == "session":
+            return SessionLink(name, request)
+        if name in {"message", "answer"}:
+            return _MESSAGES[name](name, request)
+        return super()._linked(request, name)
+
+    @admin.display(description="error", empty_value="-")
+    def full_error(self, run: AgentRun) -> str:
+        return format_html('<div class="run-error">{}</div>', run.error) if run.error else ""
+
+
+class _QuestionLink(SessionLink):
+    """What the run answers: its first words, as a link to it in the conversation."""
+
+    short_description = "question"
+
+    def __call__(self, row: Any) -> str:
+        return _excerpt_link(self.request, row.message)
+
+
+class _AnswerLink(SessionLink):
+    """What the run has written, if that is stored as messages: a link to its beginning."""
+
+    def __call__(self, row: Any) -> str:
+        first = Message.objects.filter(run=row).order_by("position").first()
+        return "-" if first is None else _excerpt_link(self.request, first)
+
+
+def _excerpt_link(request: HttpRequest, message: Message) -> str:
+    start = Truncator(" ".join(message.text_content[: 5 * _EXCERPT].split())).chars(_EXCERPT)
+    label = start or f"{message.get_role_display()}, message {message.position}"
+    return link_to_message(request, message, label)
+
+
+_MESSAGES = {"message": _QuestionLink, "answer": _AnswerLink}

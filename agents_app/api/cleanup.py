@@ -30,7 +30,7 @@ router = Router(tags=["cleanup"])
 
 _REMOVE = "sessions_app.delete_session"
 _VIEW = "sessions_app.view_cleanuprun"
-_RESTORE = "sessions_app.delete_session"  # as in the admin
+_RESTORE = "sessions_app.restore_session"  # as in the admin
 
 
 @router.post(

@@ -62,8 +62,12 @@ class Cursor:
             raise ApiError(422, "invalid", "cursor: this is no cursor of a page.") from None
 
     def rows_after(self, field: str, *, descending: bool) -> Q:
-        """The rows that come after it, ordered by a time and the key."""
+        """The rows that come after it, ordered by a time and the key.
+
+        The first condition follows from the others. An index on the time begins with it, where
+        it would be read up to the cursor for alternatives alone.
+        """
         later = "lt" if descending else "gt"
-        return Q(**{f"{field}__{later}": self.moment}) | Q(
-            **{field: self.moment, f"pk__{later}": self.key}
+        return Q(**{f"{field}__{later}e": self.moment}) & (
+            Q(**{f"{field}__{later}": self.moment}) | Q(**{f"pk__{later}": self.key})
         )

@@ -56,14 +56,16 @@ def list_sessions(
     """
     own = Session.objects.for_user(user_of(request))
     order = ("-updated_at", "-pk") if sort_desc else ("updated_at", "pk")
-    rows = _with_facts(own).order_by(*order)
+    rows = own.order_by(*order)
     start = 0
     if cursor is not None:
         after = Cursor.from_text(cursor).rows_after("updated_at", descending=sort_desc)
         rows = rows.filter(after)
     else:
         start = (page - 1) * page_size
-    found = list(rows[start : start + page_size + 1])
+    # Found by key first, so that nothing is read or counted for the rows before the page.
+    page_keys = rows[start : start + page_size + 1].values("pk")
+    found = list(_with_facts(Session.objects.filter(pk__in=page_keys)).order_by(*order))
     shown = found[:page_size]
     has_more = len(found) > page_size
     last = shown[-1] if shown else None
@@ -179,13 +181,13 @@ def _with_facts(sessions: Any) -> QuerySet[Session]:
         Message.objects.filter(session=OuterRef("pk"))
         .order_by()
         .values("session")
-        .annotate(count=Count("pk"))
+        .annotate(count=Count("*"))  # which the index on positions answers alone
         .values("count")
     )
     annotated: QuerySet[Session] = sessions.select_related("agent").annotate(
         message_count=Coalesce(Subquery(count, output_field=IntegerField()), 0)
     )
-    return annotated
+    return annotated.defer("metadata", "agent__system_prompt", "agent__config")
 
 
 def _summary(chat_session: Session, *, message_count: int | None = None) -> dict[str, Any]:

@@ -131,26 +131,21 @@ def store_answer(
     run_id: UUID, attempt: int, rows: list[Message], facts: RunFacts | None = None
 ) -> bool:
     """Store the answer's rows and the end of the run; False, storing neither, if it has ended."""
-    try:
-        with transaction.atomic():
-            run = _lock_session_of(run_id)
-            if run is None:
-                logger.info("Run %s finished after its chat was deleted", run_id)
-                return False
-            if run.status == RunStatus.DONE:
-                return True  # an earlier try was committed before its connection broke
-            if run.attempt != attempt or (run.is_interrupted and not run.resume()):
-                return False
-            _append(run, rows)
-            if not run.finish(RunStatus.DONE, text="", attempt=attempt, facts=facts):
-                raise _AlreadyEnded
-    except _AlreadyEnded:
-        return False
+    with transaction.atomic():
+        run = _lock_session_of(run_id)
+        if run is None:
+            logger.info("Run %s finished after its chat was deleted", run_id)
+            return False
+        if run.status == RunStatus.DONE:
+            return True  # an earlier try was committed before its connection broke
+        if run.attempt != attempt or (run.is_interrupted and not run.resume()):
+            return False
+        # False when another process has taken it over just now: nothing takes the lock for that.
+        if not run.record_end(RunStatus.DONE, text="", attempt=attempt, facts=facts):
+            return False
+        # After the end, so that one statement writes all that changes in the session's row.
+        _append(run, rows)
     return True
-
-
-class _AlreadyEnded(Exception):
-    """The run was ended just before it could be recorded as done."""
 
 
 def store_partial_answer(
@@ -193,4 +188,6 @@ def _append(run: AgentRun, rows: list[Message]) -> None:
     for row in rows:
         row.session_id, row.user_id, row.agent_id = run.session_id, run.user_id, run.agent_id
         row.run_id = run.pk
-    append_messages(rows)
+    last_status = {"last_run_status": AgentRun.objects.last_status()}
+    if not append_messages(rows, session_values=last_status):
+        AgentRun.objects.record_last_status([run.session_id])

@@ -99,7 +99,7 @@ class OpeningForm(forms.Form):
 
 
 class RetryForm(forms.Form):
-    """The agent of the retry, in a chat that has none."""
+    """The agent of a retry in a chat that has none, or the one that answers anew."""
 
     agent = AgentField(required=False)
 

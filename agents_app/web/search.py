@@ -5,7 +5,7 @@ a chat's page shows: other versions are not found, nor is the trash.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -15,24 +15,13 @@ from django.db.models import Prefetch, Q
 
 from agents_app.web.markdown import plain_text
 from sessions_app import search
+from sessions_app.excerpts import Part, excerpt, matching
 from sessions_app.models import Message, Session
 
 CHATS_SHOWN = 10
 VISIBLE_ROLES = [Message.Role.USER, Message.Role.ASSISTANT]
 MESSAGES_PER_PAGE = 20
 MESSAGES_COUNTED = 100
-_SNIPPET_LENGTH = 240
-_BEFORE_MATCH = 60
-# Around the match, what is rendered as plain text: markup takes space, too.
-_EXCERPT = 600
-
-
-@dataclass(frozen=True)
-class Part:
-    """A part of a snippet."""
-
-    text: str
-    is_match: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,7 +60,7 @@ def search_chats(user: User, text: str, *, page: int = 1) -> Results:
     count = min(len(found), MESSAGES_COUNTED)
     start = (page - 1) * MESSAGES_PER_PAGE
     messages = _read(found[start : min(start + MESSAGES_PER_PAGE, count)])
-    pattern = re.compile("|".join(term.pattern for term in terms), re.IGNORECASE)
+    pattern = matching(terms)
     return Results(
         chats=chats[:CHATS_SHOWN],
         has_more_chats=len(chats) > CHATS_SHOWN,
@@ -84,7 +73,7 @@ def search_chats(user: User, text: str, *, page: int = 1) -> Results:
 
 def _named(user: User, terms: Sequence[search.Term]) -> list[Session]:
     own = Session.objects.for_user(user)
-    chats = own.exclude(pk__in=own.auto_named())
+    chats = own.exclude(pk__in=own.unnamed())
     for term in terms:
         chats = chats.filter(_is_in_name(term.text))
     return list(chats.select_related("agent").order_by("-updated_at", "pk")[: CHATS_SHOWN + 1])
@@ -120,37 +109,5 @@ def _read(ids: Sequence[UUID]) -> list[Message]:
 
 
 def _snippet(message: Message, pattern: re.Pattern[str]) -> list[Part]:
-    """The first match with its surroundings, in one line, with all matches in them told apart."""
-    text = message.text_content
-    match = pattern.search(text)
-    start = max(0, match.start() - _EXCERPT // 2) if match else 0
-    excerpt = text[start : start + _EXCERPT]
-    line = " ".join(excerpt.split())
-    if message.role == Message.Role.ASSISTANT:
-        rendered = plain_text(excerpt)
-        if pattern.search(rendered):  # otherwise it stands in the markup, as a link's address does
-            line = rendered
-    match = pattern.search(line)
-    begin = _word_start(line, match.start()) if match else 0
-    end = begin + _SNIPPET_LENGTH
-    parts = list(_told_apart(line[begin:end], pattern))
-    if start or begin:
-        parts.insert(0, Part("… "))
-    if end < len(line) or start + _EXCERPT < len(text):
-        parts.append(Part(" …"))
-    return parts
-
-
-def _word_start(line: str, match_start: int) -> int:
-    """Where a word begins, some way before the match."""
-    begin = max(0, match_start - _BEFORE_MATCH)
-    return line.find(" ", begin, match_start) + 1 or begin if begin else 0
-
-
-def _told_apart(line: str, pattern: re.Pattern[str]) -> Iterator[Part]:
-    end = 0
-    for match in pattern.finditer(line):
-        yield Part(line[end : match.start()])
-        yield Part(match[0], is_match=True)
-        end = match.end()
-    yield Part(line[end:])
+    is_markdown = message.role == Message.Role.ASSISTANT
+    return excerpt(message.text_content, pattern, as_line=plain_text if is_markdown else None)

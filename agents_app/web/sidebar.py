@@ -116,7 +116,7 @@ def age_label(moment: datetime, today: date) -> str:
 
 
 def _listed(user: AnyUser) -> SessionQuerySet:
-    return Session.objects.for_user(user).with_messages().with_opening()
+    return Session.objects.for_user(user).started_or_named().with_opening()
 
 
 def _active_runs() -> Any:

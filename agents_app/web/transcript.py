@@ -17,7 +17,7 @@ from agents_app.web.markdown import markdown
 from agents_app.web.versions import Versions, read_versions
 from sessions_app.models import Message, Session
 from sessions_app.storable import encodable, json_text
-from sessions_app.tool_entries import tool_entries, tool_name
+from sessions_app.tool_entries import tool_names
 
 MESSAGES_PER_PAGE = 50
 
@@ -228,7 +228,7 @@ def read_turn(run: AgentRun, answer: list[Message] | None = None) -> Turn:
     """
     turn = Turn(run.message, run=run, is_last=True)
     if run.is_continuation:
-        line = _displayed_messages().filter(session=run.session_id)
+        line = messages_for_display().chosen().filter(session=run.session_id)
         earlier = line.filter(position__lte=run.message.position).order_by("-position")
         turn = Turn(earlier.filter(role=Message.Role.USER).first(), run=run, is_last=True)
         answer = _following(run.session_id, turn.question.position if turn.question else 0)
@@ -266,12 +266,12 @@ def read_source(question: Message) -> str:
 
 
 def _following(session_id: UUID, position: int) -> list[Message]:
-    later = _displayed_messages().filter(session=session_id, position__gt=position)
+    later = messages_for_display().chosen().filter(session=session_id, position__gt=position)
     return list(later.order_by("position")[:MESSAGES_PER_PAGE])
 
 
 def _read_page(chat_session: Session, place: Place) -> TranscriptPage:
-    messages = _displayed_messages().filter(session=chat_session)
+    messages = messages_for_display().chosen().filter(session=chat_session)
     older: list[Message] = []
     newer: list[Message] = []
     has_older, has_newer = True, place.before is not None
@@ -303,10 +303,10 @@ def _nearest(messages: Any, length: int) -> tuple[list[Message], bool]:
     return rows[: abs(length)], len(rows) > abs(length)
 
 
-def _displayed_messages() -> Any:
+def messages_for_display() -> Any:
+    """Messages of all versions, with what `message_entry` reads and without other long columns."""
     return (
-        Message.objects.chosen()
-        .select_related("agent", "feedback")
+        Message.objects.select_related("agent", "feedback")
         .alias(model_json=Cast("model_message", TextField()))
         .annotate(reasoning_in=Case(When(_HAS_REASONING, then=F("model_message"))))
         .defer("raw_payload", "context", "channel_payload", "model_message", "extra")
@@ -364,10 +364,10 @@ def message_entry(message: Message) -> MessageEntry:
         details = Details("Instructions to the agent", message.text_content)
         return MessageEntry(message, [details], [])
     tools = [
-        Details(f"{heading} {_tool_names(value)}".strip(), _as_text(value))
+        Details(_heading(heading, value), _as_text(value))
         for heading, value in [
-            ("Used a tool:", message.tool_calls),
-            ("Tool result:", message.tool_outputs),
+            ("Used a tool", message.tool_calls),
+            ("Tool result", message.tool_outputs),
         ]
         if value
     ]
@@ -391,8 +391,9 @@ def _reasoning(message: Message) -> str:
     return encodable("\n\n".join(filter(None, thoughts)).strip())
 
 
-def _tool_names(column: object) -> str:
-    return encodable(", ".join(filter(None, map(tool_name, tool_entries(column)))))
+def _heading(what: str, column: object) -> str:
+    """What was done, with the names of the tools if the column has any."""
+    return encodable(": ".join(filter(None, [what, tool_names(column)])))
 
 
 def _as_text(value: object) -> str:

@@ -11,19 +11,24 @@ from uuid import UUID
 
 from django.db.models import F, Min, Q
 
-from agents_app.models import AgentRun
+from agents_app.models import Agent, AgentRun
 from sessions_app.models import Message
 
 
 @dataclass(frozen=True)
 class Versions:
-    """The place of a version among the others, its head, and the heads beside it."""
+    """The place of a version among the others, its head, and the heads beside it.
+
+    Of answers by several agents, also which of them wrote those beside it.
+    """
 
     head: UUID
     number: int
     count: int
     previous: UUID | None
     next: UUID | None
+    previous_agent: Agent | None = None
+    next_agent: Agent | None = None
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,8 @@ class _Sent:
     versions: list[UUID]
 
 
+NO_AGENTS: Mapping[UUID, Agent] = {}
+
 Line = tuple[Message | None, list[Message]]  # a turn's question, and the rows of its answer
 
 
@@ -61,7 +68,9 @@ def read_versions(turns: Sequence[Line]) -> list[TurnVersions]:
             continue
         heads = _heads(question, head, runs[question.pk], aside)
         versions = sent[question.pk].versions
-        found.append(TurnVersions(run, _place(question.pk, versions), _place(head, heads)))
+        by = {run.pk: run.agent for run in runs[question.pk] if run.agent}
+        place = _place(head, heads, by)
+        found.append(TurnVersions(run, _place(question.pk, versions), place))
         followed_at = sent[question.pk].at
     return found[::-1]
 
@@ -101,17 +110,24 @@ def _heads(
     return [mark for mark in imported if mark not in known] + heads
 
 
-def _place(head: UUID | None, heads: list[UUID]) -> Versions | None:
+def _place(
+    head: UUID | None, heads: list[UUID], agents: Mapping[UUID, Agent] = NO_AGENTS
+) -> Versions | None:
     """Its place among the others; None when it is the only one."""
     if head is None or len(heads) < 2:
         return None
     index = heads.index(head)
+    previous = heads[index - 1] if index else None
+    following = heads[index + 1] if index + 1 < len(heads) else None
+    by = agents if len({agents.get(mark) for mark in heads}) > 1 else NO_AGENTS
     return Versions(
         head=head,
         number=index + 1,
         count=len(heads),
-        previous=heads[index - 1] if index else None,
-        next=heads[index + 1] if index + 1 < len(heads) else None,
+        previous=previous,
+        next=following,
+        previous_agent=by.get(previous) if previous else None,
+        next_agent=by.get(following) if following else None,
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import timedelta
 from typing import Any, cast
 
@@ -30,11 +30,12 @@ from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.translation import ngettext
 
+from sessions_app.admin.filters import RemovableFilter
 from sessions_app.admin.shared import ModelAdmin, session_count
 from sessions_app.cleanup.run import continue_cleanup, finish_cleanup, start_cleanup
 from sessions_app.database_errors import one_line
 from sessions_app.models import CleanupRun, Session
-from sessions_app.querysets import KeptCounts, SessionQuerySet
+from sessions_app.querysets import KeptCounts, RemovalPlan, SessionQuerySet
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +65,7 @@ class Selection:
     url: str
     fields: list[tuple[str, str]]
     criteria: dict[str, Any]
+    is_removable: bool  # all of them, by the list's filter
 
     @classmethod
     def from_request(cls, request: HttpRequest, queryset: QuerySet[Session]) -> Selection:
@@ -74,12 +76,16 @@ class Selection:
         selected = request.POST.getlist(ACTION_CHECKBOX_NAME)
         across = request.POST.get("select_across", "0") not in {"", "0"}
         if across:
-            listed = queryset.order_by()
-            # Queries of their own, since rows of a joined list cannot be locked. For batches,
-            # a scalar subquery looks each row up in the list: with `pk__in` or Exists() the
-            # planner evaluates the whole list for each batch.
+            listed = cast("SessionQuerySet", queryset.order_by())
+            # Within another query, the whole list would be made once more for each count.
+            is_plain = not listed.query.distinct
+            for_counting = (
+                listed if is_plain else Session.objects.filter(pk__in=listed.values("pk"))
+            )
+            # A query of its own, since rows of a joined list cannot be locked. A scalar subquery
+            # looks each row up in the list: with `pk__in` or Exists() the planner evaluates the
+            # whole list for each batch.
             row = listed.filter(pk=OuterRef("pk")).values(is_listed=Value(True))
-            for_counting = Session.objects.filter(pk__in=listed.values("pk"))
             for_batches = Session.objects.filter(Coalesce(Subquery(row[:1]), False))
         else:
             for_counting = for_batches = Session.objects.filter(pk__in=selected)
@@ -94,7 +100,16 @@ class Selection:
                 *((ACTION_CHECKBOX_NAME, pk) for pk in (selected[:1] if across else selected)),
             ],
             criteria=_criteria(query.urlencode(), None if across else selected),
+            is_removable=across and request.GET.get(RemovableFilter.parameter_name) == "yes",
         )
+
+    def plan(self) -> RemovalPlan:
+        """What of the selection would be removed, and what would be kept and why."""
+        if not self.is_removable:
+            return self.for_counting.removal_plan()
+        # The list has the condition already, which is what takes the time.
+        kept = KeptCounts(**{field.name: 0 for field in fields(KeptCounts)})
+        return RemovalPlan(self.for_counting.count(), kept)
 
 
 def _criteria(query: str, selected: list[str] | None) -> dict[str, Any]:
@@ -169,7 +184,7 @@ def _start(
     """A new run; `matched` is the number that the confirmation page showed."""
     user = cast("User", request.user)  # never anonymous in the admin
     if matched is None:
-        matched = selection.for_counting.removal_plan().removable
+        matched = selection.plan().removable
     run = start_cleanup(
         source=CleanupRun.Source.ADMIN,
         started_by=user.get_username(),
@@ -202,7 +217,7 @@ def _run_to_continue(request: HttpRequest, selection: Selection, pk: int) -> Cle
 def _confirmation(
     model_admin: ModelAdmin, request: HttpRequest, selection: Selection
 ) -> HttpResponse:
-    plan = selection.for_counting.removal_plan()
+    plan = selection.plan()
     sample = selection.for_counting.removable().select_related("user", "agent").order_by("pk")
     return _page(
         model_admin,

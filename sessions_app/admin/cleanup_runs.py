@@ -3,18 +3,18 @@
 from datetime import timedelta
 from typing import Any, cast
 
-from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
+from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
-from django.db import Error
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.formats import date_format
 
+from sessions_app.admin.archived_sessions import CleanupRunList, read_archive
 from sessions_app.admin.filters import RunStatusFilter
+from sessions_app.admin.restoring import confirmation, restore
 from sessions_app.admin.shared import (
     ReadOnlyAdmin,
     json_field,
@@ -22,15 +22,9 @@ from sessions_app.admin.shared import (
     short_time,
     time_field,
 )
-from sessions_app.cleanup.archive import NotRestorable, Restored, restore_run
-from sessions_app.database_errors import one_line
 from sessions_app.local_time import local_time
 from sessions_app.models import CleanupRun
 from sessions_app.querysets import CleanupRunQuerySet
-
-SAMPLE_SIZE = 20
-_IDS_LISTED = 5
-_MANY = 20_000  # sessions; restoring them takes some seconds
 
 
 @admin.register(CleanupRun)
@@ -55,6 +49,10 @@ class CleanupRunAdmin(ReadOnlyAdmin):
     show_facets = admin.ShowFacets.NEVER
     sortable_by = ()
     ordering = ("-id",)
+    search_fields = ("removed_sessions__session_id",)  # makes Django show the box
+    search_help_text = (
+        "Where did a session go? Its id (or the beginning, of 8 characters at least) or its name"
+    )
 
     fieldsets = (
         (
@@ -81,7 +79,7 @@ class CleanupRunAdmin(ReadOnlyAdmin):
     criteria_json = json_field("criteria")
 
     class Media:
-        css = {"all": ["sessions_app/admin.css"]}
+        css = {"all": ["sessions_app/admin.css", "sessions_app/admin/cleanup_runs.css"]}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[CleanupRun]:
         return cast("CleanupRunQuerySet", super().get_queryset(request)).with_current_status()
@@ -109,9 +107,7 @@ class CleanupRunAdmin(ReadOnlyAdmin):
         reason = why_not_restorable(run)
         if reason:
             return f"No: {reason}"
-        days = settings.CLEANUP_ARCHIVE_DAYS
-        ended = local_time(run.finished_at or run.heartbeat_at)
-        last_day = date_format((ended + timedelta(days=days)).date())
+        last_day = date_format(local_time(run.restorable_until).date())
         return f"{session_count(run.archived)} can be restored, at least until {last_day}."
 
     def get_urls(self) -> list[URLPattern]:
@@ -123,15 +119,28 @@ class CleanupRunAdmin(ReadOnlyAdmin):
         return [restore, *super().get_urls()]
 
     def has_restore_permission(self, request: HttpRequest) -> bool:
-        """Whether the user may put removed sessions back."""
+        """Whether the user may restore sessions; seeing the runs is a permission of its own."""
         return request.user.has_perm("sessions_app.restore_session")
+
+    # --- The list, and where a session went ------------------------------------------
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return CleanupRunList
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[CleanupRun], search_term: str
+    ) -> tuple[QuerySet[CleanupRun], bool]:
+        return queryset, False  # CleanupRunList searches
+
+    # --- One run ---------------------------------------------------------------------
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
+        """The run, with a page of the sessions that it removed."""
         run: CleanupRun = context["original"]
         context["restorable"] = self.has_restore_permission(request) and not why_not_restorable(run)
-        context["sample"] = run.removed_sessions.order_by("session_id")[:SAMPLE_SIZE]
+        context["archive"] = read_archive(request, run)
         return super().render_change_form(request, context, *args, **kwargs)
 
     def restore_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -145,40 +154,8 @@ class CleanupRunAdmin(ReadOnlyAdmin):
             self.message_user(request, "There is no such cleanup.", messages.WARNING)
             return HttpResponseRedirect(url)
         if request.method == "POST":
-            self._restore(request, run)
-            url = reverse("admin:sessions_app_cleanuprun_change", args=[run.pk])
-            return HttpResponseRedirect(url)
-        return TemplateResponse(
-            request,
-            "admin/sessions_app/cleanuprun/restore_confirmation.html",
-            {
-                **self.admin_site.each_context(request),
-                "title": "Restore sessions",
-                "opts": self.opts,
-                "media": self.media,
-                "run": run,
-                "reason": why_not_restorable(run),
-                "many": run.archived > _MANY,
-            },
-        )
-
-    def _restore(self, request: HttpRequest, run: CleanupRun) -> None:
-        try:
-            restored = restore_run(run)
-        except NotRestorable as error:
-            self.message_user(request, str(error), messages.ERROR)
-            return
-        except Error as error:
-            self.message_user(
-                request,
-                f"The database reports: {one_line(error)} "
-                "What was restored before that stays; the rest can be restored later.",
-                messages.ERROR,
-            )
-            return
-        self.log_change(request, run, f"Restored {session_count(restored.count)}.")
-        level = messages.WARNING if restored.ids_in_use else messages.SUCCESS
-        self.message_user(request, _report(restored), level)
+            return restore(self, request, run)
+        return confirmation(self, request, run, why_not_restorable(run))
 
 
 def _is_presumed_dead(run: CleanupRun) -> bool:
@@ -200,18 +177,9 @@ def why_not_restorable(run: CleanupRun) -> str:
     return "what it removed was not archived."
 
 
-def _report(restored: Restored) -> str:
-    text = f"Restored {session_count(restored.count)}."
-    in_use = restored.ids_in_use
-    if in_use:
-        listed = ", ".join(map(str, in_use[:_IDS_LISTED]))
-        more = f" and {len(in_use) - _IDS_LISTED} more" if len(in_use) > _IDS_LISTED else ""
-        text += f" Left in the archive, since their ids are in use again: {listed}{more}."
-    return text
-
-
 def _duration_text(duration: timedelta) -> str:
-    minutes, seconds = divmod(duration.total_seconds(), 60)
+    # Two clocks take part: the database's and the process's.
+    minutes, seconds = divmod(max(0.0, duration.total_seconds()), 60)
     hours, minutes = divmod(int(minutes), 60)
     if hours:
         return f"{hours} h {minutes} min"

@@ -1,6 +1,7 @@
 """The filters beside the lists. None of them reads a whole table to list its choices."""
 
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -8,11 +9,13 @@ from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth.models import User
-from django.core.exceptions import EmptyResultSet
 from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.dateparse import parse_date, parse_datetime
 
 from sessions_app.admin.shared import ModelAdmin
+from sessions_app.local_time import local_time
 from sessions_app.models import CleanupRun, Message, Session
 from sessions_app.querysets import PHANTOM_PLATFORM, CleanupRunQuerySet, SessionQuerySet
 
@@ -21,6 +24,7 @@ class RemovableFilter(admin.SimpleListFilter):
     """Whether a cleanup may remove the session."""
 
     title = "removable"
+    template = "admin/sessions_app/session/filter.html"
     parameter_name = "removable"
 
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> list[tuple[str, str]]:
@@ -40,6 +44,7 @@ class PlatformFilter(admin.SimpleListFilter):
     """Offers the platforms of the newest sessions: cheap to find, and nearly always all."""
 
     title = "platform"
+    template = "admin/sessions_app/session/filter.html"
     parameter_name = "platform"
     NEWEST = 500
 
@@ -51,7 +56,7 @@ class PlatformFilter(admin.SimpleListFilter):
         return [(platform, platform or "(none)") for platform in sorted(platforms)]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Session]) -> QuerySet[Session]:
-        value = _without_nul(self.value())
+        value = without_nul(self.value())
         return queryset if value is None else queryset.filter(platform=value)
 
 
@@ -59,8 +64,9 @@ class UserFilter(admin.ListFilter):
     """A text field for a user name or an e-mail address, instead of a list of all users."""
 
     title = "user"
-    template = "admin/sessions_app/user_filter.html"
+    template = "admin/sessions_app/session/user_filter.html"
     PARAMETER = "user"
+    AT_MOST = 1000  # users with the same e-mail address
 
     def __init__(
         self,
@@ -72,7 +78,7 @@ class UserFilter(admin.ListFilter):
         super().__init__(request, params, model, model_admin)
         if self.PARAMETER in params:
             self.used_parameters[self.PARAMETER] = params.pop(self.PARAMETER)[-1]
-        self.value = _without_nul(str(self.used_parameters.get(self.PARAMETER, "")).strip())
+        self.value = without_nul(str(self.used_parameters.get(self.PARAMETER, "")).strip())
 
     def has_output(self) -> bool:
         return True
@@ -81,12 +87,10 @@ class UserFilter(admin.ListFilter):
         return [self.PARAMETER]
 
     def choices(self, changelist: ChangeList) -> Iterator[Mapping[str, object]]:
-        others = {**changelist.filter_params}
-        others.pop(self.PARAMETER, None)
         yield {
             "name": self.PARAMETER,
             "value": self.value,
-            "others": [(name, value) for name, values in others.items() for value in values],
+            "others": other_parameters(changelist, self.PARAMETER),
             "clear": changelist.get_query_string(remove=[self.PARAMETER]),
         }
 
@@ -94,23 +98,107 @@ class UserFilter(admin.ListFilter):
         if not self.value:
             return queryset
         matching = Q(username__iexact=self.value) | Q(email__iexact=self.value)
-        return queryset.filter(user__in=User.objects.filter(matching))
+        # Found first: the planner knows how many sessions these users have, not a subquery's.
+        users = list(User.objects.filter(matching).values_list("pk", flat=True)[: self.AT_MOST])
+        return queryset.filter(user__in=users)
 
 
-class TimeFilter(admin.DateFieldListFilter):
-    """Django's date filter, which also rejects bounds that the database cannot represent."""
+class TimeFilter(admin.FieldListFilter):
+    """Since today, 7 or 30 days ago, or any range of days.
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Model]) -> QuerySet[Model] | None:
-        filtered = super().queryset(request, queryset)
+    A number of days is kept as such in the address, so that it is still true when the address
+    is opened again. Days begin at midnight in the time zone that the list shows.
+    """
+
+    template = "admin/sessions_app/time_filter.html"
+    SINCE = {"today": ("Today", 0), "7d": ("Past 7 days", 7), "30d": ("Past 30 days", 30)}
+
+    def __init__(
+        self,
+        field: Any,
+        request: HttpRequest,
+        params: dict[str, list[str]],
+        model: type[Model],
+        model_admin: ModelAdmin,
+        field_path: str,
+    ) -> None:
+        self.lower, self.upper = f"{field_path}__gte", f"{field_path}__lt"
+        super().__init__(field, request, params, model, model_admin, field_path)
+
+    def expected_parameters(self) -> list[str | None]:
+        return [self.lower, self.upper]
+
+    def has_output(self) -> bool:
+        return True
+
+    def choices(  # type: ignore[override]  # as its template wants them
+        self, changelist: ChangeList
+    ) -> Iterator[Mapping[str, object]]:
+        lower, upper = self._value(self.lower), self._value(self.upper)
+
+        def link(text: str, since: str | None) -> dict[str, object]:
+            query = changelist.get_query_string({self.lower: since, self.upper: None})
+            return {
+                "display": text,
+                "query_string": query,
+                "selected": lower == (since or "") and not upper,
+            }
+
+        yield {
+            "links": [
+                link("Any time", None),
+                *(link(text, since) for since, (text, _) in self.SINCE.items()),
+            ],
+            "lower": {"name": self.lower, "day": self._day(lower)},
+            "upper": {"name": self.upper, "day": self._day(upper)},
+            "others": other_parameters(changelist, self.lower, self.upper),
+            "is_active": bool(lower or upper),
+            "chosen": self._chosen(lower, upper),
+        }
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Model]) -> QuerySet[Model]:
+        for name in (self.lower, self.upper):
+            if value := self._value(name):
+                queryset = queryset.filter(**{name: self._moment(value)})
+        return queryset
+
+    def _value(self, name: str) -> str:
+        values = self.used_parameters.get(name, "")
+        last = values[-1] if isinstance(values, list) and values else values
+        return str(last or "").strip()
+
+    def _moment(self, value: str) -> datetime:
+        """The time that a value of the address means.
+
+        Raises IncorrectLookupParameters, also for one that the database cannot represent.
+        """
         try:
-            # Converting a bound to UTC, as for SQLite, may leave the calendar's range.
-            if filtered is not None:
-                filtered.query.sql_with_params()
-        except EmptyResultSet:
-            pass
-        except OverflowError as error:
+            if value in self.SINCE:
+                day = timezone.localdate() - timedelta(days=self.SINCE[value][1])
+                moment: datetime | None = datetime.combine(day, time.min)
+            else:
+                moment = parse_datetime(value)
+                if moment is None and (day_given := parse_date(value)):
+                    moment = datetime.combine(day_given, time.min)
+            if moment is None:
+                raise IncorrectLookupParameters(f"{value!r} is no time")
+            if timezone.is_naive(moment):
+                moment = timezone.make_aware(moment)
+            # As for SQLite; it may leave the calendar's range.
+            return moment.astimezone(UTC)
+        except (ValueError, OverflowError) as error:
             raise IncorrectLookupParameters(error) from error
-        return filtered
+
+    def _chosen(self, lower: str, upper: str) -> str:
+        """The range in words."""
+        if lower in self.SINCE and not upper:
+            return self.SINCE[lower][0].lower()
+        words = [("from", lower), ("before", upper)]
+        return " ".join(f"{word} {self._day(value)}" for word, value in words if value)
+
+    def _day(self, value: str) -> str:
+        """The day of a bound, for a date field; empty for none."""
+        return local_time(self._moment(value)).date().isoformat() if value else ""
 
 
 class SessionFilter(admin.SimpleListFilter):
@@ -150,6 +238,16 @@ class RunStatusFilter(admin.SimpleListFilter):
         return runs if value is None else runs.with_current_status().filter(Q(current_status=value))
 
 
-def _without_nul(value: Any) -> Any:
+def other_parameters(changelist: ChangeList, *own: str) -> list[tuple[str, str]]:
+    """What else the list is filtered by, for the form of a filter with these parameters."""
+    return [
+        (name, value)
+        for name, values in changelist.filter_params.items()
+        if name not in own
+        for value in values
+    ]
+
+
+def without_nul(value: Any) -> Any:
     """The text without NUL characters, which PostgreSQL rejects."""
     return value.replace("\0", "") if isinstance(value, str) else value

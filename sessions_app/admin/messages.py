@@ -1,42 +1,76 @@
 """The admin pages of messages: the list, and one message with all its columns."""
 
+from collections.abc import Callable
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.db.models.functions import Left
 from django.http import HttpRequest
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.text import Truncator
 
+from sessions_app import search
 from sessions_app.admin.filters import SessionFilter
+from sessions_app.admin.message_links import SessionLink
 from sessions_app.admin.said import SaidAdmin
-from sessions_app.admin.shared import json_field, may_read_transcripts, short_time, time_field
+from sessions_app.admin.session_list import SessionList
+from sessions_app.admin.shared import (
+    ModelAdmin,
+    as_text,
+    may_read_transcripts,
+    short_time,
+    time_field,
+)
+from sessions_app.excerpts import excerpt, matching
 from sessions_app.models import Message, Session
+from sessions_app.querysets import MessageQuerySet
+from sessions_app.tool_entries import tool_names
 
+MATCHES = 1_000  # messages that a search finds
+_MAX_SEARCH = 200  # characters
 _EXCERPT = 100  # characters
+_TEXT_SEARCHED = 50_000  # characters of a message, in which the match to show is looked for
 
 
-class MessageList(ChangeList):
-    """Fetches the start of each text, and leaves out the long columns."""
+class MessageList(SessionList):
+    """Finds the ids of a page's messages first, and then reads the start of each text."""
 
-    def get_queryset(
-        self, request: HttpRequest, exclude_parameters: list[str | None] | None = None
-    ) -> QuerySet[Any]:
-        messages: QuerySet[Any] = super().get_queryset(request, exclude_parameters)
-        messages = messages.annotate(start=Left("text_content", _EXCERPT + 1))
-        return messages.defer(
-            "text_content",
-            "tool_calls",
-            "tool_outputs",
-            "raw_payload",
-            "context",
-            "channel_payload",
-            "model_message",
-            "extra",
-            "session__metadata",
+    def with_columns(self, sessions: QuerySet[Any]) -> QuerySet[Any]:
+        length = _TEXT_SEARCHED if self.query else _EXCERPT + 1
+        columns = ("position", "role", "created_at", "session__name")
+        rows = sessions.order_by().annotate(start=Left("text_content", length))
+        shown: QuerySet[Any] = rows.select_related("session").only(*columns)
+        return shown
+
+    def rows(self, ids: list[Any]) -> list[Any]:
+        """As in the base class; each with where it says what is searched for."""
+        rows: list[Any] = super().rows(ids)
+        terms = search.parse(self.query[:_MAX_SEARCH])
+        pattern = matching(terms) if terms else None
+        for row in rows:
+            row.matches = excerpt(row.start, pattern) if pattern else []
+        return rows
+
+
+def folded_json(name: str, description: str = "") -> Callable[[ModelAdmin, Model], str]:
+    """A read-only field that shows the JSON column `name`, folded up, with its tools named."""
+
+    @admin.display(description=description or name.replace("_", " "))
+    def show(model_admin: ModelAdmin, obj: Model) -> str:
+        value = getattr(obj, name)
+        if not value and value != 0:
+            return "-"
+        summary = (tool_names(value) if name.startswith("tool_") else "") or "Show"
+        return format_html(
+            '<details class="folded"><summary>{}</summary><pre class="json" tabindex="0">{}</pre>'
+            "</details>",
+            summary,
+            as_text(value),
         )
+
+    return show
 
 
 @admin.register(Message)
@@ -46,43 +80,49 @@ class MessageAdmin(SaidAdmin):
     list_display = ("position", "role", "excerpt", "session", "created")
     list_display_links = ("position", "excerpt")
     list_filter = (SessionFilter, "role")
-    list_select_related = ("session",)
     list_per_page = 50
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     sortable_by = ()
-    search_fields = ("text_content",)
-    search_help_text = "Part of the text"
+    search_fields = ("text_content",)  # by its words: get_search_results
+    search_help_text = (
+        "Words that all occur in the message. Words in quotes have to follow each other; the last "
+        "word may go on."
+    )
     fields_revealing = {Session: ("session",)}
     read_via_page, read_via_list = "message", "list of messages"
     ordering = ("session_id", "position")
 
     fieldsets = (
-        (None, {"fields": ("session", "position", "role", "text", "message_type")}),
+        (None, {"fields": ("session", "position", "role", "text")}),
+        ("Tools", {"fields": ("tool_calls_json", "tool_outputs_json")}),
         (
             "Who and when",
-            {"fields": ("user", "agent", "created_at_shown", "updated_at_shown", "id")},
+            {"fields": ("user", "agent", "created_at_shown", "updated_at_shown")},
         ),
-        ("Tools", {"fields": ("tool_calls_json", "tool_outputs_json")}),
-        ("As sent to models", {"fields": ("model_message_json",)}),
         (
-            "As received",
-            {"fields": ("raw_payload_json", "context_json", "channel_payload_json", "extra_json")},
+            "Raw",
+            {
+                "fields": (
+                    *("message_type", "raw_payload_json", "context_json"),
+                    *("channel_payload_json", "extra_json", "model_message_json", "id"),
+                )
+            },
         ),
     )
 
     created_at_shown = time_field("created_at")
     updated_at_shown = time_field("updated_at")
-    tool_calls_json = json_field("tool_calls")
-    tool_outputs_json = json_field("tool_outputs")
-    raw_payload_json = json_field("raw_payload")
-    context_json = json_field("context")
-    channel_payload_json = json_field("channel_payload")
-    model_message_json = json_field("model_message")
-    extra_json = json_field("extra")
+    tool_calls_json = folded_json("tool_calls")
+    tool_outputs_json = folded_json("tool_outputs")
+    raw_payload_json = folded_json("raw_payload")
+    context_json = folded_json("context")
+    channel_payload_json = folded_json("channel_payload")
+    model_message_json = folded_json("model_message", "as sent to models")
+    extra_json = folded_json("extra", "other columns of the import")
 
     class Media:
-        css = {"all": ["sessions_app/admin.css"]}
+        css = {"all": ["sessions_app/admin.css", "sessions_app/admin/messages.css"]}
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Nearly all that a message has is what was said."""
@@ -91,14 +131,50 @@ class MessageAdmin(SaidAdmin):
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return MessageList
 
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Message], search_term: str
+    ) -> tuple[QuerySet[Message], bool]:
+        """The messages that have the words, by the index of these; no more than MATCHES."""
+        if not search_term.strip():
+            return queryset, False
+        terms = search.parse(search_term[:_MAX_SEARCH].replace("\0", " "))
+        if not terms:
+            note = "Enter a word with letters or digits."
+            self.message_user(request, note, messages.WARNING)
+            return queryset.none(), False
+        said: MessageQuerySet = queryset  # type: ignore[assignment]
+        # In no order: sorting would read all that match, and not only the first.
+        found = said.mentioning(terms).order_by().values_list("pk", flat=True)
+        ids = list(found[: MATCHES + 1])
+        if len(ids) > MATCHES:
+            self.message_user(
+                request,
+                f"More than {MATCHES:,} messages have these words, of which {MATCHES:,} are "
+                "listed. More words find the others.",
+                messages.WARNING,
+            )
+        return queryset.filter(pk__in=ids[:MATCHES]), False
+
+    def _linked(self, request: HttpRequest, name: Any) -> Any:
+        return SessionLink(name, request) if name == "session" else super()._linked(request, name)
+
     @admin.display(description="created")
     def created(self, message: Message) -> str:
         return short_time(message.created_at)
 
     @admin.display(description="text")
-    def excerpt(self, message: Message) -> str:
-        start: str = message.start  # type: ignore[attr-defined]  # MessageList's annotation
-        return Truncator(start).chars(_EXCERPT) or "(no text)"
+    def excerpt(self, message: Any) -> str:
+        """How the text begins, or where it says what is searched for."""
+        if message.matches:
+            return format_html_join(
+                "",
+                "{}",
+                (
+                    (format_html("<mark>{}</mark>", part.text) if part.is_match else part.text,)
+                    for part in message.matches
+                ),
+            )
+        return Truncator(message.start).chars(_EXCERPT) or "(no text)"
 
     @admin.display(description="text")
     def text(self, message: Message) -> str:

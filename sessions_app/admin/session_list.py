@@ -1,23 +1,74 @@
 """The list of sessions: which rows a page of it has, and what is read for them."""
 
 from typing import Any
+from uuid import UUID
 
-from django.contrib.admin.views.main import ChangeList
-from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
-from django.db.models.functions import Coalesce
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.views.main import ALL_VAR, PAGE_VAR, ChangeList
+from django.db.models import OrderBy, QuerySet
 from django.http import HttpRequest
 
-from sessions_app.models import Message
+from sessions_app.admin.paging import KeyPage, KeyPaginator, PageLink
+from sessions_app.models import Session
 
 
 class SessionList(ChangeList):
-    """Counts the messages of each session listed, and leaves out the metadata."""
+    """Finds the ids of a page's sessions first, and then reads what the columns show of these.
 
-    def get_queryset(
-        self, request: HttpRequest, exclude_parameters: list[str | None] | None = None
-    ) -> QuerySet[Any]:
-        counts = Message.objects.filter(session=OuterRef("pk")).order_by().values("session")
-        message_count = Subquery(counts.values(count=Count("pk")), output_field=IntegerField())
-        sessions: QuerySet[Any] = super().get_queryset(request, exclude_parameters)
-        sessions = sessions.annotate(message_count=Coalesce(message_count, 0))
+    `queryset`, which actions are given too, has the filters, the search and the order, and
+    nothing for the columns: the database would work that out for rows that no page shows.
+    """
+
+    page: KeyPage
+
+    def get_results(self, request: HttpRequest) -> None:
+        # An action is given the queryset, and its answer is not the list.
+        is_action = request.method == "POST" and ACTION_CHECKBOX_NAME in request.POST
+        rows = self.queryset.none() if is_action else self.queryset
+        paginator = KeyPaginator(rows, self.list_per_page)
+        count = paginator.count
+        self.can_show_all = count.is_exact and count <= self.list_max_show_all
+        if self.show_all and self.can_show_all:
+            paginator.per_page = max(1, count)
+        self.page = paginator.page(self.page_num)
+        self.page_num = self.page.number
+        # The page may have had to count them after all.
+        self.result_count = count = paginator.count
+        self.result_list: Any = self.rows(self.page.keys)
+        self.multi_page = not count.is_exact or count > self.list_per_page
+        self.paginator = paginator
+        self.page_links = self._links(paginator) if paginator.num_pages > 1 else []
+        self.show_all_url = self.get_query_string({ALL_VAR: ""})
+        self.show_full_result_count = False
+        self.full_result_count = None
+        self.show_admin_actions = True
+
+    def rows(self, ids: list[UUID]) -> list[Session]:
+        """These sessions, in that order, with what the columns show."""
+        found = self.with_columns(self.root_queryset.filter(pk__in=ids)).in_bulk()
+        return [found[pk] for pk in ids if pk in found]
+
+    def with_columns(self, sessions: QuerySet[Any]) -> QuerySet[Any]:
+        """Read these sessions' own columns; `columns.prepare` adds what else a page's rows show."""
+        sessions = sessions.order_by().select_related("user", "agent")
         return sessions.defer("metadata")
+
+    def _links(self, paginator: KeyPaginator) -> list[tuple[PageLink, str]]:
+        """The pagination's links with their addresses."""
+        return [
+            (link, self.get_query_string({PAGE_VAR: link.number}) if link.number else "")
+            for link in paginator.links(self.page)
+        ]
+
+    def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
+        """What is asked for, with ties in the direction of what is ordered by.
+
+        So one index serves both directions. Django would order ties by the default order.
+        """
+        ordering = list(super().get_ordering(request, queryset.order_by()))
+        match ordering:
+            case [OrderBy(descending=False), "-pk"]:
+                return [ordering[0], "pk"]
+            case [str(field), "-pk"] if not field.startswith("-"):
+                return [field, "pk"]
+        return ordering

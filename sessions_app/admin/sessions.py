@@ -1,9 +1,7 @@
 """The admin pages of sessions: the list, and one session with its transcript."""
 
-import string
 from collections.abc import Sequence
-from typing import Any, cast
-from uuid import UUID
+from typing import Any, ClassVar, cast
 
 from django import forms
 from django.contrib import admin, messages
@@ -14,24 +12,31 @@ from django.db import transaction
 from django.db.models import CASCADE, Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.utils import timezone
+from django.utils.text import capfirst
 
 from sessions_app.admin.bulk_removal import remove_empty_sessions
+from sessions_app.admin.columns import SessionColumns, prepare
 from sessions_app.admin.export import export_sessions
-from sessions_app.admin.filters import PlatformFilter, RemovableFilter, TimeFilter, UserFilter
-from sessions_app.admin.session_list import SessionList
-from sessions_app.admin.shared import (
-    ReviewAdmin,
-    json_field,
-    may_read_transcripts,
-    short_time,
-    time_field,
+from sessions_app.admin.filters import PlatformFilter, RemovableFilter, UserFilter
+from sessions_app.admin.list_filters import (
+    AgentFilter,
+    BarTimeFilter,
+    FlaggedFilter,
+    MessagesFilter,
+    OutcomeFilter,
+    ReviewedFilter,
+    VerdictFilter,
 )
-from sessions_app.admin.transcript import load_transcript
+from sessions_app.admin.message_search import MessageSearchFilter, search_of
+from sessions_app.admin.saved_filters import SavedFilters
+from sessions_app.admin.session_list import SessionList
+from sessions_app.admin.shared import ReviewAdmin
 from sessions_app.models import Session
+from sessions_app.name_search import search_sessions
 from sessions_app.writing import SessionGone
 
 _EDITABLE = ("name", "agent")
-_ID_PREFIX = 8  # the first group of a UUID; a shorter one would match by chance
 
 
 class SessionForm(forms.ModelForm):  # type: ignore[type-arg]  # Django has no such subscript
@@ -53,7 +58,7 @@ class SessionForm(forms.ModelForm):  # type: ignore[type-arg]  # Django has no s
         return agent
 
 
-class BaseSessionAdmin(ReviewAdmin):
+class BaseSessionAdmin(SessionColumns, SavedFilters, ReviewAdmin):
     """The list of sessions, editing one, and removing them; agents_app adds the conversation.
 
     None is added here: a session exists because a person started a chat.
@@ -61,40 +66,29 @@ class BaseSessionAdmin(ReviewAdmin):
 
     form = SessionForm
     list_display = (
-        *("shown_name", "user", "platform", "agent", "message_count"),
-        *("created", "last_activity"),
+        *("shown_name", "user", "agent", "platform_badge", "message_count", "outcome"),
+        *("created", "last_activity", "removable", "review_marks"),
     )
-    list_filter = (RemovableFilter, PlatformFilter, "agent", UserFilter, ("created_at", TimeFilter))
+    list_filter: ClassVar[Any] = (
+        *(RemovableFilter, MessagesFilter, OutcomeFilter, ReviewedFilter, FlaggedFilter),
+        *(VerdictFilter, PlatformFilter, ("agent", AgentFilter), UserFilter),
+        *(("created_at", BarTimeFilter), ("updated_at", BarTimeFilter)),
+        MessageSearchFilter,  # the last: a word that is very common is sought in what is left
+    )
     list_select_related = ("user", "agent")
     list_per_page = 50
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
-    sortable_by = ("shown_name", "platform", "created", "last_activity")
+    sortable_by = ("shown_name", "platform_badge", "created", "last_activity")
     ordering = ("-created_at", "-id")
     search_fields = ("name", "user__username", "user__email")
     search_help_text = "Name, id (or its beginning), user name or e-mail address"
     actions = (remove_empty_sessions, export_sessions)
 
-    fields = (
-        "name",
-        "user",
-        "agent",
-        "platform",
-        "created_at_shown",
-        "updated_at_shown",
-        "run_finished_at_shown",
-        "metadata_json",
-        "id",
-    )
-    readonly_fields = tuple(field for field in fields if field not in _EDITABLE)
-
-    created_at_shown = time_field("created_at")
-    updated_at_shown = time_field("updated_at")
-    run_finished_at_shown = time_field("run_finished_at")
-    metadata_json = json_field("metadata")
+    fields = _EDITABLE
 
     class Media:
-        css = {"all": ["sessions_app/admin.css"]}
+        css = {"all": ["sessions_app/admin.css", "sessions_app/admin/list.css"]}
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -107,6 +101,13 @@ class BaseSessionAdmin(ReviewAdmin):
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return SessionList
+
+    def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
+        changelist = super().get_changelist_instance(request)
+        changelist.message_search = search_of(changelist)  # type: ignore[attr-defined]
+        if request.method != "POST":  # an action needs no columns
+            changelist.result_list = prepare(changelist.result_list, request, changelist)
+        return changelist
 
     def get_actions(self, request: HttpRequest, action_location: Any = None) -> dict[str, Any]:
         # Django passes the location since 6.1.
@@ -122,32 +123,20 @@ class BaseSessionAdmin(ReviewAdmin):
         # Django would ignore the action and show the list.
         if request.method == "POST" and not self.get_actions(request):
             raise PermissionDenied
-        return super().changelist_view(request, extra_context)
+        context = {
+            "title": capfirst(str(self.opts.verbose_name_plural)),
+            "time_zone": timezone.get_current_timezone_name(),
+            **self.saved_filters_context(request),
+            **(extra_context or {}),
+        }
+        return super().changelist_view(request, context)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Session], search_term: str
     ) -> tuple[QuerySet[Session], bool]:
-        found, may_have_duplicates = super().get_search_results(request, queryset, search_term)
-        if ids := _ids_starting_with(search_term):
-            found |= queryset.filter(pk__range=ids)
-        return found, may_have_duplicates
-
-    @admin.display(description="name", ordering="name")
-    def shown_name(self, chat_session: Session) -> str:
-        return chat_session.name or "(no name)"
-
-    @admin.display(description="messages")
-    def message_count(self, chat_session: Session) -> int:
-        count: int = chat_session.message_count  # type: ignore[attr-defined]  # SessionList's
-        return count
-
-    @admin.display(description="created", ordering="created_at")
-    def created(self, chat_session: Session) -> str:
-        return short_time(chat_session.created_at)
-
-    @admin.display(description="last activity", ordering="updated_at")
-    def last_activity(self, chat_session: Session) -> str:
-        return short_time(chat_session.updated_at)
+        fields = self.get_search_fields(request)
+        user_fields = [field.removeprefix("user__") for field in fields if field != "name"]
+        return search_sessions(queryset, search_term, user_fields=user_fields), False
 
     # --- One session ---------------------------------------------------------------
 
@@ -182,20 +171,16 @@ class BaseSessionAdmin(ReviewAdmin):
             return redirect("admin:sessions_app_session_changelist")
 
     def save_model(self, request: HttpRequest, obj: Session, form: Any, change: bool) -> None:
-        """Save only what staff may edit, since a chat may have written the other columns."""
-        updated = Session.objects.filter(pk=obj.pk).update(
-            **{field: getattr(obj, field) for field in _EDITABLE}
-        )
+        """Save only what staff may edit, since a chat may have written the other columns.
+
+        A name that a person gives keeps the session from every cleanup.
+        """
+        edited = {field: getattr(obj, field) for field in _EDITABLE}
+        if "name" in form.changed_data:
+            edited["keep"] = True
+        updated = Session.objects.filter(pk=obj.pk).update(**edited)
         if not updated:
             raise SessionGone(obj.pk)
-
-    def render_change_form(
-        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
-    ) -> HttpResponse:
-        """The form, with the transcript for users who may read it."""
-        if may_read_transcripts(request):
-            context["transcript"] = load_transcript(context["original"], request)
-        return super().render_change_form(request, context, *args, **kwargs)
 
     # --- Deletion of one session ---------------------------------------------------
 
@@ -260,11 +245,3 @@ def dependent_counts(sessions: Sequence[Session] | QuerySet[Session]) -> dict[ty
         if relation.on_delete is CASCADE
     }
     return {model: count for model, count in counts.items() if count}
-
-
-def _ids_starting_with(text: str) -> tuple[UUID, UUID] | None:
-    """The lowest and the highest id that start with `text`, if it looks like part of an id."""
-    digits = text.strip().replace("-", "")
-    if _ID_PREFIX <= len(digits) <= 32 and set(digits) <= set(string.hexdigits):
-        return UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
-    return None

@@ -1,13 +1,18 @@
-"""The archive of removed sessions: restored (restore_run), or purged when expired."""
+"""The archive of removed sessions: restored, or purged when expired.
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+A restore of everything runs to its end (`restore_run`), or goes on over several requests
+(`restore_slice`); single sessions are restored with `restore_chosen`.
+"""
+
+import time
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 
 from sessions_app.models import CleanupRun, RemovedSession, Session
 
@@ -18,23 +23,65 @@ class NotRestorable(Exception):
     """The run is still running, or its archive is empty or purged."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Restored:
-    """How many sessions were restored, and the ids that stay in the archive, being in use."""
+    """How many sessions were restored, and the ids that stay in the archive, being in use.
 
-    count: int
-    ids_in_use: list[UUID]
+    After a slice, `next` is the id that the next one begins after; None when all were looked at.
+    """
+
+    count: int = 0
+    ids_in_use: list[UUID] = field(default_factory=list)
+    next: UUID | None = None
 
 
 def restore_run(run: CleanupRun) -> Restored:
-    """Restore the sessions that `run` removed, exactly as they were.
+    """Restore the sessions that `run` removed as they were, marked keep.
 
-    A user or an agent that has been deleted since becomes NULL. An id that is in use again is
-    skipped and stays in the archive. Commits batch by batch: after an interruption, another
-    call restores the rest.
+    The mark takes them out of the rule: the next cleanup does not remove them again. A user or
+    an agent that has been deleted since becomes NULL. An id that is in use again is skipped and
+    stays in the archive. Commits batch by batch: after an interruption, another call restores
+    the rest.
 
     Raises NotRestorable.
     """
+    return restore_slice(run, seconds=None)
+
+
+def restore_slice(run: CleanupRun, *, after: UUID | None = None, seconds: float | None) -> Restored:
+    """Like `restore_run`, for about `seconds`, beginning after a session's id.
+
+    Each call looks at one batch at least, so that a restore makes progress.
+    """
+    deadline = None if seconds is None else time.monotonic() + seconds
+    _check_restorable(run)
+    if after is None and not run.removed_sessions.exists():
+        raise NotRestorable(f"Cleanup {run.pk} has no sessions to restore.")
+    restored = Restored()
+    while True:
+        archived = run.removed_sessions.all()
+        if after is not None:
+            archived = archived.filter(session_id__gt=after)
+        restored.next = after = _restore_next(run, archived, restored)
+        if after is None or (deadline is not None and time.monotonic() >= deadline):
+            break
+    run.refresh_from_db()
+    return restored
+
+
+def restore_chosen(run: CleanupRun, session_ids: Collection[UUID]) -> Restored:
+    """Restore those of the sessions that are in the run's archive, all of them or none.
+
+    Otherwise like `restore_run`. For a few at a time: it is one transaction.
+    """
+    _check_restorable(run)
+    restored = Restored()
+    _restore_next(run, run.removed_sessions.filter(session_id__in=session_ids), restored)
+    run.refresh_from_db()
+    return restored
+
+
+def _check_restorable(run: CleanupRun) -> None:
     CleanupRun.objects.mark_presumed_dead()
     run.refresh_from_db()
     if run.status == CleanupRun.Status.RUNNING:
@@ -43,28 +90,22 @@ def restore_run(run: CleanupRun) -> Restored:
         raise NotRestorable(
             f"The archive of cleanup {run.pk} was purged on {run.archive_purged_at:%Y-%m-%d}."
         )
-    if not run.removed_sessions.exists():
-        raise NotRestorable(f"Cleanup {run.pk} has no sessions to restore.")
-    count = 0
-    ids_in_use: list[UUID] = []
-    last = UUID(int=0)
-    while True:
-        with transaction.atomic():
-            # One restore of a run at a time, and none while its archive is being purged.
-            CleanupRun.objects.select_for_update().get(pk=run.pk)
-            archived = list(
-                run.removed_sessions.filter(session_id__gt=last).order_by("session_id")[
-                    :_BATCH_SIZE
-                ]
-            )
-            if not archived:
-                break
-            restored, skipped = _restore_batch(run, archived)
-        count += restored
-        ids_in_use += skipped
-        last = archived[-1].session_id
-    run.refresh_from_db()
-    return Restored(count, ids_in_use)
+
+
+def _restore_next(
+    run: CleanupRun, archived: QuerySet[RemovedSession], restored: Restored
+) -> UUID | None:
+    """Restore the first of these; returns the last one's id, None if there were no more."""
+    with transaction.atomic():
+        # One restore of a run at a time, and none while its archive is being purged.
+        CleanupRun.objects.select_for_update().get(pk=run.pk)
+        rows = list(archived.order_by("session_id")[:_BATCH_SIZE])
+        if not rows:
+            return None
+        count, in_use = _restore_batch(run, rows)
+    restored.count += count
+    restored.ids_in_use += in_use
+    return rows[-1].session_id
 
 
 def _restore_batch(run: CleanupRun, archived: list[RemovedSession]) -> tuple[int, list[UUID]]:
@@ -82,7 +123,10 @@ def _restore_batch(run: CleanupRun, archived: list[RemovedSession]) -> tuple[int
             row.agent_id = None
     columns = RemovedSession.columns()
     Session.objects.bulk_create(
-        Session(id=row.session_id, **{column: getattr(row, column) for column in columns})
+        Session(
+            id=row.session_id,
+            **{column: getattr(row, column) for column in columns} | {"keep": True},
+        )
         for row in restorable
     )
     RemovedSession.objects.filter(

@@ -1,4 +1,4 @@
-"""What cleanup_sessions prints: what is removed, what is kept and why, and the progress."""
+"""What the commands print: what is removed, what is kept and why, the progress, the cleanups."""
 
 import contextlib
 import logging
@@ -12,11 +12,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from sessions_app.models import Session
+from sessions_app.local_time import local_time
+from sessions_app.models import CleanupRun, Session
 from sessions_app.querysets import KeptCounts, RemovalPlan, SessionQuerySet
 from sessions_app.storable import printable
 
 SAMPLE_SIZE = 5
+RUNS_SHOWN = 100  # on a terminal
 _NAME_LENGTH = 44  # characters
 _REPORT_INTERVAL = 5  # seconds
 
@@ -46,6 +48,42 @@ def print_sample(out: OutputWrapper, removable: SessionQuerySet, expected: int) 
     if table.row_count:
         out.write(f"\nThe first {table.row_count} of them:")
         _print_table(out, table)
+
+
+def print_runs(out: OutputWrapper) -> None:
+    """Print the cleanups, newest first: a table on a terminal, otherwise a line each."""
+    runs = CleanupRun.objects.with_restorable().order_by("-pk")
+    if not out.isatty():
+        for run in runs.iterator():
+            out.write("\t".join(_run_cells(run)))
+        return
+    table = Table(box=None, pad_edge=False)
+    for heading in ("Id", "Started", "By", "Removed", "Restorable", "Until"):
+        is_number = heading in {"Id", "Removed", "Restorable"}
+        table.add_column(heading, no_wrap=True, justify="right" if is_number else "left")
+    for run in runs[:RUNS_SHOWN]:
+        table.add_row(*(Text(cell) for cell in _run_cells(run)))
+    if not table.row_count:
+        out.write("There has been no cleanup.")
+        return
+    _print_table(out, table)
+    if more := CleanupRun.objects.count() - table.row_count:
+        out.write(f"Not shown: {more:,} older. In a pipe all are listed.")
+
+
+def _run_cells(run: CleanupRun) -> tuple[str, ...]:
+    if run.current_status == CleanupRun.Status.RUNNING:
+        until = "when it has ended"
+    else:
+        until = f"{local_time(run.restorable_until):%Y-%m-%d}" if run.restorable else "–"
+    return (
+        str(run.pk),
+        f"{local_time(run.started_at):%Y-%m-%d %H:%M}",
+        f"{' '.join(printable(run.started_by).split())} ({run.source})",
+        str(run.removed),
+        str(run.restorable),
+        until,
+    )
 
 
 def _cells(chat_session: Session) -> tuple[str, str, str, str]:

@@ -14,7 +14,7 @@ import sys
 from rich.console import Console
 
 from tests import postgres
-from tests.bench import cleanup, first_token, growth, latency, pages, streams
+from tests.bench import admin, api, cleanup, first_token, growth, latency, pages, streams
 from tests.bench.data import Databases
 
 _PARTS = {
@@ -23,6 +23,8 @@ _PARTS = {
     "streams": (streams, "streamed answers, beside the bare model library"),
     "latency": (latency, "how long storing a message takes beside a cleanup"),
     "pages": (pages, "pages and searches as chats grow, and what a page weighs"),
+    "api": (api, "the API's lists as sessions grow, beside Automagik's query, and its streams"),
+    "admin": (admin, "the admin's pages at a million sessions; takes minutes to load them"),
     "growth": (growth, "cleanups of 2,000,000 sessions; needs minutes and several gigabytes"),
 }
 _DEFAULT = (
@@ -33,6 +35,8 @@ _DEFAULT = (
     ["streams", "--watch"],
     ["latency"],
     ["pages"],
+    ["api"],
+    ["admin"],
 )
 
 

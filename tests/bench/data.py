@@ -58,11 +58,11 @@ class Databases:
             connection.execute("VACUUM ANALYZE")
         return name
 
-    def empty(self) -> str:
+    def empty(self, name: str = "bench_chats") -> str:
         """A database without tables; returns its URL."""
-        self._administrate("DROP DATABASE IF EXISTS {} WITH (FORCE)", "bench_chats")
-        self._administrate("CREATE DATABASE {}", "bench_chats")
-        return self.url("bench_chats")
+        self._administrate("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+        self._administrate("CREATE DATABASE {}", name)
+        return self.url(name)
 
     def copy(self, original: str) -> str:
         """A fresh copy, read once so that each measurement finds it in memory; returns its URL."""

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPResponse
 from http.cookies import SimpleCookie
 from statistics import median
+from typing import Protocol
 from urllib.parse import urlencode, urlsplit
 
 from rich.console import Console
@@ -37,26 +38,36 @@ def add_arguments(_parser: argparse.ArgumentParser) -> None:
 
 def run(_options: argparse.Namespace, databases: Databases, console: Console) -> list[str]:
     """Print the times; returns which bounds were missed."""
-    product, alone = added_milliseconds(databases.empty())
+    measured, alone = added_milliseconds(databases.empty())
     report = Report("Time to the first token")
-    report.add("through the product", [product], "{:.1f} ms")
+    report.add("through the product", [measured], "{:.1f} ms")
     report.add("from the model alone", [alone], "{:.1f} ms")
-    report.add("added by the product", [product - alone], "{:.1f} ms", at_most=25)
+    report.add("added by the product", [measured - alone], "{:.1f} ms", at_most=25)
     console.print(report.table)
     return report.missed
 
 
 def added_milliseconds(database_url: str) -> tuple[float, float]:
     """The medians, in milliseconds: the product's time, and the model's alone."""
-    with announced("tests.model_server") as model_url, _product(database_url, model_url) as address:
-        person = _Person(address)
-        direct = _Direct(model_url)
-        measured = [(person.first_token(), direct.first_token()) for _ in range(_CHATS)]
-    product, alone = zip(*measured[_WARM_UP:], strict=True)
-    return median(product) * 1000, median(alone) * 1000
+    with announced("tests.model_server") as model_url, product(database_url, model_url) as address:
+        return medians_in_turn(_Person(address), Direct(model_url))
 
 
-class _Direct:
+def medians_in_turn(through_product: "Asker", direct: "Asker") -> tuple[float, float]:
+    """The medians of both, in milliseconds; they are asked in turn."""
+    measured = [(through_product.first_token(), direct.first_token()) for _ in range(_CHATS)]
+    added, alone = zip(*measured[_WARM_UP:], strict=True)
+    return median(added) * 1000, median(alone) * 1000
+
+
+class Asker(Protocol):
+    """Who asks for answers."""
+
+    def first_token(self) -> float:
+        """Ask, and read the answer to its end; returns the seconds until its first text."""
+
+
+class Direct:
     """The same model through pydantic-ai, with nothing around it."""
 
     def __init__(self, base_url: str) -> None:
@@ -90,7 +101,7 @@ class _Person:
         login = {"username": "ana", "password": "demo-ana", "next": "/chats/"}
         self._request("POST", "/accounts/login/", {**login, **_token(page)}).read()
         page = self._request("GET", "/chats/").read().decode()
-        agent = re.search(r'name="agent" value="(\d+)"[^>]*checked', page)
+        agent = re.search(r'<option value="(\d+)" selected', page)
         if agent is None:
             sys.exit("The page of chats has no agent to choose.")
         self._form = {"agent": agent[1], "text": "Hello", **_token(page)}
@@ -117,6 +128,7 @@ class _Person:
             "Content-Type": "application/x-www-form-urlencoded",
             "Accept": "text/event-stream",
         }
+        self._connection.close()  # the server ends idle ones
         self._connection.request(method, path, urlencode(form or {}), headers)
         response = self._connection.getresponse()
         for cookie in response.headers.get_all("Set-Cookie") or []:
@@ -132,7 +144,7 @@ def _token(page: str) -> dict[str, str]:
 
 
 @contextmanager
-def _product(database_url: str, model_url: str) -> Iterator[str]:
+def product(database_url: str, model_url: str) -> Iterator[str]:
     """The product with the demo's users and agents; yields its address."""
     variables = {
         **environment(database_url),

@@ -111,11 +111,13 @@ def test_removal_plan_gives_each_session_one_reason() -> None:
     say(phantom(created_at=old))
     phantom(platform="cli")
     say(phantom(platform="cli"))
+    phantom(keep=True)
+    say(phantom(keep=True, created_at=old))
     say(make_session(name="Planning", platform="automagik"))
     plan = Session.objects.removal_plan(Window(created_after=now - timedelta(days=30)))
     assert plan.removable == 2
     assert plan.kept == KeptCounts(
-        named_by_person=1, other_platform=2, outside_window=2, has_messages=1
+        named_by_person=1, other_platform=2, marked_keep=2, outside_window=2, has_messages=1
     )
     assert plan.removable + plan.kept.total == Session.objects.count()
 

@@ -38,9 +38,9 @@ function logIn(url) {
     location.assign(`${url}?next=${encodeURIComponent(location.pathname)}`);
 }
 
-/** Post a form; returns the first event of the response and the events after it. */
-export async function postForEvents(form) {
-    const events = readEvents(await post(form, EVENTS_TYPE));
+/** Post a form, as `submitter` does; returns the response's first event and those after it. */
+export async function postForEvents(form, submitter) {
+    const events = readEvents(await post(form, EVENTS_TYPE, submitter));
     const { value: first } = await events.next().catch((error) => {
         throw error instanceof Refusal ? error : new Refusal(UNREACHABLE);
     });

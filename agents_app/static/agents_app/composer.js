@@ -61,7 +61,7 @@ async function submit(form, showChat) {
     markSent();
     const button = form.querySelector("[data-send]");
     button.disabled = true;
-    if (await send(form, showChat) && form.isConnected) {
+    if (await send(form, { showChat }) && form.isConnected) {
         clearMessage();
     }
     button.disabled = false;

@@ -98,18 +98,20 @@ function onSubmit(event) {
     const form = event.target;
     if (form.matches(STARTS_TURN)) {
         event.preventDefault();
-        startTurn(form);
+        startTurn(form, event.submitter);
     } else if (form.matches("[data-choose-version]")) {
         event.preventDefault();
         choose(form, event.submitter);
     }
 }
 
-async function startTurn(form) {
+/** `button` sent the form; one of the menu of agents says which one is to answer. */
+async function startTurn(form, button) {
     if (isSending()) {
         return;
     }
-    if (await send(form)) {
+    button?.closest("[popover]")?.hidePopover();
+    if (await send(form, { button })) {
         focusMessage();
     }
     refresh();

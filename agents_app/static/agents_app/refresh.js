@@ -9,6 +9,7 @@ import { enhance, setUpOlderMessages } from "./transcript.js";
 import { isSending } from "./turns.js";
 
 const AGENT = "[data-agent]";
+const OTHER_AGENTS = "[data-other-agents]"; // the menu beside Regenerate
 
 /** Load the page again and show what is new, unless something is going on here. */
 export async function refresh() {
@@ -28,6 +29,10 @@ export async function refresh() {
     const choice = fresh.querySelector("[data-agent-choice]");
     if (choice && messageForm()) {
         replaceChoice(choice);
+    }
+    const others = fresh.querySelector(OTHER_AGENTS);
+    if (others && !document.querySelector(`${OTHER_AGENTS}:focus-within`)) {
+        document.querySelector(OTHER_AGENTS)?.replaceWith(others);
     }
     const newer = fresh.querySelector("[data-transcript]");
     if (newer && !isAnswering() && !isEditing() && latestState(newer) !== latestState(transcript())) {

@@ -36,6 +36,8 @@ export function appendTurn(html, replaced) {
         replaced.nextElementSibling.remove();
     }
     replaced?.remove();
+    // Only the last answer can be had anew.
+    transcript().querySelectorAll("[data-regenerate]").forEach((form) => form.remove());
     transcript().append(turn);
     enhance(turn);
     return turn;

@@ -13,14 +13,15 @@ export function isSending() {
 }
 
 /**
- * Send the form and show its turn, which takes the place of the turn that the form is in, or what `showChat` makes of a new chat with its first turn.
+ * Send the form, as `button` does, and show its turn, which takes the place of the turn that the
+ * form is in, or what `showChat` makes of a new chat with its first turn.
  * Returns false, and shows the reason, if it was refused.
  */
-export async function send(form, showChat) {
+export async function send(form, { button = null, showChat = null } = {}) {
     sending = true;
     showError("");
     try {
-        const { first, events } = await postForEvents(form);
+        const { first, events } = await postForEvents(form, button);
         if (first.name === "turn") {
             watchAnswer(appendTurn(first.data.html, form.closest("[data-turn]")), events);
             scrollToLatest();

@@ -50,8 +50,8 @@ class Outcome:
 class Command(OperatorCommand):
     help = (
         "Remove phantom sessions: those whose name starts with Session-, on platform "
-        "automagik, with no message and no other record that refers to them. Everything else "
-        "is kept. Removed sessions can be restored with restore_sessions."
+        "automagik, not marked keep, with no message and no other record that refers to them. "
+        "Everything else is kept. Removed sessions can be restored with restore_sessions."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -1,4 +1,4 @@
-"""manage.py restore_sessions: restore what a cleanup removed."""
+"""manage.py restore_sessions: restore what a cleanup removed, or list the cleanups."""
 
 from typing import Any
 
@@ -11,19 +11,49 @@ from sessions_app.models import CleanupRun
 
 
 class Command(OperatorCommand):
-    help = "Restore the sessions that a cleanup removed, exactly as they were."
+    help = (
+        "Restore the sessions that a cleanup removed, as they were. They are marked keep, so that "
+        "no later cleanup removes them again."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument(
-            "run", type=arguments.at_least_one, metavar="RUN_ID", help="the number of the cleanup"
+        what = parser.add_mutually_exclusive_group(required=True)
+        what.add_argument(
+            "run",
+            nargs="?",
+            type=arguments.at_least_one,
+            metavar="RUN_ID",
+            help="the number of the cleanup",
+        )
+        what.add_argument(
+            "--list",
+            action="store_true",
+            dest="list_runs",
+            help="list the cleanups, newest first: number, start, who started it, how many "
+            "sessions it removed, how many of them can still be restored, and until when; on a "
+            "terminal as a table, otherwise as lines separated by tabs",
         )
 
-    def handle(self, *, run: int, **options: Any) -> None:
+    def handle(self, *, run: int | None, list_runs: bool, **options: Any) -> None:
+        if list_runs:
+            self._list()
+        elif run is None:  # argparse asks for it, call_command() need not
+            raise CommandError("Give the number of a cleanup, or --list.", returncode=2)
+        else:
+            self._restore(run)
+
+    def _list(self) -> None:
+        from sessions_app.management import reporting
+
+        reporting.print_runs(self.stdout)
+
+    def _restore(self, run: int) -> None:
         try:
             restored = restore_run(CleanupRun.objects.get(pk=run))
         except CleanupRun.DoesNotExist:
             raise CommandError(
-                f"There is no cleanup {run}. The admin lists them, under Cleanup runs."
+                f"There is no cleanup {run}. To see which there are: "
+                "python manage.py restore_sessions --list"
             ) from None
         except NotRestorable as error:
             raise CommandError(str(error)) from error
@@ -36,6 +66,4 @@ class Command(OperatorCommand):
             for session_id in restored.ids_in_use:
                 self.stdout.write(f"  {session_id}")
         if restored.count:
-            self.stdout.write(
-                "The next cleanup removes them again unless they are renamed or used."
-            )
+            self.stdout.write("They are marked keep: no later cleanup removes them again.")

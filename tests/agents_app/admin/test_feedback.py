@@ -7,9 +7,10 @@ from django.test.utils import CaptureQueriesContext
 from agents_app.models import Feedback
 from sessions_app.models import Message
 from tests.agents_app.chats import answered, make_user
-from tests.sessions_app.admin.helpers import Page, change_url, log_in, staff
+from tests.sessions_app.admin.helpers import Page, change_url, log_in, message_url, staff
 
 URL = "/admin/agents_app/feedback/"
+REVIEW = ("view_feedback", "view_session", "view_message", "read_transcripts")
 
 pytestmark = pytest.mark.django_db
 
@@ -22,11 +23,12 @@ def rate(*, is_good: bool = False, reason: str = "Made up", answer: str = "Hi!")
 
 def test_reviewers_read_what_people_think() -> None:
     bad, good = rate(answer="The moon is cheese. " * 20), rate(is_good=True, reason="Just right")
-    client = log_in(staff("clerk", "view_feedback", "view_session", "read_transcripts"))
+    client = log_in(staff("clerk", *REVIEW))
     listed = Page.of(client, URL)
     for text in ("Made up", "Just right", "The moon is cheese.", "user-0", "Good", "Bad"):
         assert text in listed.text
-    assert {change_url(bad.message.session), change_url(bad)} <= set(listed.links)
+    assert {message_url(bad.message), change_url(bad)} <= set(listed.links)
+    assert message_url(good.message) in Page.of(client, change_url(good)).links
     only_bad = Page.of(client, f"{URL}?is_good__exact=0")
     assert "Made up" in only_bad.text
     assert "Just right" not in only_bad.text
@@ -48,7 +50,7 @@ def test_each_part_needs_its_permission() -> None:
 
 
 def test_list_takes_the_same_queries_for_any_length() -> None:
-    client = log_in(staff("clerk", "view_feedback", "view_session", "read_transcripts"))
+    client = log_in(staff("clerk", *REVIEW))
     counts = []
     for number in (1, 9):
         for _ in range(number):

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
 
@@ -102,6 +103,13 @@ def test_limit_of_requests(user: User, settings: Settings) -> None:
     assert refused.json()["code"] == "too_many_requests"
     assert 0 < int(refused["Retry-After"]) <= 61
     assert other("GET", "agents").status_code == 200
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="of PostgreSQL's")
+def test_counting_requests_waits_for_no_disk(user: User) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT relname FROM pg_class WHERE relpersistence = 'u' AND relkind = 'r'")
+        assert cursor.fetchall() == [("api_key_requests",)]
 
 
 class TestCommand:

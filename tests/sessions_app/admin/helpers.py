@@ -10,6 +10,8 @@ from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
 
+from sessions_app.models import Message
+
 LIST = "/admin/sessions_app/session/"
 ACTION = "remove_empty_sessions"
 
@@ -34,6 +36,11 @@ def change_url(row: Model) -> str:
     """The page of one row."""
     name = f"{row._meta.app_label}_{row._meta.model_name}"
     return reverse(f"admin:{name}_change", args=[row.pk])
+
+
+def message_url(message: Message) -> str:
+    """Where a message is shown in its conversation."""
+    return f"{change_url(message.session)}?message={message.pk}#m{message.position}"
 
 
 @dataclass

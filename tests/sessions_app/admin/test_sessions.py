@@ -147,35 +147,6 @@ def test_sessions_are_neither_added_nor_deleted_in_bulk(root: Client) -> None:
 # --- One session ---------------------------------------------------------------------
 
 
-def test_the_page_shows_the_end_of_a_long_transcript_with_few_queries(reviewer: Client) -> None:
-    chat_session = make_session(metadata={"key": "värde"})
-    for number in range(1, 61):
-        say(chat_session, f"Text {number:03}")
-    with CaptureQueriesContext(connection) as queries:
-        page = Page.of(reviewer, url_of(chat_session))
-    assert len(queries) < 12
-    assert "Text 010" not in page.text
-    assert page.text.index("Text 011") < page.text.index("Text 060")
-    assert "The last 50 of 60 messages." in page.text
-    assert "värde" in page.text
-    all_messages = next(link for link in page.links if link.startswith(f"{MESSAGES}?"))
-    assert "60 messages" in Page.of(reviewer, all_messages).text
-    assert not page.problems
-
-
-def test_messages_are_shown_as_text(reviewer: Client) -> None:
-    chat_session = make_session()
-    text = "<script>alert(1)</script>\nsecond line"
-    call = {"0": {"tool_name": "<b>calculator</b>"}}
-    message = say(chat_session, text, role="assistant", tool_calls=call)
-    for row in (chat_session, message):
-        page = Page.of(reviewer, url_of(row))
-        assert "alert(1)</script>" not in page.html
-        assert "&lt;script&gt;alert(1)&lt;/script&gt;\nsecond line" in page.html
-        assert "&lt;b&gt;calculator&lt;/b&gt;" in page.html
-        assert not page.problems
-
-
 def test_json_that_no_page_can_carry_is_escaped() -> None:
     assert as_text({"a": "é\ud800"}).encode() == b'{\n  "a": "\xc3\xa9\\ud800"\n}'
 
@@ -201,7 +172,7 @@ def test_the_transcript_needs_its_own_permission() -> None:
     assert "A secret" in Page.of(reader, url_of(chat_session)).text
 
 
-def test_renaming_writes_the_name_and_nothing_else() -> None:
+def test_renaming_writes_the_name_its_keep_mark_and_nothing_else() -> None:
     editor = log_in(staff("editor", "change_session"))
     chat_session = make_session(name="Old", platform="web", metadata={"a": 1})
     page = Page.of(editor, url_of(chat_session))
@@ -211,7 +182,7 @@ def test_renaming_writes_the_name_and_nothing_else() -> None:
     page = page.press("_save", name="New", platform="forged", user="")
     assert "changed successfully" in page.messages[0]
     after = Session.objects.values().get(pk=chat_session.pk)
-    assert after == {**before, "name": "New"}
+    assert after == {**before, "name": "New", "keep": True}
 
 
 def test_a_reviewer_changes_nothing(reviewer: Client) -> None:

@@ -19,8 +19,8 @@ from tests.factories import make_session, phantom
 pytestmark = pytest.mark.django_db
 
 
-def rows() -> list[dict[str, Any]]:
-    return [dict(row) for row in Session.objects.order_by("pk").values()]
+def rows(**changes: Any) -> list[dict[str, Any]]:
+    return [{**row, **changes} for row in Session.objects.order_by("pk").values()]
 
 
 def cleanup() -> CleanupRun:
@@ -52,8 +52,8 @@ def varied_phantoms() -> None:
 
 def test_restores_everything_exactly() -> None:
     varied_phantoms()
-    make_session()
-    before = rows()
+    make_session(keep=True)
+    before = rows(keep=True)
     run = cleanup()
     assert Session.objects.count() == 1
     output = restore(run)
@@ -107,10 +107,14 @@ def test_a_column_that_the_archive_lacks_stops_a_cleanup(later_column: str) -> N
     assert Session.objects.values_list(later_column, flat=True).get() == "cheerful"
 
 
-def test_restored_sessions_can_be_removed_again() -> None:
+def test_restored_sessions_stay_until_their_mark_is_taken_away() -> None:
     varied_phantoms()
-    before = rows()
-    restore(cleanup())
+    before = rows(keep=True)
+    output = restore(cleanup())
+    assert "no later cleanup removes them again" in output
+    assert cleanup().removed == 0
+    assert rows() == before
+    Session.objects.update(keep=False)
     again = cleanup()
     assert again.removed == 5
     restore(again)

@@ -57,6 +57,7 @@ def test_dry_run_shows_what_would_be_removed_and_kept_and_changes_nothing() -> N
     assert ["3", "removable: auto-named, on automagik, and empty"] in words
     assert ["1", "kept: named by a person"] in words
     assert ["1", "kept: on another platform"] in words
+    assert ["0", "kept: marked keep"] in words
     assert ["0", "kept: outside the time window"] in words
     assert ["1", "kept: with messages, or referred to by other records"] in words
     for chat_session in Session.objects.removable():
@@ -83,7 +84,13 @@ def test_exit_code_tells_a_program_whether_there_is_something_to_remove() -> Non
 
 def test_json() -> None:
     a_bit_of_everything()
-    kept = {"named_by_person": 1, "other_platform": 1, "outside_window": 0, "has_messages": 1}
+    kept = {
+        "named_by_person": 1,
+        "other_platform": 1,
+        "marked_keep": 0,
+        "outside_window": 0,
+        "has_messages": 1,
+    }
     before = cleanup_json("--dry-run")
     assert before.pop("seconds") >= 0
     assert before == {

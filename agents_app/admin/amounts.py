@@ -1,0 +1,26 @@
+"""How long things took and what they cost, in the fewest digits that say it."""
+
+from decimal import Decimal
+
+
+def dollars(amount: Decimal) -> str:
+    """An amount of US dollars, with as many digits as it takes to tell it from nothing."""
+    return f"${amount:,.2f}" if amount >= 1 else f"${amount.normalize():f}"
+
+
+def duration(seconds: float) -> str:
+    """`0.42 s`, `12.3 s`, `2 min 5 s`, `3 h 0 min`."""
+    if seconds < 60:
+        return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min"
+
+
+def tokens(tokens_in: int | None, tokens_out: int | None) -> str:
+    """How many tokens went in and came out; empty when neither is known."""
+    if tokens_in is None and tokens_out is None:
+        return ""
+    return f"{tokens_in or 0:,} tokens in, {tokens_out or 0:,} out"

@@ -1,0 +1,382 @@
+"""The admin's first page for who may see sessions: what happened lately, and what can go.
+
+What it costs, however large the tables are: one statement each for sessions, messages and
+answers per day (a range of an index per number, up to COUNT_LIMIT entries), for what is
+removable (kept for CACHE_SECONDS if it took long), and for times, cleanups and failures (the
+newest few rows).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from math import ceil
+from time import perf_counter
+from typing import Any
+from urllib.parse import urlencode
+
+from django.core.cache import cache
+from django.db.models import Model
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from agents_app.models import AgentRun, RunStatus
+from sessions_app.admin.badges import badge, cleanup_badge
+from sessions_app.admin.charts import Series, share_bar, stacked_bars, top_of
+from sessions_app.admin.shared import link_if_allowed, may_read_transcripts, may_view, short_time
+from sessions_app.models import CleanupRun, Message, Session
+from sessions_app.querysets import Window
+from sessions_app.statistics import (
+    Age,
+    Count,
+    Day,
+    ages,
+    capped_counts,
+    last_days,
+    per_day,
+    removable_by_age,
+    total,
+)
+
+Text = SafeString | str  # a link, or plain text that the template escapes
+
+DAYS = 30
+NEWEST = 5  # cleanups and failures
+TIMED = 1000  # answers whose times are looked at
+SLOW_SECONDS, CACHE_SECONDS = 0.2, 60
+
+_ENDED = {
+    RunStatus.DONE: "good",
+    RunStatus.STOPPED: "neutral",
+    RunStatus.FAILED: "bad",
+    RunStatus.INTERRUPTED: "warn",
+}
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A drawing with its numbers in a table; `rows` are newest first."""
+
+    title: str
+    total: Text
+    about: str
+    drawing: SafeString
+    top: str
+    first: str
+    last: str
+    heads: Sequence[str]
+    rows: Sequence[tuple[str, Sequence[Text]]]
+    legend: Sequence[tuple[str, str, Text]] = ()
+
+
+@dataclass(frozen=True)
+class Lists:
+    """Links to filtered lists, for those that the user may open."""
+
+    request: HttpRequest
+
+    def link(self, text: object, model: type[Model], parameters: Mapping[str, str]) -> Text:
+        """The text, as a link to the rows that it stands for."""
+        if not may_view(self.request, model):
+            return str(text)
+        return format_html('<a href="{}">{}</a>', list_url(model, parameters), text)
+
+    def count(self, count: Count, model: type[Model], window: Window, **parameters: str) -> Text:
+        """The count, as a link to the rows that were counted."""
+        if not count.value:
+            return "0"
+        return self.link(count, model, {**parameters, **between(window)})
+
+
+def list_url(model: type[Model], parameters: Mapping[str, str]) -> str:
+    """The list of a model's rows, filtered."""
+    meta = model._meta
+    path = reverse(f"admin:{meta.app_label}_{meta.model_name}_changelist")
+    return f"{path}?{urlencode(parameters)}" if parameters else path
+
+
+def between(window: Window) -> dict[str, str]:
+    """The parameters with which a list shows what was created within the window."""
+    bounds = {"created_at__gte": window.created_after, "created_at__lt": window.created_before}
+    return {name: str(bound) for name, bound in bounds.items() if bound is not None}
+
+
+def build_dashboard(request: HttpRequest) -> dict[str, Any]:
+    """All that the page shows; only for users who may view sessions."""
+    lists = Lists(request)
+    days = last_days(DAYS)
+    cleanups = list(CleanupRun.objects.with_current_status().order_by("-pk")[:NEWEST])
+    return {
+        "charts": [
+            _volume(lists, days, Session, "Sessions", "started"),
+            _volume(lists, days, Message, "Messages", "stored"),
+            _outcomes(lists, days),
+        ],
+        "times": _times(lists, days),
+        "timed": TIMED,
+        "days": DAYS,
+        "removable": _removable(lists, cleanups),
+        "cleanups": [_cleanup(request, run) for run in cleanups],
+        "cleanups_url": list_url(CleanupRun, {}) if may_view(request, CleanupRun) else "",
+        "failures": _failures(request),
+        "failures_url": (
+            list_url(AgentRun, {"status__exact": RunStatus.FAILED})
+            if may_view(request, AgentRun)
+            else ""
+        ),
+        "shows_errors": may_read_transcripts(request),
+        "time_zone": timezone.get_current_timezone_name(),
+    }
+
+
+# --- Per day ---------------------------------------------------------------------------
+
+
+def _volume(lists: Lists, days: Sequence[Day], model: type[Model], title: str, done: str) -> Chart:
+    counts = per_day(model._default_manager.all(), days)
+    series = [Series(title.lower(), "plain", [count.value for count in counts])]
+    return _chart(
+        title,
+        lists.count(total(counts), model, _whole(days)),
+        f"{done} in the last {DAYS} days",
+        days,
+        series,
+        rows=[
+            [lists.count(count, model, day.window)] for day, count in zip(days, counts, strict=True)
+        ],
+    )
+
+
+def _outcomes(lists: Lists, days: Sequence[Day]) -> Chart:
+    """Answers that have ended, per day and status, through agent_runs_by_status."""
+    counts = capped_counts(
+        [
+            AgentRun.objects.filter(day.window.as_q(), status=status)
+            for status in _ENDED
+            for day in days
+        ]
+    )
+    by_status = {
+        status: counts[place * len(days) : (place + 1) * len(days)]
+        for place, status in enumerate(_ENDED)
+    }
+    whole = _whole(days)
+    return _chart(
+        "Answers",
+        lists.count(total(counts), AgentRun, whole),
+        f"in the last {DAYS} days, by outcome",
+        days,
+        [
+            Series(_word(status), kind, [count.value for count in by_status[status]])
+            for status, kind in _ENDED.items()
+        ],
+        rows=[
+            [
+                lists.count(by_status[status][place], AgentRun, day.window, status__exact=status)
+                for status in _ENDED
+            ]
+            for place, day in enumerate(days)
+        ],
+        legend=[
+            (
+                kind,
+                _word(status),
+                lists.count(total(by_status[status]), AgentRun, whole, status__exact=status),
+            )
+            for status, kind in _ENDED.items()
+        ],
+    )
+
+
+def _chart(
+    title: str,
+    whole: Text,
+    about: str,
+    days: Sequence[Day],
+    series: Sequence[Series],
+    *,
+    rows: Sequence[Sequence[Text]],
+    legend: Sequence[tuple[str, str, Text]] = (),
+) -> Chart:
+    names = [_short(day.date) for day in days]
+    top = top_of(series)
+    return Chart(
+        title=title,
+        total=whole,
+        about=about,
+        drawing=stacked_bars(f"{title} per day", names, series),
+        top=f"{top:,}" if top else "",
+        first=names[0],
+        last=names[-1],
+        heads=[one.label.capitalize() for one in series],
+        rows=list(reversed(list(zip(names, rows, strict=True)))),
+        legend=legend,
+    )
+
+
+def _whole(days: Sequence[Day]) -> Window:
+    return Window(created_after=days[0].window.created_after)
+
+
+def _word(status: RunStatus) -> str:
+    return str(status.label).lower()
+
+
+def _short(day: date) -> str:
+    return date_format(day, "M j")
+
+
+# --- Times -----------------------------------------------------------------------------
+
+
+def _times(lists: Lists, days: Sequence[Day]) -> list[tuple[str, Text, Text]]:
+    """Medians and 95th percentiles of the newest answers; empty without any.
+
+    Reads at most TIMED rows, through agent_runs_by_status.
+    """
+    done = AgentRun.objects.filter(_whole(days).as_q(), status=RunStatus.DONE)
+    columns = ("created_at", "first_token_at", "finished_at")
+    newest = list(done.order_by("-created_at", "-id").values_list(*columns)[:TIMED])
+    first_tokens = [first - asked for asked, first, _ in newest if first is not None]
+    answers = [ended - asked for asked, _, ended in newest]
+    where = {"status__exact": str(RunStatus.DONE), **between(_whole(days))}
+
+    def shown(spans: list[timedelta], share: float) -> Text:
+        return lists.link(_span(_percentile(spans, share)), AgentRun, where)
+
+    return [
+        (label, shown(spans, 0.5), shown(spans, 0.95))
+        for label, spans in (("First words", first_tokens), ("Whole answer", answers))
+        if spans
+    ]
+
+
+def _percentile(spans: Sequence[timedelta], share: float) -> timedelta:
+    """The smallest of them that this share does not exceed."""
+    return sorted(spans)[max(0, ceil(share * len(spans)) - 1)]
+
+
+def _span(span: timedelta) -> str:
+    seconds = span.total_seconds()
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+
+
+# --- Removable -------------------------------------------------------------------------
+
+
+def _removable(lists: Lists, cleanups: Sequence[CleanupRun]) -> dict[str, Any]:
+    by = ages()
+    counts = _removable_counts(by, cleanups)
+    kinds = ("plain", "plain-2", "plain-3", "plain-4")
+    series = [
+        Series(age.label.lower(), kind, [count.value])
+        for age, kind, count in zip(by, kinds, counts, strict=True)
+    ]
+    whole = total(counts)
+    return {
+        "total": lists.link(whole, Session, {"removable": "yes"}) if whole.value else "0",
+        "any": bool(whole.value),
+        "drawing": share_bar("Removable sessions by age", series),
+        "ages": [
+            (kind, age.label, lists.count(count, Session, age.window, removable="yes"))
+            for age, kind, count in zip(by, kinds, counts, strict=True)
+        ],
+        "removals": _removals(lists, by, counts),
+    }
+
+
+def _removable_counts(by: Sequence[Age], cleanups: Sequence[CleanupRun]) -> list[Count]:
+    """What took long is kept for a while; a cleanup's progress makes it new."""
+    last = cleanups[0] if cleanups else None
+    progress = f"{last.pk}-{last.removed}-{last.restored}" if last else "none"
+    key = f"removable-by-age-{progress}-{timezone.localdate()}"
+    counts: list[Count] | None = cache.get(key)
+    if counts is None:
+        started = perf_counter()
+        counts = removable_by_age(Session.objects.all(), by)
+        if perf_counter() - started >= SLOW_SECONDS:
+            cache.set(key, counts, CACHE_SECONDS)
+    return counts
+
+
+def _removals(lists: Lists, by: Sequence[Age], counts: Sequence[Count]) -> list[tuple[str, str]]:
+    """The buttons that start a cleanup: the addresses of the list to post its action to.
+
+    The list's own confirmation follows, and its progress. None for who may not remove.
+    """
+    if not lists.request.user.has_perm("sessions_app.delete_session"):
+        return []
+    choices = [("Remove all…", by[0].window.created_before, total(counts))]
+    choices += [
+        (f"Older than {days} days…", age.window.created_before, total(counts[place:]))
+        for place, days, age in ((2, 7, by[2]), (3, 30, by[3]))
+    ]
+    return [
+        (label, list_url(Session, {"removable": "yes", **between(Window(created_before=before))}))
+        for label, before, count in choices
+        if count.value
+    ]
+
+
+# --- Newest ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class CleanupRow:
+    """One cleanup."""
+
+    run: Text
+    started: str
+    started_by: str
+    removed: str
+    outcome: SafeString
+
+
+def _cleanup(request: HttpRequest, run: CleanupRun) -> CleanupRow:
+    return CleanupRow(
+        run=link_if_allowed(request, run, str(run)),
+        started=short_time(run.started_at),
+        started_by=run.started_by,
+        removed=f"{run.removed:,} of {run.matched:,}",
+        outcome=cleanup_badge(run.current_status),
+    )
+
+
+@dataclass(frozen=True)
+class FailureRow:
+    """One failed answer."""
+
+    asked_at: datetime
+    asked: Text
+    chat_session: Text
+    agent: str
+    what: Text
+
+
+def _failures(request: HttpRequest) -> list[FailureRow]:
+    """The newest failed answers. An error may quote what was said, so not all may read it."""
+    failed = AgentRun.objects.filter(status=RunStatus.FAILED)
+    newest = failed.select_related("session", "agent").order_by("-created_at", "-id")
+    columns = ("status", "error", "created_at", "session__name", "agent__name")
+    shows_errors = may_read_transcripts(request)
+    return [
+        FailureRow(
+            asked_at=run.created_at,
+            asked=link_if_allowed(request, run, short_time(run.created_at)),
+            chat_session=link_if_allowed(request, run.session, str(run.session)),
+            agent=run.agent.name if run.agent else "-",
+            what=(
+                run.public_error
+                if shows_errors and run.error
+                else badge(run.get_status_display(), "bad")
+            ),
+        )
+        for run in newest.only(*columns)[:NEWEST]
+    ]

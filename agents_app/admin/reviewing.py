@@ -1,0 +1,113 @@
+"""What staff do to a session on its page: verdict, note, flag, reviewed, and keep."""
+
+from typing import Any, cast
+
+from django import forms
+from django.contrib import messages
+from django.contrib.admin.utils import unquote
+from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.shortcuts import redirect
+
+from sessions_app.admin.shared import ModelAdmin
+from sessions_app.models import Review, Session
+from sessions_app.reviews import keep_session, review_session
+from sessions_app.writing import SessionGone
+
+NOTE_LENGTH = 5_000  # characters
+_YES_NO = {"yes": True, "no": False}
+
+
+def may_review(request: HttpRequest) -> bool:
+    """Whether the user may judge, flag and keep sessions."""
+    return request.user.has_perm("sessions_app.review_session")
+
+
+class YesNoField(forms.TypedChoiceField):
+    """True, False, or None when it was not posted."""
+
+    def __init__(self) -> None:
+        choices = [(word, word) for word in _YES_NO]
+        super().__init__(required=False, choices=choices, coerce=_YES_NO.get, empty_value=None)
+
+
+class ReviewForm(forms.Form):
+    """What one press of a button of the panel posts; what it does not post stays as it is."""
+
+    verdict = forms.ChoiceField(
+        required=False, choices=[*Review.Verdict.choices, ("none", "no verdict")]
+    )
+    note = forms.CharField(required=False, max_length=NOTE_LENGTH, widget=forms.Textarea)
+    # The note that the page showed: another reviewer may have written one since.
+    shown_note = forms.CharField(required=False, widget=forms.HiddenInput)
+    flagged = YesNoField()
+    reviewed = YesNoField()
+    keep = YesNoField()
+    # The session to go on to.
+    next = forms.UUIDField(required=False)
+
+    def changes(self) -> dict[str, Any]:
+        """The arguments of `review_session`."""
+        data = self.cleaned_data
+        verdict, note = data["verdict"], _unix(data["note"])
+        is_edited = "note" in self.data and note != _unix(data["shown_note"])
+        return {
+            "verdict": {"": None, "none": ""}.get(verdict, verdict),
+            "note": note if is_edited else None,
+            "flagged": data["flagged"],
+            # Going on to the next session says that this one has been reviewed.
+            "reviewed": True if data["next"] else data["reviewed"],
+        }
+
+
+def _unix(text: str) -> str:
+    """The text with the line ends that are stored; forms post others."""
+    return text.replace("\r\n", "\n").strip()
+
+
+def change_review(model_admin: ModelAdmin, request: HttpRequest, object_id: str) -> HttpResponse:
+    """Store what a button of the panel says; back to the page, or on to the next session."""
+    if not (may_review(request) and model_admin.has_view_or_change_permission(request)):
+        raise PermissionDenied
+    if request.method != "POST":
+        return HttpResponseNotAllowed(["POST"])
+    chat_session: Session | None = model_admin.get_object(request, unquote(object_id))
+    form = ReviewForm(request.POST)
+    if chat_session is None:
+        return _gone(model_admin, request)
+    if not form.is_valid():
+        errors = " ".join(str(error) for found in form.errors.values() for error in found)
+        model_admin.message_user(request, f"Nothing was saved. {errors}", messages.ERROR)
+        return _back(request, object_id)
+    user = cast("User", request.user)  # never anonymous in the admin
+    try:
+        changed = bool(review_session(chat_session, by=user, **form.changes()))
+        if form.cleaned_data["keep"] is not None:
+            changed |= keep_session(chat_session, by=user, keep=form.cleaned_data["keep"])
+    except SessionGone:
+        return _gone(model_admin, request)
+    if changed:
+        model_admin.message_user(request, "The review was saved.", messages.SUCCESS)
+    following = form.cleaned_data["next"]
+    return _back(request, str(following or object_id), stay=following is None)
+
+
+def _gone(model_admin: ModelAdmin, request: HttpRequest) -> HttpResponse:
+    message = "Nothing was saved: the session has been deleted."
+    model_admin.message_user(request, message, messages.ERROR)
+    return redirect("admin:sessions_app_session_changelist")
+
+
+def _back(request: HttpRequest, object_id: str, *, stay: bool = True) -> HttpResponse:
+    """To a session's page, at the same place of the conversation, in the same list."""
+    query = request.GET.copy()
+    if not stay:
+        filters = query.get("_changelist_filters", "")
+        query.clear()
+        if filters:
+            query["_changelist_filters"] = filters
+    response = redirect("admin:sessions_app_session_change", object_id)
+    if query:
+        response["Location"] += f"?{query.urlencode()}"
+    return response

@@ -1,0 +1,87 @@
+"""What the admin shows of a run: its outcome, what it took, and where it is said."""
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from django.contrib import admin
+from django.utils.html import format_html
+from django.utils.text import Truncator
+
+from agents_app.models import AgentRun, RunStatus
+from sessions_app.admin.shared import short_time
+
+ERROR_LENGTH = 120  # characters
+
+_KINDS = {
+    RunStatus.DONE: "good",
+    RunStatus.FAILED: "bad",
+    RunStatus.INTERRUPTED: "bad",
+    RunStatus.STOPPED: "warn",
+}
+
+
+class RunColumns:
+    """The display methods, for the admin of runs."""
+
+    @admin.display(description="started")
+    def started(self, run: AgentRun) -> str:
+        return short_time(run.created_at)
+
+    @admin.display(description="status")
+    def status_badge(self, run: AgentRun) -> str:
+        """The status; one whose process is presumed dead is shown as interrupted."""
+        status = RunStatus(run.current_status)
+        kind = _KINDS.get(status, "neutral")
+        return format_html('<span class="badge badge-{}">{}</span>', kind, status.label)
+
+    @admin.display(description="model", empty_value="-")
+    def model_name(self, run: AgentRun) -> str:
+        return run.model
+
+    @admin.display(description="tokens in")
+    def tokens_in(self, run: AgentRun) -> str:
+        return _number(run.input_tokens)
+
+    @admin.display(description="tokens out")
+    def tokens_out(self, run: AgentRun) -> str:
+        return _number(run.output_tokens)
+
+    @admin.display(description="cost")
+    def shown_cost(self, run: AgentRun) -> str:
+        return dollars(run.cost)
+
+    @admin.display(description="first token")
+    def first_token(self, run: AgentRun) -> str:
+        return _seconds(run.created_at, run.first_token_at)
+
+    @admin.display(description="total")
+    def total_time(self, run: AgentRun) -> str:
+        return _seconds(run.created_at, run.finished_at)
+
+    @admin.display(description="error", empty_value="-")
+    def short_error(self, run: AgentRun) -> str:
+        start: str = run.error_start  # type: ignore[attr-defined]  # RunList's annotation
+        return Truncator(" ".join(start.split())).chars(ERROR_LENGTH)
+
+
+def dollars(cost: Decimal | None) -> str:
+    """A cost in US dollars, with as many places as say something."""
+    if cost is None:
+        return "-"
+    return f"${cost:,.2f}" if cost >= 1 or not cost else f"${cost.normalize():f}"
+
+
+def _number(count: int | None) -> str:
+    return "-" if count is None else f"{count:,}"
+
+
+def _seconds(start: datetime, end: datetime | None) -> str:
+    """How long it took, as people say it; nothing while it has not ended."""
+    if end is None:
+        return "-"
+    seconds = max(end - start, timedelta()).total_seconds()
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"

@@ -1,0 +1,120 @@
+"""The list of runs: which columns are read, its filters, and its search."""
+
+import string
+from typing import Any
+from uuid import UUID
+
+from django.contrib import admin
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.auth.models import User
+from django.db.models import Q, QuerySet
+from django.db.models.functions import Left
+from django.http import HttpRequest
+
+from agents_app.admin.run_columns import ERROR_LENGTH
+from agents_app.models import AgentRun, RunStatus
+from agents_app.querysets import AgentRunQuerySet
+from sessions_app.admin.session_list import SessionList
+from sessions_app.admin.shared import ModelAdmin
+from sessions_app.models import Session
+
+ERRORS_SEARCHED = 10_000  # the newest
+FOUND = 1_000  # of each kind: sessions, users, errors
+_ID_PREFIX = 8  # the first group of a UUID; a shorter one would match by chance
+
+
+class RunList(SessionList):
+    """Finds the ids of a page's runs first, and then reads what the columns show of these."""
+
+    def with_columns(self, sessions: QuerySet[Any]) -> QuerySet[Any]:
+        runs: Any = sessions
+        columns = ("status", "created_at", "finished_at", "first_token_at", "user", "agent")
+        facts = ("model", "input_tokens", "output_tokens", "cost")
+        related = ("session__name", "user__username", "agent__name", "message__position")
+        runs = runs.order_by().with_current_status()
+        runs = runs.annotate(error_start=Left("error", 2 * ERROR_LENGTH))
+        runs = runs.select_related("session", "user", "agent", "message")
+        shown: QuerySet[Any] = runs.only(*columns, *facts, *related, "message__session")
+        return shown
+
+
+class CurrentStatusFilter(admin.SimpleListFilter):
+    """The current status of a run: one that is presumed dead counts as interrupted."""
+
+    title = "status"
+    parameter_name = "status__exact"
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> list[tuple[str, str]]:
+        return [(status.value, str(status.label)) for status in RunStatus]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> AgentRunQuerySet:
+        runs: AgentRunQuerySet = queryset
+        value = self.value()
+        if value is None:
+            return runs
+        if value not in RunStatus.values:
+            raise IncorrectLookupParameters(f"{self.parameter_name}={value!r}")
+        return runs.currently(value)
+
+
+class ModelFilter(admin.SimpleListFilter):
+    """Offers the models of the newest runs: cheap to find, and nearly always all."""
+
+    title = "model"
+    parameter_name = "model"
+    NEWEST = 500
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> list[tuple[str, str]]:
+        newest = AgentRun.objects.order_by("-created_at", "-pk").values_list("model", flat=True)
+        models = {*newest[: self.NEWEST]} - {""}
+        if value := self.value():
+            models.add(value)
+        return [(model, model) for model in sorted(models)]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[AgentRun]) -> QuerySet[AgentRun]:
+        value = self.value()
+        # The index has those with a model only.
+        return queryset.exclude(model="").filter(model=value) if value else queryset
+
+
+def search_runs(
+    runs: QuerySet[AgentRun], text: str, *, in_sessions: bool, in_errors: bool
+) -> tuple[QuerySet[AgentRun], bool]:
+    """The runs in whose error, user or session the text is found; whether there may be more.
+
+    What is found is looked up first, a limited number of each kind, so that the runs are then
+    found by their keys. `in_sessions`: also by the name or id of the session; `in_errors`: also by
+    the text of the error.
+    """
+    kinds: list[tuple[str, QuerySet[Any]]] = [
+        ("user", User.objects.filter(username__icontains=text)),
+    ]
+    if in_errors:
+        kinds.append(("pk", _with_error(text)))
+    if in_sessions:
+        kinds.append(("session", Session.objects.filter(name__icontains=text)))
+    found, is_cut = Q(), False
+    for field, rows in kinds:
+        keys = list(rows.order_by().values_list("pk", flat=True)[: FOUND + 1])
+        is_cut |= len(keys) > FOUND
+        found |= Q(**{f"{field}__in": keys[:FOUND]})
+    if ids := _ids_starting_with(text):
+        found |= Q(pk__range=ids)
+        if in_sessions:
+            found |= Q(session__gte=ids[0], session__lte=ids[1])
+    return runs.filter(found), is_cut
+
+
+def _with_error(text: str) -> QuerySet[AgentRun]:
+    """Of the newest runs with an error, those whose error has the text."""
+    newest = AgentRun.objects.exclude(error="").order_by("-created_at", "-pk")
+    searched = newest.values("pk")[:ERRORS_SEARCHED]
+    return AgentRun.objects.filter(pk__in=searched, error__icontains=text)
+
+
+def _ids_starting_with(text: str) -> tuple[UUID, UUID] | None:
+    """The lowest and the highest id that start with `text`, if it looks like part of an id."""
+    digits = text.strip().replace("-", "")
+    if _ID_PREFIX <= len(digits) <= 32 and set(digits) <= set(string.hexdigits):
+        return UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
+    return None

@@ -1,0 +1,101 @@
+"""What the page of a session says of it beside its conversation; nothing that was said."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from django.contrib.auth.models import User
+from django.db.models import Count, Q, Sum
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.formats import date_format
+from django.utils.html import format_html
+from django.utils.http import urlencode
+from django.utils.translation import ngettext
+
+from agents_app.admin.amounts import dollars, tokens
+from agents_app.models import Agent, AgentRun
+from sessions_app.admin.shared import link_if_allowed
+from sessions_app.local_time import local_time
+from sessions_app.models import Session
+from sessions_app.removal_reasons import removal_reasons
+
+_FAILED = [AgentRun.Status.FAILED, AgentRun.Status.INTERRUPTED]
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One line of the side column."""
+
+    label: str
+    value: str
+    is_code: bool = False
+
+
+def session_facts(chat_session: Session, request: HttpRequest) -> list[Fact]:
+    """Who, where and when, and what the session's runs took."""
+    return [
+        *_people(chat_session, request),
+        Fact("Platform", chat_session.platform or "none"),
+        *_times(chat_session),
+        *_amounts(chat_session, request),
+        Fact("Id", str(chat_session.pk), is_code=True),
+    ]
+
+
+def removal_sentence(chat_session: Session) -> str:
+    """Whether a cleanup would remove the session, and why not, in a sentence."""
+    reasons = removal_reasons([chat_session]).get(chat_session.pk)
+    if reasons is None:
+        return "The session has been deleted."
+    if reasons:
+        return f"A cleanup leaves it alone: {'; '.join(reasons)}."
+    return "The next cleanup removes it: nobody named it, and nothing hangs on it."
+
+
+def _people(chat_session: Session, request: HttpRequest) -> Iterator[Fact]:
+    user, agent = chat_session.user, chat_session.agent
+    if isinstance(user, User):
+        url = reverse("admin:sessions_app_session_changelist")
+        query = urlencode({"user": user.get_username()})
+        own = format_html('<a href="{}?{}">all their sessions</a>', url, query)
+        name = link_if_allowed(request, user, user.get_username())
+        yield Fact("User", format_html("{} · {}", name, own))
+    else:
+        yield Fact("User", "none")
+    if isinstance(agent, Agent):
+        yield Fact("Agent", link_if_allowed(request, agent, agent.name))
+    else:
+        yield Fact("Agent", "none")
+
+
+def _times(chat_session: Session) -> Iterator[Fact]:
+    moments = {
+        "Created": chat_session.created_at,
+        "Last activity": chat_session.updated_at,
+        "Last answer ended": chat_session.run_finished_at,
+        "Pinned": chat_session.pinned_at,
+        "In the trash since": chat_session.trashed_at,
+    }
+    for label, moment in moments.items():
+        if moment is not None:
+            yield Fact(label, date_format(local_time(moment), "j M Y, H:i:s"))
+
+
+def _amounts(chat_session: Session, request: HttpRequest) -> Iterator[Fact]:
+    yield Fact("Messages", f"{chat_session.messages.count():,}")
+    sums = AgentRun.objects.filter(session=chat_session).aggregate(
+        runs=Count("pk"),
+        failed=Count("pk", filter=Q(status__in=_FAILED)),
+        tokens_in=Sum("input_tokens"),
+        tokens_out=Sum("output_tokens"),
+        cost=Sum("cost"),
+    )
+    if not sums["runs"]:
+        return
+    runs = ngettext("%d run", "%d runs", sums["runs"]) % sums["runs"]
+    failed = f", {sums['failed']} failed" if sums["failed"] else ""
+    yield Fact("Answered in", f"{runs}{failed}")
+    if used := tokens(sums["tokens_in"], sums["tokens_out"]):
+        yield Fact("Used", used)
+    if sums["cost"] is not None:
+        yield Fact("Cost", dollars(sums["cost"]))

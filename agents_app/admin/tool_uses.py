@@ -1,0 +1,91 @@
+"""The tool calls of a message, each with its result, in any of the forms they are stored in."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.text import Truncator
+
+from sessions_app.models import Message
+from sessions_app.storable import encodable, json_text
+from sessions_app.tool_entries import tool_entries, tool_name
+
+_PREVIEW_LENGTH = 60  # characters beside the name
+_LENGTH = 20_000  # characters of arguments or of a result that are shown
+_ARGUMENTS = ("args", "arguments", "input", "parameters")
+_RESULT = ("content", "output", "result")
+
+
+@dataclass(frozen=True)
+class ToolUse:
+    """A call of a tool, its result, or both; None is what the message does not have."""
+
+    name: str
+    arguments: str | None = None
+    result: str | None = None
+
+    @property
+    def heading(self) -> str:
+        kind = "Tool result" if self.arguments is None else "Tool call"
+        return f"{kind}: {self.name}" if self.name else kind
+
+    @property
+    def preview(self) -> str:
+        """How its arguments, or else its result, begin, on one line."""
+        text = self.result if self.arguments is None else self.arguments
+        return Truncator(" ".join((text or "")[: 10 * _PREVIEW_LENGTH].split())).chars(
+            _PREVIEW_LENGTH
+        )
+
+
+def tool_uses(message: Message) -> list[ToolUse]:
+    """The message's tool calls with their results, then the results of other messages' calls."""
+    outputs = _entries(message.tool_outputs)
+    uses = []
+    for number, call in enumerate(_entries(message.tool_calls)):
+        output = _take_result(outputs, call, number)
+        result = None if output is None else _shown(output, _RESULT)
+        uses.append(ToolUse(_name(call), _shown(call, _ARGUMENTS), result))
+    uses += [ToolUse(_name(output), result=_shown(output, _RESULT)) for output in outputs if output]
+    return uses
+
+
+def _entries(column: Any) -> list[Any]:
+    """The column's entries, or the column as its only one when it has none."""
+    if not column:
+        return []
+    return [*tool_entries(column)] or [column]
+
+
+def _take_result(outputs: list[Any], call: Any, number: int) -> Any:
+    """Remove and return the result of a call, by its id or, without ids, by its place."""
+    call_id = call.get("tool_call_id") if isinstance(call, dict) else None
+    for index, output in enumerate(outputs):
+        output_id = output.get("tool_call_id") if isinstance(output, dict) else None
+        if output and (call_id == output_id if call_id and output_id else index == number):
+            outputs[index] = None  # the others keep their places
+            return output
+    return None
+
+
+def _name(entry: Any) -> str:
+    return encodable(tool_name(entry)) if isinstance(entry, dict) else ""
+
+
+def _shown(entry: Any, keys: tuple[str, ...]) -> str:
+    """What an entry says under one of the keys, or all of it."""
+    named = isinstance(entry, dict) and next((key for key in keys if key in entry), None)
+    value = entry[named] if named else entry
+    if isinstance(value, str):
+        value = _parsed(value)
+    text = encodable(value) if isinstance(value, str) else json_text(value)
+    return text if len(text) <= _LENGTH else f"{text[:_LENGTH]}\n… ({len(text):,} characters)"
+
+
+def _parsed(text: str) -> Any:
+    """The JSON that a text holds, if it is a list or an object; providers send both forms."""
+    try:
+        value = json.loads(text) if text.lstrip()[:1] in {"{", "["} else text
+    except (ValueError, RecursionError):
+        return text
+    return value

@@ -1,0 +1,49 @@
+"""The admin's site: its name, the order of its sections, and its first page.
+
+The only module of the admin that knows both apps.
+"""
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib.admin import AdminSite
+from django.http import HttpRequest
+from django.template.response import TemplateResponse
+from django.templatetags.static import static
+
+# What staff come for stands first; the other apps follow by name.
+_FIRST = ("sessions_app", "agents_app")
+
+
+class ConsoleSite(AdminSite):
+    """Django's admin site, under the product's name."""
+
+    site_header = site_title = settings.PRODUCT_NAME
+    index_title = "Administration"
+
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        """What every page gets: also the product's icon."""
+        return {**super().each_context(request), "site_icon": static("agents_app/icon.svg")}
+
+    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
+        """The sections that the user may open, most used first."""
+        apps = super().get_app_list(request, app_label)
+        return sorted(apps, key=lambda app: _place(app["app_label"]))
+
+    def index(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> TemplateResponse:
+        """The dashboard for who may see sessions, and Django's first page for others."""
+        response = super().index(request, extra_context)
+        if request.user.has_perm("sessions_app.view_session"):
+            # Imported here: the modules of the admin's pages ask for this site first.
+            from agents_app.admin.dashboard import build_dashboard
+
+            response.template_name = "agents_app/admin/dashboard.html"
+            context = {"title": "Dashboard", "dashboard": build_dashboard(request)}
+            response.context_data = {**(response.context_data or {}), **context}
+        return response
+
+
+def _place(app_label: str) -> int:
+    return _FIRST.index(app_label) if app_label in _FIRST else len(_FIRST)

@@ -1,0 +1,27 @@
+"""Badges: a word on a coloured ground, for a status. The colour never says it alone."""
+
+from typing import Literal
+
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from sessions_app.models import CleanupRun
+
+Kind = Literal["good", "bad", "warn", "neutral"]
+
+_CLEANUPS: dict[str, Kind] = {
+    CleanupRun.Status.DONE: "good",
+    CleanupRun.Status.FAILED: "bad",
+    CleanupRun.Status.INTERRUPTED: "bad",
+    CleanupRun.Status.PARTIAL: "warn",
+}
+
+
+def badge(text: object, kind: Kind = "neutral") -> SafeString:
+    """The text as a badge."""
+    return format_html('<span class="badge badge-{}">{}</span>', kind, text)
+
+
+def cleanup_badge(status: str) -> SafeString:
+    """How a cleanup ended, or that it is running."""
+    return badge(CleanupRun.Status(status).label, _CLEANUPS.get(status, "neutral"))

@@ -1,0 +1,164 @@
+"""The columns of the list of sessions. What they need is read for the rows of one page only."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import UUID
+
+from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
+from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+from django.http import HttpRequest
+from django.utils.html import format_html, format_html_join
+from django.utils.text import Truncator
+
+from sessions_app.admin.list_filters import outcome_label
+from sessions_app.admin.message_search import Hit, read_hits
+from sessions_app.admin.shared import may_read_transcripts, short_time
+from sessions_app.models import Message, Review, Session
+from sessions_app.querysets import NAME_START
+from sessions_app.removal_reasons import removal_reasons
+
+_OPENING = 120  # characters; the stylesheet cuts it to what has room
+
+
+@dataclass(frozen=True)
+class RowFacts:
+    """What a row shows besides the session's own columns."""
+
+    message_count: int = 0
+    opening: str = ""
+    # Of the review: the verdict, and whether it is flagged, and reviewed.
+    verdict: str = ""
+    flagged: bool = False
+    reviewed: bool = False
+    # Why it stays; None for a session that has gone meanwhile.
+    reasons: list[str] | None = None
+    # Where it says what the list is searched for.
+    hit: Hit | None = None
+
+
+def prepare(rows: Iterable[Session], request: HttpRequest, changelist: ChangeList) -> list[Session]:
+    """The rows of a page with their RowFacts: as many queries for any number of rows."""
+    chat_sessions = list(rows)
+    facts = read_facts(chat_sessions, request)
+    hits = read_hits(request, changelist, chat_sessions)
+    for chat_session in chat_sessions:
+        own = facts.get(chat_session.pk, RowFacts())
+        own = replace(own, hit=hits.get(chat_session.pk))
+        chat_session.list_facts = own  # type: ignore[attr-defined]
+    return chat_sessions
+
+
+def read_facts(chat_sessions: Sequence[Session], request: HttpRequest) -> dict[UUID, RowFacts]:
+    """By id, the facts of these sessions; two queries."""
+    if not chat_sessions:
+        return {}
+    sessions = Session.objects.filter(pk__in=[chat_session.pk for chat_session in chat_sessions])
+    columns = ["pk", "message_count", "review__verdict", "review__flagged", "review__reviewed_at"]
+    if may_read_transcripts(request):
+        sessions = sessions.with_opening()
+        columns.append("opening")
+    reasons = removal_reasons(chat_sessions)
+    return {
+        row["pk"]: RowFacts(
+            message_count=row["message_count"],
+            opening=Truncator(" ".join(row.get("opening", "").split())).chars(_OPENING),
+            verdict=row["review__verdict"] or "",
+            flagged=bool(row["review__flagged"]),
+            reviewed=row["review__reviewed_at"] is not None,
+            reasons=reasons.get(row["pk"]),
+        )
+        for row in _counted(sessions).order_by().values(*columns)
+    }
+
+
+def _counted(sessions: QuerySet[Session]) -> QuerySet[Session]:
+    messages = Message.objects.filter(session=OuterRef("pk")).order_by().values("session")
+    count = Subquery(messages.values(count=Count("pk")), output_field=IntegerField())
+    return sessions.annotate(message_count=Coalesce(count, 0))
+
+
+def _facts(chat_session: Session) -> RowFacts:
+    # An action's answer lists rows that nobody has prepared.
+    facts: RowFacts = getattr(chat_session, "list_facts", RowFacts())
+    return facts
+
+
+def _badge(kind: str, text: str) -> str:
+    return format_html('<span class="badge {}">{}</span>', kind, text)
+
+
+def _icon(kind: str, icon: str, text: str) -> str:
+    return format_html(
+        '<span class="badge {}" title="{}"><span aria-hidden="true">{}</span>'
+        '<span class="visually-hidden">{}</span></span>',
+        *(kind, text, icon, text),
+    )
+
+
+class SessionColumns:
+    """The display methods, for the admin of sessions."""
+
+    @admin.display(description="name", ordering=NAME_START)
+    def shown_name(self, chat_session: Session) -> str:
+        """The name; beside an automatic one, how the user begins."""
+        name = chat_session.name or "(no name)"
+        opening = _facts(chat_session).opening
+        if not opening:
+            return format_html('<span class="name" title="{}">{}</span>', name, name)
+        return format_html(
+            '<span class="name with-opening" title="{}">{}</span> '
+            '<span class="opening" title="{}">{}</span>',
+            *(name, name, opening, opening),
+        )
+
+    @admin.display(description="platform", ordering="platform", empty_value="-")
+    def platform_badge(self, chat_session: Session) -> str:
+        return _badge("platform", chat_session.platform) if chat_session.platform else ""
+
+    @admin.display(description="messages")
+    def message_count(self, chat_session: Session) -> int:
+        return _facts(chat_session).message_count
+
+    @admin.display(description="last answer", empty_value="-")
+    def outcome(self, chat_session: Session) -> str:
+        status = chat_session.last_run_status
+        return _badge(f"status-{status}", outcome_label(status)) if status else ""
+
+    @admin.display(description="created", ordering="created_at")
+    def created(self, chat_session: Session) -> str:
+        return short_time(chat_session.created_at)
+
+    @admin.display(description="last activity", ordering="updated_at")
+    def last_activity(self, chat_session: Session) -> str:
+        return short_time(chat_session.updated_at)
+
+    @admin.display(description="removable", empty_value="-")
+    def removable(self, chat_session: Session) -> str:
+        """Yes, or why it stays."""
+        reasons = _facts(chat_session).reasons
+        if reasons is None:
+            return ""
+        if not reasons:
+            return _badge("removable", "Yes")
+        text = "; ".join(reasons)
+        return format_html('<span class="reasons" title="{}">{}</span>', text, text)
+
+    @admin.display(description="review", empty_value="-")
+    def review_marks(self, chat_session: Session) -> str:
+        facts = _facts(chat_session)
+        marks = []
+        if facts.verdict:
+            marks.append(_badge(f"verdict-{facts.verdict}", _verdict_label(facts.verdict)))
+        if facts.flagged:
+            marks.append(_icon("flagged", "⚑", "Flagged"))
+        if facts.reviewed:
+            marks.append(_icon("reviewed", "✓", "Reviewed"))
+        return format_html_join(" ", "{}", ((mark,) for mark in marks))
+
+
+def _verdict_label(verdict: str) -> str:
+    labels: dict[Any, Any] = dict(Review.Verdict.choices)
+    return str(labels.get(verdict, verdict))

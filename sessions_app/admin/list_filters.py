@@ -1,0 +1,120 @@
+"""The filters of the list of sessions; those that other lists have, too, are in filters."""
+
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.db.models import Exists, OuterRef, QuerySet
+from django.http import HttpRequest
+
+from sessions_app.admin.filters import TimeFilter
+from sessions_app.admin.shared import ModelAdmin
+from sessions_app.models import Message, Review, Session
+
+Sessions = QuerySet[Session]
+
+
+class ChoiceFilter(admin.SimpleListFilter):
+    """A few fixed choices; a value that is none of them is refused, not ignored."""
+
+    template = "admin/sessions_app/session/filter.html"
+    choices_offered: ClassVar[list[tuple[str, str]]] = []
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> list[tuple[str, str]]:
+        return self.choices_offered
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        value = self.value()
+        if value is None or value == "":
+            return queryset
+        if value not in dict(self.lookup_choices):
+            raise IncorrectLookupParameters(f"{self.parameter_name}={value!r}")
+        return self.chosen(queryset, value)
+
+    def chosen(self, sessions: Sessions, value: str) -> Sessions:
+        """The sessions of one choice."""
+        raise NotImplementedError
+
+
+class MessagesFilter(ChoiceFilter):
+    """Whether anything was said."""
+
+    title = "messages"
+    parameter_name = "messages"
+    choices_offered = [("yes", "At least one"), ("no", "None (empty)")]
+
+    def chosen(self, sessions: Sessions, value: str) -> Sessions:
+        said = Exists(Message.objects.filter(session=OuterRef("pk")))
+        return sessions.filter(said if value == "yes" else ~said)
+
+
+class OutcomeFilter(ChoiceFilter):
+    """How the session's latest run ended."""
+
+    title = "last answer"
+    parameter_name = "outcome"
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> list[tuple[str, str]]:
+        return [*outcome_choices(), ("none", "No answer yet")]
+
+    def chosen(self, sessions: Sessions, value: str) -> Sessions:
+        return sessions.filter(last_run_status="" if value == "none" else value)
+
+
+class ReviewedFilter(ChoiceFilter):
+    """Whether staff have reviewed the session."""
+
+    title = "reviewed"
+    parameter_name = "reviewed"
+    choices_offered = [("yes", "Yes"), ("no", "No")]
+
+    def chosen(self, sessions: Sessions, value: str) -> Sessions:
+        if value == "yes":
+            return sessions.filter(review__reviewed_at__isnull=False)
+        reviews = Review.objects.filter(session=OuterRef("pk"), reviewed_at__isnull=False)
+        return sessions.filter(~Exists(reviews))
+
+
+class FlaggedFilter(ChoiceFilter):
+    """What staff have flagged."""
+
+    title = "flagged"
+    parameter_name = "flagged"
+    choices_offered = [("yes", "Yes")]
+
+    def chosen(self, sessions: Sessions, value: str) -> Sessions:
+        return sessions.filter(review__flagged=True)
+
+
+class VerdictFilter(ChoiceFilter):
+    """The verdict of staff on the whole session."""
+
+    title = "verdict"
+    parameter_name = "verdict"
+    choices_offered = [(verdict.value, str(verdict.label)) for verdict in Review.Verdict]
+
+    def chosen(self, sessions: Sessions, value: str) -> Sessions:
+        return sessions.filter(review__verdict=value)
+
+
+class AgentFilter(admin.RelatedFieldListFilter):
+    """The agents, as the other filters of the bar."""
+
+    template = ChoiceFilter.template
+
+
+class BarTimeFilter(TimeFilter):
+    """A time, as the other filters of the bar."""
+
+    template = "admin/sessions_app/session/time_filter.html"
+
+
+def outcome_choices() -> list[tuple[str, str]]:
+    """The statuses of runs, with their labels; runs are a model of another app."""
+    status: Any = Session._meta.get_field("runs").related_model._meta.get_field("status")
+    return [(str(value), str(label)) for value, label in status.choices]
+
+
+def outcome_label(status: str) -> str:
+    """A status as people read it."""
+    return dict(outcome_choices()).get(status, status)

@@ -1,0 +1,40 @@
+"""Links to one message: to its session's page, opened at the message."""
+
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.db.models import Model
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.text import Truncator
+
+from sessions_app.admin.shared import RelatedLink, may_read_transcripts, may_view
+from sessions_app.models import Message, Session
+
+_LENGTH = 60  # characters
+
+
+def message_url(session_id: UUID, message_id: UUID, position: int) -> str:
+    """The address of a message on its session's page."""
+    page = reverse("admin:sessions_app_session_change", args=[session_id])
+    return f"{page}?{urlencode({'message': message_id})}#m{position}"
+
+
+def link_to_message(request: HttpRequest, message: Message, text: str) -> str:
+    """A link to the message, or plain text for users who may not read it there."""
+    if not (may_view(request, Session) and may_read_transcripts(request)):
+        return text
+    url = message_url(message.session_id, message.pk, message.position)
+    return format_html('<a href="{}">{}</a>', url, text)
+
+
+class SessionLink(RelatedLink):
+    """The session of a message, or of a row about one: a link that opens it at the message."""
+
+    def __call__(self, row: Model) -> str:
+        message: Message = row if isinstance(row, Message) else getattr(row, "message")  # noqa: B009
+        if not may_read_transcripts(self.request):
+            return super().__call__(row)
+        name = Truncator(str(getattr(row, self.field))).chars(_LENGTH)
+        return link_to_message(self.request, message, name)

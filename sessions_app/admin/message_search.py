@@ -1,0 +1,154 @@
+"""Searching the list of sessions by what was said in them, and showing where it was said.
+
+The full-text index is asked first, for no more than MATCHES messages, so that a word that
+nearly every message has costs little more than a rare one.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.contrib import admin
+from django.contrib.admin.templatetags.admin_urls import add_preserved_filters
+from django.contrib.admin.views.main import ChangeList
+from django.contrib.auth.models import User
+from django.db.models import Model, QuerySet
+from django.db.models.functions import Left
+from django.http import HttpRequest
+from django.urls import reverse
+
+from sessions_app import search
+from sessions_app.admin.filters import without_nul
+from sessions_app.admin.shared import ModelAdmin, may_read_transcripts
+from sessions_app.excerpts import Part, excerpt, matching
+from sessions_app.models import Message, Session
+from sessions_app.readings import record_reading
+
+PARAMETER = "said"
+MATCHES = 1_000  # messages
+NEWEST = 1_000  # sessions, when more messages match
+MAX_LENGTH = 200  # characters of a search
+_TEXT_READ = 50_000  # characters of a message, in which a match is looked for
+
+# Position and id of a message.
+Place = tuple[int, UUID]
+
+
+@dataclass(frozen=True)
+class Hit:
+    """Where a session says it first, and in how many more of its messages."""
+
+    role: str
+    position: int
+    parts: list[Part]
+    url: str
+    more: int
+
+
+class MessageSearchFilter(admin.ListFilter):
+    """The sessions with a message that has the words. Its box is beside the other search's."""
+
+    title = "what was said"
+    template = "admin/sessions_app/session/no_filter.html"
+
+    def __init__(
+        self,
+        request: HttpRequest,
+        params: dict[str, list[str]],
+        model: type[Model],
+        model_admin: ModelAdmin,
+    ) -> None:
+        super().__init__(request, params, model, model_admin)
+        value = params.pop(PARAMETER, [""])[-1]
+        self.text = without_nul(value).strip()[:MAX_LENGTH]
+        self.is_allowed = may_read_transcripts(request)
+        self.alternatives = search.parse_web(self.text)
+        self.note = ""
+        # By session, the places of the messages found.
+        self.found: dict[UUID, list[Place]] = {}
+
+    def has_output(self) -> bool:
+        return self.is_allowed or bool(self.text)
+
+    def expected_parameters(self) -> list[str | None]:
+        return [PARAMETER]
+
+    def choices(self, changelist: ChangeList) -> Iterator[Mapping[str, object]]:
+        return iter(())
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Session]) -> QuerySet[Session]:
+        if not self.text:
+            return queryset
+        if not self.is_allowed:
+            self.note = "Searching what was said needs the permission to read transcripts."
+            return queryset.none()
+        if not self.alternatives:
+            self.note = "Enter at least one word that is to occur."
+            return queryset.none()
+        messages = Message.objects.matching(self.alternatives)
+        rows = list(_places(messages)[: MATCHES + 1])
+        if len(rows) > MATCHES:
+            newest = queryset.order_by("-created_at", "-pk").values_list("pk", flat=True)
+            listed = list(newest[:NEWEST])
+            rows = list(_places(messages.filter(session__in=listed))[:MATCHES])
+            self.note = (
+                f"More than {MATCHES:,} messages have these words: only the newest "
+                f"{NEWEST:,} sessions that the filters leave, and at most {MATCHES:,} messages, "
+                "were looked through. More words, or filters, find the others."
+            )
+        for session_id, position, message_id in rows:
+            self.found.setdefault(session_id, []).append((position, message_id))
+        return queryset.filter(pk__in=list(self.found))
+
+
+def search_of(changelist: ChangeList) -> MessageSearchFilter | None:
+    """The search of a list; None for users who may not read transcripts."""
+    specs: list[Any] = changelist.filter_specs
+    return next((spec for spec in specs if isinstance(spec, MessageSearchFilter)), None)
+
+
+def read_hits(
+    request: HttpRequest, changelist: ChangeList, chat_sessions: Sequence[Session]
+) -> dict[UUID, Hit]:
+    """By session, where it says what was searched for; recorded as read by the user.
+
+    Two queries, and none without a search.
+    """
+    spec = search_of(changelist)
+    if spec is None or not spec.found:
+        return {}
+    firsts = {
+        chat_session.pk: min(spec.found[chat_session.pk])[1]
+        for chat_session in chat_sessions
+        if chat_session.pk in spec.found
+    }
+    start = Left("text_content", _TEXT_READ)
+    messages = Message.objects.annotate(start=start).only("session_id", "position", "role")
+    terms = [term for alternative in spec.alternatives for term in alternative.required]
+    pattern = matching(terms)
+    hits = {
+        message.session_id: Hit(
+            role=message.get_role_display(),
+            position=message.position,
+            parts=excerpt(message.start, pattern),  # type: ignore[attr-defined]  # annotated
+            url=_url(changelist, message),
+            more=len(spec.found[message.session_id]) - 1,
+        )
+        for message in messages.in_bulk(list(firsts.values())).values()
+    }
+    record_reading(cast("User", request.user), hits, via="search")
+    return hits
+
+
+def _places(messages: QuerySet[Message]) -> QuerySet[Message, tuple[UUID, int, UUID]]:
+    # In no order: sorting would read all that match, and not only the first.
+    return messages.order_by().values_list("session_id", "position", "pk")
+
+
+def _url(changelist: ChangeList, message: Message) -> str:
+    page = reverse("admin:sessions_app_session_change", args=[message.session_id])
+    url = f"{page}?{urlencode({'message': message.pk})}"
+    context: Any = {"preserved_filters": changelist.preserved_filters, "opts": changelist.opts}
+    return f"{add_preserved_filters(context, url)}#m{message.position}"

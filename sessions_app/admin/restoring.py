@@ -1,0 +1,188 @@
+"""Restoring what a cleanup removed: the sessions that are ticked, or all, over several requests.
+
+Between two requests the page's form holds where the next one begins; what has been restored is
+in the run itself.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.db import Error
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+
+from sessions_app.admin.shared import ModelAdmin, session_count
+from sessions_app.cleanup.archive import NotRestorable, restore_chosen, restore_slice
+from sessions_app.cleanup.removed import PAGE_SIZE
+from sessions_app.database_errors import one_line
+from sessions_app.models import CleanupRun
+
+logger = logging.getLogger(__name__)
+
+REQUEST_TIME_BUDGET = 2.0  # seconds that one request spends on restoring
+_IDS_LISTED = 5
+_MAX_COUNT = 2**31 - 1  # of the column CleanupRun.restored
+
+
+class RestoreForm(forms.Form):
+    """What the confirmation page and the progress page post. Without `after`, it begins."""
+
+    after = forms.UUIDField(required=False)
+    total = forms.IntegerField(required=False, min_value=0, max_value=_MAX_COUNT)
+    restored_before = forms.IntegerField(required=False, min_value=0, max_value=_MAX_COUNT)
+    stop = forms.BooleanField(required=False)
+
+
+def restore(model_admin: ModelAdmin, request: HttpRequest, run: CleanupRun) -> HttpResponse:
+    """What a POST asks for: restore the ticked sessions, or the next part of all."""
+    if "ticked" in request.POST:
+        return _restore_ticked(model_admin, request, run)
+    form = RestoreForm(request.POST)
+    if not form.is_valid():
+        return _to_run(model_admin, request, run, "The form is not valid.", messages.ERROR)
+    values = form.cleaned_data
+    starts = values["after"] is None
+    if starts:
+        values |= {"total": run.archived, "restored_before": run.restored}
+    before = values["restored_before"] or 0
+    if values["stop"]:
+        text = f"Stopped. Restored {_part(run.restored - before, values['total'])}."
+        return _done(model_admin, request, run, text, messages.WARNING)
+    try:
+        slice_ = restore_slice(run, after=values["after"], seconds=REQUEST_TIME_BUDGET)
+    except NotRestorable as error:
+        return _to_run(model_admin, request, run, str(error), messages.ERROR)
+    except Error as error:
+        return _failed(model_admin, request, run, error)
+    if slice_.next is None:
+        in_use = _left_in_archive(run)
+        text = f"Restored {session_count(max(0, run.restored - before))}.{in_use}"
+        level = messages.WARNING if in_use else messages.SUCCESS
+        return _done(model_admin, request, run, text, level)
+    if starts:
+        text = f"Started to restore {session_count(values['total'])}."
+        model_admin.log_change(request, run, text)
+    return TemplateResponse(
+        request,
+        "admin/sessions_app/cleanuprun/restore_progress.html",
+        {
+            **model_admin.admin_site.each_context(request),
+            "title": "Restoring sessions",
+            "opts": model_admin.opts,
+            "media": model_admin.media,
+            "run": run,
+            "fields": [
+                ("after", slice_.next),
+                ("total", values["total"] or 0),
+                ("restored_before", before),
+            ],
+            "restored": max(0, run.restored - before),
+            "total": values["total"] or 0,
+        },
+    )
+
+
+def _restore_ticked(model_admin: ModelAdmin, request: HttpRequest, run: CleanupRun) -> HttpResponse:
+    try:
+        ids = _ticked(request)
+        if not ids:
+            text = "Nothing was restored: no session was ticked."
+            return _to_run(model_admin, request, run, text, messages.WARNING)
+        restored = restore_chosen(run, ids)
+    except NotRestorable as error:
+        return _to_run(model_admin, request, run, str(error), messages.ERROR)
+    except Error as error:
+        return _failed(model_admin, request, run, error)
+    text = f"Restored {session_count(restored.count)}."
+    if restored.ids_in_use:
+        text += _in_use(restored.ids_in_use, len(restored.ids_in_use))
+    gone = len(ids) - restored.count - len(restored.ids_in_use)
+    if gone:
+        text += f" {session_count(gone)} had been restored already."
+    if not restored.count:
+        return _to_run(model_admin, request, run, text, messages.WARNING)
+    level = messages.WARNING if gone or restored.ids_in_use else messages.SUCCESS
+    return _done(model_admin, request, run, text, level)
+
+
+def _ticked(request: HttpRequest) -> set[UUID]:
+    """The ids that the form posts, no more than a page shows. Raises NotRestorable."""
+    try:
+        ids = {
+            forms.UUIDField().clean(value) or UUID(int=0)
+            for value in request.POST.getlist("session")
+        }
+    except ValidationError:
+        raise NotRestorable("Nothing was restored: the form is not valid.") from None
+    if len(ids) > PAGE_SIZE:
+        raise NotRestorable(f"Nothing was restored: tick {PAGE_SIZE} sessions at most.")
+    return ids
+
+
+def _left_in_archive(run: CleanupRun) -> str:
+    """Says which ids are in use again: after a restore of all, those that have stayed."""
+    left = run.removed_sessions.order_by("session_id").values_list("session_id", flat=True)
+    ids = list(left[:_IDS_LISTED])
+    return _in_use(ids, run.archived) if ids else ""
+
+
+def _in_use(ids: list[UUID], count: int) -> str:
+    listed = ", ".join(map(str, ids[:_IDS_LISTED]))
+    more = f" and {count - _IDS_LISTED} more" if count > _IDS_LISTED else ""
+    return f" Left in the archive, since their ids are in use again: {listed}{more}."
+
+
+def _part(count: int, total: int | None) -> str:
+    count = max(0, count)
+    if total is None or total <= count:
+        return session_count(count)
+    return f"{count} of {session_count(total)}"
+
+
+def _failed(
+    model_admin: ModelAdmin, request: HttpRequest, run: CleanupRun, error: Error
+) -> HttpResponse:
+    logger.warning("Restoring %s failed: %s", run, one_line(error))
+    text = (
+        f"The database reports: {one_line(error)} "
+        "What was restored before that stays; the rest can be restored later."
+    )
+    return _to_run(model_admin, request, run, text, messages.ERROR)
+
+
+def _done(
+    model_admin: ModelAdmin, request: HttpRequest, run: CleanupRun, text: str, level: int
+) -> HttpResponse:
+    model_admin.log_change(request, run, text)
+    return _to_run(model_admin, request, run, text, level)
+
+
+def _to_run(
+    model_admin: ModelAdmin, request: HttpRequest, run: CleanupRun, text: str, level: int
+) -> HttpResponse:
+    model_admin.message_user(request, text, level)
+    return HttpResponseRedirect(reverse("admin:sessions_app_cleanuprun_change", args=[run.pk]))
+
+
+def confirmation(
+    model_admin: ModelAdmin, request: HttpRequest, run: CleanupRun, reason: str
+) -> HttpResponse:
+    """Asks whether all of the run's sessions are to be restored, or says why they cannot be."""
+    context: dict[str, Any] = {
+        **model_admin.admin_site.each_context(request),
+        "title": "Restore sessions",
+        "opts": model_admin.opts,
+        "media": model_admin.media,
+        "run": run,
+        "reason": reason,
+        "archived": 0 if reason else run.archived,
+    }
+    template = "admin/sessions_app/cleanuprun/restore_confirmation.html"
+    return TemplateResponse(request, template, context)

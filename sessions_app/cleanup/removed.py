@@ -1,0 +1,155 @@
+"""Finding removed sessions in the archive: page by page in one run, or in all runs.
+
+An id, or its beginning, is looked up by key. Names have no index, which each removal would have
+to pay for: a search for one reads a limited number of rows, and tells where it stopped.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from django.db.models import F, QuerySet
+
+from sessions_app.models import CleanupRun, RemovedSession
+
+PAGE_SIZE = 50
+HITS = 20  # of a search in all runs
+NAMES_READ = 100_000  # rows, by one search
+_RUNS_SEARCHED = 1000  # the newest ones with an archive
+# The first group of an id, or more of it: alone, or at the end of a generated name.
+_ID = re.compile(r"(?:^|-)([0-9a-f][0-9a-f-]{7,35})$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class RemovedPage:
+    """Some of a run's removed sessions, by id.
+
+    `previous` and `next` are the ids that the page before ends before, and that the next one
+    begins after; None when there is none. `names_read` is set when a search stopped after so many
+    rows.
+    """
+
+    rows: list[RemovedSession]
+    previous: UUID | None = None
+    next: UUID | None = None
+    names_read: int | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search in all runs found, the newest runs first.
+
+    `names_read` is set when it has looked at the newest so many rows, and there are more.
+    """
+
+    rows: list[RemovedSession] = field(default_factory=list)
+    has_more: bool = False
+    names_read: int | None = None
+
+
+def read_page(
+    run: CleanupRun, *, after: UUID | None = None, before: UUID | None = None
+) -> RemovedPage:
+    """A page of what `run` removed and has archived. Two queries at most."""
+    archived = run.removed_sessions.all()
+    if before is not None:
+        newest_first = archived.filter(session_id__lt=before).order_by("-session_id")
+        rows = list(newest_first[: PAGE_SIZE + 1])
+        page = rows[:PAGE_SIZE][::-1]
+        return RemovedPage(
+            page,
+            previous=page[0].session_id if len(rows) > PAGE_SIZE else None,
+            next=page[-1].session_id if page else None,
+        )
+    if after is not None:
+        archived = archived.filter(session_id__gt=after)
+    rows = list(archived.order_by("session_id")[: PAGE_SIZE + 1])
+    page = rows[:PAGE_SIZE]
+    return RemovedPage(
+        page,
+        previous=page[0].session_id if page and after is not None else None,
+        next=page[-1].session_id if len(rows) > PAGE_SIZE else None,
+    )
+
+
+def search_run(run: CleanupRun, text: str, *, after: UUID | None = None) -> RemovedPage:
+    """What `run` removed whose id begins with the text, or whose name contains it."""
+    archived = run.removed_sessions.order_by("session_id")
+    if after is not None:
+        archived = archived.filter(session_id__gt=after)
+    if ids := ids_in(text):
+        found = _page(archived.filter(session_id__range=ids))
+        if found.rows:
+            return found
+    last_read = archived.values_list("session_id", flat=True)[NAMES_READ - 1 : NAMES_READ].first()
+    if last_read is None:
+        return _page(archived.filter(name__icontains=text))
+    found = _page(archived.filter(session_id__lte=last_read, name__icontains=text))
+    if found.next is not None:
+        return found
+    return RemovedPage(found.rows, next=last_read, names_read=NAMES_READ)
+
+
+def search_runs(text: str) -> Found:
+    """What any cleanup removed, and still has, whose id or name is like that of `search_run`."""
+    archived_here = F("removed") - F("restored")
+    runs = list(
+        CleanupRun.objects.filter(archive_purged_at=None, removed__gt=F("restored"))
+        .order_by("-pk")
+        .values_list("pk", archived_here)[:_RUNS_SEARCHED]
+    )
+    if ids := ids_in(text):
+        rows = _rows([pk for pk, _ in runs]).filter(session_id__range=ids)[: HITS + 1]
+        if rows:
+            return Found(list(rows[:HITS]), has_more=len(rows) > HITS)
+    return _search_names(text, runs)
+
+
+def _search_names(text: str, runs: Sequence[tuple[int, int]]) -> Found:
+    """The runs, newest first, as far as their rows are few enough together."""
+    whole: list[int] = []
+    left = NAMES_READ
+    part: int | None = None  # the run of which only the first rows are read
+    for pk, count in runs:
+        if count > left:
+            part = pk
+            break
+        left -= count
+        whole.append(pk)
+    rows = list(_rows(whole).filter(name__icontains=text)[: HITS + 1])
+    if part is not None and left and len(rows) <= HITS:
+        ids = RemovedSession.objects.filter(run=part).order_by("session_id")
+        last_read = ids.values_list("session_id", flat=True)[left - 1 : left].first()
+        matching = _rows([part]).filter(name__icontains=text)
+        if last_read is not None:
+            matching = matching.filter(session_id__lte=last_read)
+        rows += matching[: HITS + 1 - len(rows)]
+    return Found(
+        rows[:HITS],
+        has_more=len(rows) > HITS,
+        names_read=None if part is None else NAMES_READ,
+    )
+
+
+def ids_in(text: str) -> tuple[UUID, UUID] | None:
+    """The lowest and the highest id that begin as the text does, or as a generated name's end."""
+    match = _ID.search(text.strip())
+    digits = match[1].replace("-", "") if match else ""
+    if not 8 <= len(digits) <= 32:
+        return None
+    return UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
+
+
+def _rows(runs: Sequence[int]) -> QuerySet[RemovedSession]:
+    """The archived sessions of these runs. As a list of numbers, each is a look-up by key."""
+    rows = RemovedSession.objects.filter(run__in=runs).prefetch_related("run")
+    return rows.order_by("-run_id", "session_id")
+
+
+def _page(archived: QuerySet[RemovedSession]) -> RemovedPage:
+    rows = list(archived[: PAGE_SIZE + 1])
+    page = rows[:PAGE_SIZE]
+    return RemovedPage(page, next=page[-1].session_id if len(rows) > PAGE_SIZE else None)

@@ -1,0 +1,62 @@
+// A task that takes several requests: its form is posted again and again, in place, so that
+// nothing on the page flashes, until the server redirects or "Stop here" is pressed.
+
+const PAUSE = 100; // milliseconds, for "Stop here"
+
+const form = document.querySelector("form[data-progress]");
+const stop = form?.elements.namedItem("stop");
+let stopping = false;
+
+function carryOn() {
+    // As without script: the server's own page then says what is wrong.
+    form.requestSubmit(stopping ? stop : form.elements.namedItem("confirm"));
+}
+
+function show(next) {
+    for (const field of next.querySelectorAll("input[type=hidden]")) {
+        form.elements.namedItem(field.name).value = field.value;
+    }
+    const bar = next.querySelector("progress");
+    form.querySelector("progress").value = bar.value;
+    form.querySelector("label").textContent = next.querySelector("label").textContent;
+}
+
+async function step() {
+    const response = await fetch(form.action, {
+        method: "POST",
+        body: new FormData(form),
+        redirect: "manual",
+    });
+    if (response.type === "opaqueredirect") {
+        location.assign(form.dataset.done);
+        return;
+    }
+    const page = new DOMParser().parseFromString(await response.text(), "text/html");
+    const next = page.querySelector("form[data-progress]");
+    if (!response.ok || !next) {
+        throw new Error(`The server answered ${response.status}.`);
+    }
+    show(next);
+    if (stopping) {
+        carryOn();
+    } else {
+        setTimeout(() => step().catch(carryOn), PAUSE);
+    }
+}
+
+if (form) {
+    let isOver = false;
+    form.addEventListener("submit", (event) => {
+        if (event.submitter === stop && !stopping) {
+            // The slice under way is counted before it stops.
+            event.preventDefault();
+            stopping = true;
+            stop.value = "Stopping…";
+        } else if (isOver) {
+            event.preventDefault();
+        } else {
+            isOver = true;
+        }
+    });
+    setTimeout(() => step().catch(carryOn), PAUSE);
+}

@@ -1,0 +1,63 @@
+"""The admin's list of sessions: its columns and filters at three widths, and its look."""
+
+import pytest
+from django.contrib.auth.models import User
+from django.utils import timezone
+from playwright.sync_api import Page, expect
+
+from sessions_app.models import Review, SavedFilter
+from tests.browser.axe import check_page
+from tests.browser.conftest import OpenPage
+from tests.factories import make_session, phantom, say
+
+LIST = "/admin/sessions_app/session/"
+PHONE = {"Name", "Last activity", "Removable"}
+
+
+def shown_columns(page: Page) -> set[str]:
+    headers = page.locator("#result_list thead th:visible:not(.action-checkbox-column)")
+    return {text.strip() for text in headers.all_inner_texts()}
+
+
+def row_heights(page: Page) -> list[int]:
+    return list(
+        page.evaluate(
+            "[...new Set([...document.querySelectorAll('#result_list tbody tr:not(.hit)')]"
+            ".map((row) => row.offsetHeight))]"
+        )
+    )
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (768, "dark"), (390, "light")])
+def test_the_list(open_page: OpenPage, user: User, width: int, scheme: str) -> None:
+    User.objects.filter(pk=user.pk).update(is_staff=True, is_superuser=True)
+    SavedFilter.objects.create(user=user, name="Failed", query="outcome=failed")
+    for status in ("failed", "stopped", "interrupted", "done", ""):
+        chat_session = phantom(user=user, platform="cli", last_run_status=status)
+        say(chat_session, "How do I reset the password of my account? " * 20)
+        Review.objects.create(
+            session=chat_session, verdict="bad", flagged=True, reviewed_at=timezone.now()
+        )
+    phantom()
+    make_session(name="A name " * 20)
+    page = open_page(
+        f"{LIST}?messages=yes&said=password",
+        viewport={"width": width, "height": 900},
+        color_scheme=scheme,
+    )
+    expect(page.locator("mark").first).to_be_visible()
+    check_page(page, "a search")
+    page.goto(LIST)
+    assert len(row_heights(page)) == 1
+    assert shown_columns(page) >= PHONE
+    assert width > 400 or shown_columns(page) == PHONE
+    assert width < 1400 or len(shown_columns(page)) == 10
+    for name in ("Platform", "Created at", "User", "Saved filters"):
+        page.locator("summary", has_text=name).click()
+        check_page(page, name)
+    page.keyboard.press("Escape")
+    expect(page.locator(".list-filters details[open]")).to_have_count(0)
+    page.locator("summary", has_text="Last answer").click()
+    page.get_by_role("link", name="Stopped", exact=True).click()
+    expect(page.locator("summary", has_text="Last answer: stopped")).to_be_visible()
+    expect(page.locator("#result_list tbody tr")).to_have_count(1)
