@@ -124,6 +124,12 @@ PAGES: dict[str, Page] = {
     **{name: rule for pages in MODELS.values() for name, rule in pages.items()},
     # A form without an action is refused to those who have none.
     "sessions_app_session_changelist": page(VIEW_SESSION, needs(*_ACTING_ON_SESSIONS)),
+    # Forms of the list and of a session's page, which are no pages themselves.
+    "sessions_app_session_savefilter": page(STAFF, VIEW_SESSION, status=405),
+    "sessions_app_session_deletefilter": page(STAFF, VIEW_SESSION, status=405),
+    "sessions_app_session_review": page(
+        needs("view_session review_session", "change_session review_session"), status=405
+    ),
     "sessions_app_cleanuprun_restore": page(
         needs("view_cleanuprun restore_session", "change_cleanuprun restore_session")
     ),
@@ -219,6 +225,7 @@ class Address:
         parameters = {
             "<path:object_id>": str(row.pk if row else 1),
             "<id>": str(row.pk if row else 1),
+            "<int:filter_id>": "1",
             "<path:content_type_id>": str(ContentType.objects.get_for_model(User).pk),
             "<int:content_type_id>": str(ContentType.objects.get_for_model(User).pk),
             "(?P<url>.*)$": "no/such/page/",

@@ -34,7 +34,7 @@ def test_who_read_transcripts_and_restored_sessions_still_may(exist: bool) -> No
     if not exist:  # as in a database whose permissions have not been made yet
         Permission.objects.filter(codename__in=NEW).delete()
 
-    migrate_from("0007_reviews")
+    migrate_from("0011_messages_by_time")
 
     expected = {
         "view_message": {"sessions_app.view_message", "sessions_app.read_transcripts"},
@@ -48,5 +48,5 @@ def test_who_read_transcripts_and_restored_sessions_still_may(exist: bool) -> No
 
 def test_a_database_without_such_holders_stays_as_it_is() -> None:
     before = list(Permission.objects.order_by("pk").values())
-    migrate_from("0007_reviews")
+    migrate_from("0011_messages_by_time")
     assert list(Permission.objects.order_by("pk").values()) == before
