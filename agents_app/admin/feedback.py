@@ -15,10 +15,24 @@ from sessions_app.admin.filters import TimeFilter
 from sessions_app.admin.message_links import SessionLink, link_to_message
 from sessions_app.admin.said import SaidAdmin
 from sessions_app.admin.session_list import SessionList
-from sessions_app.admin.shared import short_time, time_field
+from sessions_app.admin.shared import ModelAdmin, short_time, time_field
 from sessions_app.models import Session
 
 _EXCERPT = 100  # characters
+
+
+class RatingFilter(admin.SimpleListFilter):
+    """Good or bad."""
+
+    title = "rating"
+    parameter_name = "is_good__exact"
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> list[tuple[str, str]]:
+        return [("1", "Good"), ("0", "Bad")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Feedback]) -> QuerySet[Feedback]:
+        value = self.value()
+        return queryset if value is None else queryset.filter(is_good=value == "1")
 
 
 class FeedbackList(SessionList):
@@ -38,7 +52,7 @@ class FeedbackAdmin(SaidAdmin):
     """Feedback: which answers people like and dislike, and why."""
 
     list_display = ("given", "rating", "short_reason", "excerpt", "session", "user")
-    list_filter = ("is_good", ("created_at", TimeFilter))
+    list_filter = (RatingFilter, ("created_at", TimeFilter))
     list_per_page = 50
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
@@ -84,7 +98,8 @@ class FeedbackAdmin(SaidAdmin):
 
     @admin.display(description="rating")
     def rating(self, feedback: Feedback) -> str:
-        return str(feedback)
+        kind = "good" if feedback.is_good else "bad"
+        return format_html('<span class="badge badge-{}">{}</span>', kind, feedback)
 
     @admin.display(description="reason")
     def short_reason(self, feedback: Feedback) -> str:

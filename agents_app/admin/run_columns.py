@@ -46,6 +46,10 @@ class RunColumns:
     def tokens_out(self, run: AgentRun) -> str:
         return _number(run.output_tokens)
 
+    @admin.display(description="tokens in / out")
+    def tokens(self, run: AgentRun) -> str:
+        return f"{_number(run.input_tokens)} / {_number(run.output_tokens)}"
+
     @admin.display(description="cost")
     def shown_cost(self, run: AgentRun) -> str:
         return dollars(run.cost)
@@ -57,6 +61,14 @@ class RunColumns:
     @admin.display(description="total")
     def total_time(self, run: AgentRun) -> str:
         return _seconds(run.created_at, run.finished_at)
+
+    @admin.display(description="first / total")
+    def times(self, run: AgentRun) -> str:
+        return f"{self.first_token(run)} / {self.total_time(run)}"
+
+    @admin.display(description="cut off")
+    def cut_off(self, run: AgentRun) -> str:
+        return "Yes, at the token limit" if run.truncated else "No"
 
     @admin.display(description="error", empty_value="-")
     def short_error(self, run: AgentRun) -> str:

@@ -26,12 +26,12 @@ class RunList(SessionList):
 
     def with_columns(self, sessions: QuerySet[Any]) -> QuerySet[Any]:
         runs: Any = sessions
-        columns = ("status", "created_at", "finished_at", "first_token_at", "user", "agent")
+        columns = ("status", "created_at", "finished_at", "first_token_at", "user")
         facts = ("model", "input_tokens", "output_tokens", "cost")
-        related = ("session__name", "user__username", "agent__name", "message__position")
+        related = ("session__name", "user__username", "message__position")
         runs = runs.order_by().with_current_status()
         runs = runs.annotate(error_start=Left("error", 2 * ERROR_LENGTH))
-        runs = runs.select_related("session", "user", "agent", "message")
+        runs = runs.select_related("session", "user", "message")
         shown: QuerySet[Any] = runs.only(*columns, *facts, *related, "message__session")
         return shown
 

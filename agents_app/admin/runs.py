@@ -42,8 +42,8 @@ class AgentRunAdmin(RunColumns, SaidAdmin):
     """Agent runs: who asked, how the run ended, what it took, and why it failed."""
 
     list_display = (
-        *("started", "status_badge", "session", "user", "agent", "model_name"),
-        *("tokens_in", "tokens_out", "shown_cost", "first_token", "total_time", "short_error"),
+        *("started", "status_badge", "session", "short_error", "times"),
+        *("model_name", "tokens", "shown_cost", "user"),
     )
     list_filter = (
         CurrentStatusFilter,
@@ -76,7 +76,7 @@ class AgentRunAdmin(RunColumns, SaidAdmin):
         ("Conversation", {"fields": ("session", "message", "answer", "user", "agent", "text")}),
         (
             "What it took",
-            {"fields": ("model_name", "tokens_in", "tokens_out", "shown_cost", "truncated")},
+            {"fields": ("model_name", "tokens_in", "tokens_out", "shown_cost", "cut_off")},
         ),
         (
             "When",

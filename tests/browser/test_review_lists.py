@@ -1,0 +1,56 @@
+"""The admin's lists and pages of runs, messages and feedback, as reviewers see them."""
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from playwright.sync_api import Page, expect
+
+from agents_app.models import Agent, Feedback
+from sessions_app.models import Message
+from tests.agents_app.chats import answered, failed
+from tests.browser.axe import check_page
+from tests.factories import say
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+CALL = {"0": {"tool_name": "calculator", "args": {"expression": "2+2"}, "tool_call_id": "c"}}
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_lists_and_pages_of_runs_messages_and_feedback(
+    page: Page, user: User, agent: Agent, width: int
+) -> None:
+    User.objects.filter(pk=user.pk).update(is_staff=True, is_superuser=True)
+    chat_session = answered(user, "A long question " * 20, "Take the **tram** 28")
+    say(chat_session, "Four", role="assistant", tool_calls=CALL, tool_outputs=CALL)
+    answer = chat_session.messages.get(role=Message.Role.ASSISTANT, position=2)
+    Feedback.objects.create(message=answer, user=user, is_good=False, reason="Made up")
+    failed(user, error="The provider is busy.\n" + "For long " * 30)
+    page.set_viewport_size({"width": width, "height": 900})
+
+    def open_first(path: str, what: str, words: str) -> None:
+        page.goto(path)
+        expect(page.locator("#result_list")).to_contain_text(words)
+        check_page(page, f"list of {what}")
+        assert len(heights(page)) == 1, "rows of one height"
+        page.locator("#result_list tbody tr").first.locator("th a").click()
+        page.wait_for_load_state()
+        expect(page.locator("h1")).to_be_visible()
+        check_page(page, what)
+
+    open_first("/admin/agents_app/agentrun/", "runs", "Failed")
+    open_first("/admin/sessions_app/message/?q=tram", "messages", "tram")
+    open_first("/admin/agents_app/feedback/", "feedback", "Bad")
+    page.goto("/admin/sessions_app/message/?q=four")
+    expect(page.locator("#result_list mark")).to_have_text("Four")
+    page.locator("#result_list th a").first.click()
+    page.get_by_text("calculator", exact=True).first.click()
+    expect(page.locator("pre.json").first).to_contain_text("2+2")
+    check_page(page, "an open tool call")
+
+
+def heights(page: Page) -> set[Any]:
+    """The heights of the list's rows."""
+    rows = page.locator("#result_list tbody tr")
+    return {round(height) for height in rows.evaluate_all("all => all.map(r => r.clientHeight)")}
