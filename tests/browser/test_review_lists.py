@@ -17,9 +17,11 @@ pytestmark = pytest.mark.django_db(transaction=True)
 CALL = {"0": {"tool_name": "calculator", "args": {"expression": "2+2"}, "tool_call_id": "c"}}
 
 
-@pytest.mark.parametrize("width", [1440, 390])
+WIDE, NARROW = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
+
+
 def test_lists_and_pages_of_runs_messages_and_feedback(
-    page: Page, user: User, agent: Agent, width: int
+    page: Page, user: User, agent: Agent
 ) -> None:
     User.objects.filter(pk=user.pk).update(is_staff=True, is_superuser=True)
     chat_session = answered(user, "A long question " * 20, "Take the **tram** 28")
@@ -27,17 +29,16 @@ def test_lists_and_pages_of_runs_messages_and_feedback(
     answer = chat_session.messages.get(role=Message.Role.ASSISTANT, position=2)
     Feedback.objects.create(message=answer, user=user, is_good=False, reason="Made up")
     failed(user, error="The provider is busy.\n" + "For long " * 30)
-    page.set_viewport_size({"width": width, "height": 900})
 
     def open_first(path: str, what: str, words: str) -> None:
         page.goto(path)
         expect(page.locator("#result_list")).to_contain_text(words)
-        check_page(page, f"list of {what}")
+        check_widths(page, f"list of {what}")
         assert len(heights(page)) == 1, "rows of one height"
         page.locator("#result_list tbody tr").first.locator("th a").click()
         page.wait_for_load_state()
         expect(page.locator("h1")).to_be_visible()
-        check_page(page, what)
+        check_widths(page, what)
 
     open_first("/admin/agents_app/agentrun/", "runs", "Failed")
     open_first("/admin/sessions_app/message/?q=tram", "messages", "tram")
@@ -48,6 +49,12 @@ def test_lists_and_pages_of_runs_messages_and_feedback(
     page.get_by_text("calculator", exact=True).first.click()
     expect(page.locator("pre.json").first).to_contain_text("2+2")
     check_page(page, "an open tool call")
+
+
+def check_widths(page: Page, what: str) -> None:
+    for size in (NARROW, WIDE):
+        page.set_viewport_size({"width": size["width"], "height": size["height"]})
+        check_page(page, f"{what}, {size['width']}")
 
 
 def heights(page: Page) -> set[Any]:
