@@ -265,10 +265,7 @@ def test_a_cleanup_starts_with_the_lists_own_confirmation(
 
 def test_the_sections_that_staff_come_for_stand_first(root: Client) -> None:
     page = Page.of(root, INDEX)
-    sections = [
-        page.html.index(f'class="section" title="Models in the {name} application"')
-        for name in ("Conversations", "Agents and runs", "Authentication and Authorization")
-    ]
-    assert sections == sorted(sections)
+    sections = re.findall(r'class="section"[^>]*>([^<]+)<', page.html)
+    assert sections[:2] == ["Conversations", "Agents and runs"]
     assert page.problems == []
     assert "Parley" in page.text
