@@ -196,7 +196,7 @@ def test_the_transcript_needs_the_permission_to_view_messages() -> None:
     assert "A secret" not in page.html
 
 
-def test_renaming_writes_the_name_and_nothing_else() -> None:
+def test_renaming_writes_the_name_the_keep_mark_and_nothing_else() -> None:
     editor = log_in(staff("editor", "change_session"))
     chat_session = make_session(name="Old", platform="web", metadata={"a": 1})
     page = Page.of(editor, url_of(chat_session))
@@ -206,7 +206,7 @@ def test_renaming_writes_the_name_and_nothing_else() -> None:
     page = page.press("_save", name="New", platform="forged", user="")
     assert "changed successfully" in page.messages[0]
     after = Session.objects.values().get(pk=chat_session.pk)
-    assert after == {**before, "name": "New"}
+    assert after == {**before, "name": "New", "keep": True}
 
 
 def test_a_reviewer_changes_nothing(reviewer: Client) -> None:
