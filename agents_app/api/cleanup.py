@@ -98,7 +98,7 @@ def list_cleanup_runs(
     auth=needs(KeyScope.CLEANUP),
 )
 def restore(request: HttpRequest, run_id: int) -> Restored:
-    """Restore the sessions that a cleanup removed."""
+    """Restore the sessions that a cleanup removed, marked keep: no later one removes them."""
     check_permission(request, _RESTORE, "restore sessions")
     run = CleanupRun.objects.filter(pk=run_id).first() if 0 < run_id < 2**63 else None
     if run is None:

@@ -17,7 +17,7 @@ from sessions_app.models import CleanupRun, RemovedSession
 
 PAGE_SIZE = 50
 HITS = 20  # of a search in all runs
-NAMES_READ = 100_000  # rows, by one search
+NAMES_READ = 50_000  # rows, by one search
 _RUNS_SEARCHED = 1000  # the newest ones with an archive
 # The first group of an id, or more of it: alone, or at the end of a generated name.
 _ID = re.compile(r"(?:^|-)([0-9a-f][0-9a-f-]{7,35})$", re.IGNORECASE)
@@ -82,7 +82,7 @@ def search_run(run: CleanupRun, text: str, *, after: UUID | None = None) -> Remo
         archived = archived.filter(session_id__gt=after)
     if ids := ids_in(text):
         found = _page(archived.filter(session_id__range=ids))
-        if found.rows:
+        if found.rows or ids[0] == ids[1]:  # a whole id is no part of another session's name
             return found
     last_read = archived.values_list("session_id", flat=True)[NAMES_READ - 1 : NAMES_READ].first()
     if last_read is None:
@@ -103,7 +103,7 @@ def search_runs(text: str) -> Found:
     )
     if ids := ids_in(text):
         rows = _rows([pk for pk, _ in runs]).filter(session_id__range=ids)[: HITS + 1]
-        if rows:
+        if rows or ids[0] == ids[1]:  # a whole id is no part of another session's name
             return Found(list(rows[:HITS]), has_more=len(rows) > HITS)
     return _search_names(text, runs)
 

@@ -196,7 +196,7 @@ def test_everything_across_pages_is_selected_though_it_was_not_counted(
     assert CleanupRun.objects.get().removed == 60
 
 
-@pytest.mark.parametrize("column", ["1", "-1", "7", "-7", "8", "-8"])
+@pytest.mark.parametrize("column", ["1", "-1", "6", "-6", "7", "-7"])
 def test_ties_of_an_ordered_list_go_in_its_direction(root: Client, column: str) -> None:
     make_ties(3)
     with CaptureQueriesContext(connection) as queries:
