@@ -171,11 +171,7 @@ def test_the_transcript_needs_its_own_permission() -> None:
     assert "A secret" in Page.of(reader, url_of(chat_session)).text
 
 
-<<<<<<< HEAD
 def test_renaming_writes_the_name_its_keep_mark_and_nothing_else() -> None:
-=======
-def test_renaming_writes_the_name_the_keep_mark_and_nothing_else() -> None:
->>>>>>> part-keep
     editor = log_in(staff("editor", "change_session"))
     chat_session = make_session(name="Old", platform="web", metadata={"a": 1})
     page = Page.of(editor, url_of(chat_session))
