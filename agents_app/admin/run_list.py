@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.auth.models import User
-from django.db.models import Q, QuerySet
+from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
 from django.db.models.functions import Left
 from django.http import HttpRequest
 
@@ -84,16 +84,14 @@ def search_runs(
     found by their keys. `in_sessions`: also by the name or id of the session; `in_errors`: also by
     the text of the error.
     """
-    kinds: list[tuple[str, QuerySet[Any]]] = [
-        ("user", User.objects.filter(username__icontains=text)),
-    ]
+    kinds = [("user", _keys(User.objects.filter(username__icontains=text)))]
     if in_errors:
         kinds.append(("pk", _with_error(text)))
     if in_sessions:
-        kinds.append(("session", search_sessions(Session.objects.all(), text, user_fields=())))
+        sessions = search_sessions(Session.objects.all(), text, user_fields=())
+        kinds.append(("session", _keys(sessions)))
     found, is_cut = Q(), False
-    for field, rows in kinds:
-        keys = list(rows.order_by().values_list("pk", flat=True)[: FOUND + 1])
+    for field, keys in kinds:
         is_cut |= len(keys) > FOUND
         found |= Q(**{f"{field}__in": keys[:FOUND]})
     if ids := ids_starting_with(text):
@@ -101,8 +99,17 @@ def search_runs(
     return runs.filter(found), is_cut
 
 
-def _with_error(text: str) -> QuerySet[AgentRun]:
-    """Of the newest runs with an error, those whose error has the text."""
+def _keys(rows: QuerySet[Any]) -> list[Any]:
+    return list(rows.order_by().values_list("pk", flat=True)[: FOUND + 1])
+
+
+def _with_error(text: str) -> list[Any]:
+    """Of the newest runs with an error, those whose error has the text.
+
+    The text is no condition of the query: PostgreSQL would rather read all runs for it than the
+    newest ones by their index.
+    """
     newest = AgentRun.objects.exclude(error="").order_by("-created_at", "-pk")
-    searched = newest.values("pk")[:ERRORS_SEARCHED]
-    return AgentRun.objects.filter(pk__in=searched, error__icontains=text)
+    has_text = ExpressionWrapper(Q(error__icontains=text), BooleanField())
+    searched = newest.annotate(has_text=has_text).values_list("pk", "has_text")[:ERRORS_SEARCHED]
+    return [pk for pk, has_text in searched if has_text]
