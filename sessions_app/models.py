@@ -1,24 +1,23 @@
-"""The stored data: Session, Message, CleanupRun and RemovedSession.
+"""The stored data: Session, Message and RemovedSession; and what else is stored, by name.
 
 Messages are written by sessions_app.writing, and sessions are removed in bulk by
 sessions_app.cleanup; both follow the protocol described in writing and cleanup.batches.
 """
 
 import uuid
-from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import models
 from django.db.models import Q, Value
-from django.db.models.functions import Left, Now
+from django.db.models.functions import Left
 from django.db.models.lookups import Exact
 from django.utils import timezone
 
+from sessions_app.cleanup_models import CleanupRun
 from sessions_app.querysets import (
     AUTO_NAME_PREFIX,
     NAME_START,
     PHANTOM_PLATFORM,
-    CleanupRunQuerySet,
     MessageQuerySet,
     SessionQuerySet,
 )
@@ -33,8 +32,6 @@ __all__ = [
     "Session",
     "TranscriptReading",
 ]
-
-_ARCHIVE_COUNTED = 10_000  # rows at most
 
 
 class Session(models.Model):
@@ -236,120 +233,6 @@ class Message(models.Model):
 
     def __str__(self) -> str:
         return f"{self.role} {self.position}"
-
-
-class CleanupRun(models.Model):
-    """One cleanup: who started it, with which criteria, and its outcome."""
-
-    class Source(models.TextChoices):
-        COMMAND = "command"
-        ADMIN = "admin"
-        SCHEDULE = "schedule"
-        API = "api", "API"
-
-    class Status(models.TextChoices):
-        RUNNING = "running"
-        DONE = "done"
-        PARTIAL = "partial", "Stopped early"
-        FAILED = "failed"
-        INTERRUPTED = "interrupted"
-
-    source = models.CharField(choices=Source)
-    started_by = models.CharField(help_text="A user's name, or user@host for the command.")
-    user = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
-    )
-    # The process that executes it, for operators. Empty for the admin's runs, which are
-    # executed over several requests.
-    host = models.CharField(blank=True, default="")
-    pid = models.PositiveIntegerField(null=True)
-    criteria = models.JSONField(default=dict)
-    status = models.CharField(choices=Status, default=Status.RUNNING)
-    matched = models.PositiveIntegerField(default=0)
-    removed = models.PositiveIntegerField(default=0)
-    restored = models.PositiveIntegerField(default=0)
-    error = models.TextField(blank=True, default="")
-    # The last session looked at: the next request continues after it.
-    cursor = models.UUIDField(null=True)
-    started_at = models.DateTimeField(default=timezone.now)
-    heartbeat_at = models.DateTimeField(default=timezone.now)
-    finished_at = models.DateTimeField(null=True)
-    archive_purged_at = models.DateTimeField(null=True)
-
-    current_status: str  # annotated by with_current_status()
-    restorable: int  # annotated by with_restorable()
-
-    objects = CleanupRunQuerySet.as_manager()
-
-    class Meta:
-        db_table = "cleanup_runs"
-        indexes = [
-            # The next cleanup's search for runs that are presumed dead.
-            models.Index(
-                fields=["heartbeat_at"],
-                name="cleanup_runs_running",
-                condition=Q(status="running"),
-            ),
-        ]
-        constraints = [
-            models.CheckConstraint(
-                condition=Q(status="running", finished_at=None)
-                | (~Q(status="running") & Q(finished_at__isnull=False)),
-                name="cleanup_runs_finished_or_running",
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return f"Cleanup {self.pk}"
-
-    @property
-    def duration(self) -> timedelta:
-        """How long it took, or has taken so far; never negative, though clocks differ."""
-        return max(timedelta(), (self.finished_at or timezone.now()) - self.started_at)
-
-    @property
-    def archived(self) -> int:
-        """How many of its sessions can still be restored.
-
-        Many are not counted: then it is what the run's own counts say, which an archive that is
-        just being purged falls short of.
-        """
-        counted = self.removed_sessions.values("session_id")[: _ARCHIVE_COUNTED + 1].count()
-        return (
-            counted if counted <= _ARCHIVE_COUNTED else max(counted, self.removed - self.restored)
-        )
-
-    @property
-    def restorable_until(self) -> datetime:
-        """Until when its archive is kept, at least."""
-        ended = self.finished_at or self.heartbeat_at
-        return ended + timedelta(days=settings.CLEANUP_ARCHIVE_DAYS)
-
-    def add_removed(self, count: int) -> None:
-        """Count a batch, within the transaction that removes it."""
-        CleanupRun.objects.filter(pk=self.pk).update(
-            removed=models.F("removed") + count, heartbeat_at=Now()
-        )
-
-    def pause_at(self, cursor: uuid.UUID | None) -> None:
-        """Record where the next request continues, unless another request has ended the run."""
-        CleanupRun.objects.filter(pk=self.pk).record_heartbeat(cursor=cursor)
-        self.refresh_from_db()
-
-    def add_restored(self, count: int) -> None:
-        """Count restored sessions, within the transaction that restores them."""
-        CleanupRun.objects.filter(pk=self.pk).update(restored=models.F("restored") + count)
-
-    def mark_purged(self) -> None:
-        """Record that its sessions can no longer be restored."""
-        CleanupRun.objects.filter(pk=self.pk).update(archive_purged_at=timezone.now())
-
-    def finish(self, status: Status, error: str = "") -> None:
-        """Record how it ended, even if it has been presumed dead in the meantime."""
-        CleanupRun.objects.filter(pk=self.pk).update(
-            status=status, error=error, heartbeat_at=Now(), finished_at=timezone.now()
-        )
-        self.refresh_from_db()
 
 
 class RemovedSession(models.Model):

@@ -4,20 +4,13 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from django.contrib import admin
-from django.utils.html import format_html
 from django.utils.text import Truncator
 
 from agents_app.models import AgentRun, RunStatus
+from sessions_app.admin.badges import OUTCOMES, badge
 from sessions_app.admin.shared import short_time
 
 ERROR_LENGTH = 120  # characters
-
-_KINDS = {
-    RunStatus.DONE: "good",
-    RunStatus.FAILED: "bad",
-    RunStatus.INTERRUPTED: "bad",
-    RunStatus.STOPPED: "warn",
-}
 
 
 class RunColumns:
@@ -31,8 +24,7 @@ class RunColumns:
     def status_badge(self, run: AgentRun) -> str:
         """The status; one whose process is presumed dead is shown as interrupted."""
         status = RunStatus(run.current_status)
-        kind = _KINDS.get(status, "neutral")
-        return format_html('<span class="badge badge-{}">{}</span>', kind, status.label)
+        return badge(status.label, OUTCOMES.get(status, "neutral"))
 
     @admin.display(description="model", empty_value="-")
     def model_name(self, run: AgentRun) -> str:

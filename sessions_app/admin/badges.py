@@ -15,6 +15,13 @@ _CLEANUPS: dict[str, Kind] = {
     CleanupRun.Status.INTERRUPTED: "bad",
     CleanupRun.Status.PARTIAL: "warn",
 }
+# How the latest answer of a session ended, by the run's status.
+OUTCOMES: dict[str, Kind] = {
+    "done": "good",
+    "failed": "bad",
+    "interrupted": "bad",
+    "stopped": "warn",
+}
 
 
 def badge(text: object, kind: Kind = "neutral") -> SafeString:

@@ -13,6 +13,7 @@ from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from django.utils.text import Truncator
 
+from sessions_app.admin.badges import OUTCOMES, Kind, badge
 from sessions_app.admin.list_filters import outcome_label
 from sessions_app.admin.message_search import Hit, read_hits
 from sessions_app.admin.shared import may_read_transcripts, short_time
@@ -88,13 +89,9 @@ def _facts(chat_session: Session) -> RowFacts:
     return facts
 
 
-def _badge(kind: str, text: str) -> str:
-    return format_html('<span class="badge {}">{}</span>', kind, text)
-
-
-def _icon(kind: str, icon: str, text: str) -> str:
+def _icon(kind: Kind, icon: str, text: str) -> str:
     return format_html(
-        '<span class="badge {}" title="{}"><span aria-hidden="true">{}</span>'
+        '<span class="badge badge-{}" title="{}"><span aria-hidden="true">{}</span>'
         '<span class="visually-hidden">{}</span></span>',
         *(kind, text, icon, text),
     )
@@ -118,9 +115,9 @@ class SessionColumns:
             *(name, name, opening, opening),
         )
 
-    @admin.display(description="platform", ordering="platform", empty_value="-")
+    @admin.display(description="platform", empty_value="-")
     def platform_badge(self, chat_session: Session) -> str:
-        return _badge("platform", chat_session.platform) if chat_session.platform else ""
+        return badge(chat_session.platform) if chat_session.platform else ""
 
     @admin.display(description="messages")
     def message_count(self, chat_session: Session) -> int:
@@ -129,7 +126,7 @@ class SessionColumns:
     @admin.display(description="last answer", empty_value="-")
     def outcome(self, chat_session: Session) -> str:
         status = chat_session.last_run_status
-        return _badge(f"status-{status}", outcome_label(status)) if status else ""
+        return badge(outcome_label(status), OUTCOMES.get(status, "neutral")) if status else ""
 
     @admin.display(description="created", ordering="created_at")
     def created(self, chat_session: Session) -> str:
@@ -146,20 +143,22 @@ class SessionColumns:
         if reasons is None:
             return ""
         if not reasons:
-            return _badge("removable", "Yes")
+            return badge("Yes")
         text = "; ".join(reasons)
         return format_html('<span class="reasons" title="{}">{}</span>', text, text)
 
     @admin.display(description="review", empty_value="-")
     def review_marks(self, chat_session: Session) -> str:
         facts = _facts(chat_session)
-        marks = []
+        marks: list[str] = []
         if facts.verdict:
-            marks.append(_badge(f"verdict-{facts.verdict}", _verdict_label(facts.verdict)))
+            marks.append(
+                badge(_verdict_label(facts.verdict), "good" if facts.verdict == "good" else "bad")
+            )
         if facts.flagged:
-            marks.append(_icon("flagged", "⚑", "Flagged"))
+            marks.append(_icon("warn", "⚑", "Flagged"))
         if facts.reviewed:
-            marks.append(_icon("reviewed", "✓", "Reviewed"))
+            marks.append(_icon("good", "✓", "Reviewed"))
         return format_html_join(" ", "{}", ((mark,) for mark in marks))
 
 

@@ -79,7 +79,7 @@ class BaseSessionAdmin(SessionColumns, SavedFilters, ReviewAdmin):
     list_per_page = 50
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
-    sortable_by = ("shown_name", "platform_badge", "created", "last_activity")
+    sortable_by = ("shown_name", "created", "last_activity")  # what has an index
     ordering = ("-created_at", "-id")
     search_fields = ("name", "user__username", "user__email")
     search_help_text = "Name, id (or its beginning), user name or e-mail address"

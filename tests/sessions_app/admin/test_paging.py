@@ -154,7 +154,7 @@ def test_the_whole_table_is_estimated() -> None:
 
 
 def names(page: Page) -> list[str]:
-    return re.findall(r'field-shown_name">.*?class="name"[^>]*>([^<]+)<', page.html)
+    return re.findall(r'field-shown_name">.*?>([^<]+)</a>', page.html)
 
 
 def press(page: Page, text: str) -> Page:

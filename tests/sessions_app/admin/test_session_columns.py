@@ -37,7 +37,7 @@ def test_first_words_need_the_permission_to_read_transcripts() -> None:
 def test_a_row_says_whether_the_session_is_removable_and_why_not() -> None:
     clerk = log_in(staff("clerk", "view_session"))
     phantom()
-    assert '<span class="badge removable">Yes</span>' in Page.of(clerk, LIST).html
+    assert '<span class="badge badge-neutral">Yes</span>' in Page.of(clerk, LIST).html
     chat_session = phantom(platform="cli", keep=True)
     say(chat_session)
     page = Page.of(clerk, LIST)
@@ -48,14 +48,14 @@ def test_a_row_shows_platform_outcome_and_review() -> None:
     clerk = log_in(staff("clerk", "view_session"))
     chat_session = make_session(platform="<b>cli</b>", last_run_status="failed")
     page = Page.of(clerk, LIST)
-    assert '<span class="badge platform">&lt;b&gt;cli&lt;/b&gt;</span>' in page.html
-    assert '<span class="badge status-failed">Failed</span>' in page.html
+    assert '<span class="badge badge-neutral">&lt;b&gt;cli&lt;/b&gt;</span>' in page.html
+    assert '<span class="badge badge-bad">Failed</span>' in page.html
     assert "Flagged</span>" not in page.html
     Review.objects.create(
         session=chat_session, verdict="bad", flagged=True, reviewed_at=timezone.now()
     )
     page = Page.of(clerk, LIST)
-    assert '<span class="badge verdict-bad">Bad</span>' in page.html
+    assert '<span class="badge badge-bad">Bad</span>' in page.html
     for mark in ("Flagged", "Reviewed"):
         assert f'<span class="visually-hidden">{mark}</span>' in page.html
 
