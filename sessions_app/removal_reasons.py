@@ -45,7 +45,8 @@ def _message_count() -> Coalesce:
 
 def _reasons(row: Any, relations: Mapping[str, ForeignObjectRel]) -> Iterator[str]:
     if row.message_count:
-        yield ngettext("%d message", "%d messages", row.message_count) % row.message_count
+        count = row.message_count
+        yield ngettext("%s message", "%s messages", count) % f"{count:,}"
     if row.keep:
         yield "marked keep"
     if not row.auto_named:

@@ -124,6 +124,7 @@ class TimeFilter(admin.FieldListFilter):
     ) -> None:
         self.lower, self.upper = f"{field_path}__gte", f"{field_path}__lt"
         super().__init__(field, request, params, model, model_admin, field_path)
+        self.title = str(self.title).removesuffix(" at")  # "created", as its column
 
     def expected_parameters(self) -> list[str | None]:
         return [self.lower, self.upper]

@@ -54,8 +54,12 @@ class OutcomeFilter(ChoiceFilter):
     title = "last answer"
     parameter_name = "outcome"
 
+    # What is stored of a run; one that has not begun counts as running.
+    STORED = ("done", "failed", "stopped", "interrupted", "running")
+
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> list[tuple[str, str]]:
-        return [*outcome_choices(), ("none", "No answer yet")]
+        labels = [(status, outcome_label(status)) for status in self.STORED]
+        return [*labels, ("none", "No answer yet")]
 
     def chosen(self, sessions: Sessions, value: str) -> Sessions:
         return sessions.filter(last_run_status="" if value == "none" else value)
@@ -109,12 +113,7 @@ class BarTimeFilter(TimeFilter):
     template = "admin/sessions_app/session/time_filter.html"
 
 
-def outcome_choices() -> list[tuple[str, str]]:
-    """The statuses of runs, with their labels; runs are a model of another app."""
-    status: Any = Session._meta.get_field("runs").related_model._meta.get_field("status")
-    return [(str(value), str(label)) for value, label in status.choices]
-
-
 def outcome_label(status: str) -> str:
-    """A status as people read it."""
-    return dict(outcome_choices()).get(status, status)
+    """A status of a run, which is a model of another app, as people read it."""
+    field: Any = Session._meta.get_field("runs").related_model._meta.get_field("status")
+    return str(dict(field.choices).get(status, status))

@@ -52,7 +52,7 @@ def test_the_list(open_page: OpenPage, user: User, width: int, scheme: str) -> N
     assert shown_columns(page) >= PHONE
     assert width > 400 or shown_columns(page) == PHONE
     assert width < 1400 or len(shown_columns(page)) == 10
-    for name in ("Platform", "Created at", "User", "Saved filters"):
+    for name in ("Platform", "Created", "User", "Saved filters"):
         page.locator("summary", has_text=name).click()
         check_page(page, name)
     page.keyboard.press("Escape")

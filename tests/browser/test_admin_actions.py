@@ -1,0 +1,83 @@
+"""Actions on a selection of sessions, and the records of them, in a browser: axe and widths."""
+
+from io import StringIO
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.management import call_command
+from django.urls import reverse
+from playwright.sync_api import Page, expect
+
+from agents_app.models import Agent
+from sessions_app.models import CleanupRun, Session
+from sessions_app.readings import record_reading
+from tests.agents_app.chats import answered, make_user
+from tests.browser.axe import check_page
+from tests.browser.conftest import OpenPage
+from tests.factories import phantom
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+SHAPES = [((1440, 900), "light"), ((768, 1024), "dark"), ((390, 844), "light")]
+LIST = "/admin/sessions_app/session/"
+
+
+@pytest.fixture
+def user(transactional_db: None) -> User:
+    return make_user("root", is_staff=True, is_superuser=True)
+
+
+def check(page: Page, heading: str) -> None:
+    expect(page.locator("#content h1")).to_have_text(heading)
+    for (width, height), scheme in SHAPES:
+        page.set_viewport_size({"width": width, "height": height})
+        page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+        check_page(page, f"{heading} {width} {scheme}")
+    width, height = SHAPES[0][0]
+    page.set_viewport_size({"width": width, "height": height})
+
+
+def choose(page: Page, action: str) -> None:
+    """Take an action on all rows of the list."""
+    page.goto(LIST)
+    page.locator("#action-toggle").check()
+    page.locator("select[name=action]").select_option(label=action)
+    page.get_by_role("button", name="Go", exact=True).click()
+
+
+def test_pages_of_actions_and_records_have_no_violations(
+    open_page: OpenPage, user: User, agent: Agent
+) -> None:
+    chat_session = answered(user, "Boats")
+    for _ in range(3):
+        phantom()
+    call_command("cleanup_sessions", limit=2, stdout=StringIO())
+    run = CleanupRun.objects.get()
+    record_reading(
+        user, [chat_session.pk, run.removed_sessions.earliest("session_id").session_id], via="page"
+    )
+    page = open_page(LIST, reduced_motion="reduce")
+
+    choose(page, "Remove empty auto-named automagik sessions")
+    check(page, "Remove empty sessions")
+    choose(page, "Export…")
+    check(page, "Export chat sessions")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Export").click()
+    assert download.value.suggested_filename.endswith(".csv")
+
+    for name, args, heading in (
+        ("transcriptreading_changelist", [], "Transcript readings"),
+        ("cleanuprun_changelist", [], "Cleanup runs"),
+        ("cleanuprun_change", [run.pk], f"Cleanup {run.pk}"),
+        ("cleanuprun_restore", [run.pk], "Restore sessions"),
+        ("session_history", [chat_session.pk], f"Change history: {chat_session}"),
+    ):
+        page.goto(reverse(f"admin:sessions_app_{name}", args=args))
+        check(page, heading)
+
+    gone = str(run.removed_sessions.earliest("session_id").session_id)
+    page.goto(f"/admin/sessions_app/cleanuprun/?q={gone}")
+    expect(page.get_by_role("main")).to_contain_text(gone)
+    check(page, "Cleanup runs")
+    assert Session.objects.count() == 2
