@@ -13,6 +13,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.formats import date_format
 
 from sessions_app.admin.archived_sessions import CleanupRunList, read_archive
+from sessions_app.admin.badges import cleanup_badge
 from sessions_app.admin.filters import RunStatusFilter
 from sessions_app.admin.restoring import confirmation, restore
 from sessions_app.admin.shared import (
@@ -90,7 +91,7 @@ class CleanupRunAdmin(ReadOnlyAdmin):
 
     @admin.display(description="status")
     def shown_status(self, run: CleanupRun) -> str:
-        return str(CleanupRun.Status(run.current_status).label)
+        return cleanup_badge(run.current_status)
 
     @admin.display(description="error")
     def shown_error(self, run: CleanupRun) -> str | None:
