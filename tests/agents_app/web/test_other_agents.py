@@ -40,10 +40,12 @@ def regenerate_url(question: Message) -> str:
 def offered(response: Any) -> list[tuple[str, str]]:
     """The agents of the menu beside Regenerate, each with its name."""
     menu = html(response).partition("data-other-agents")[2].partition("data-stop-form")[0]
-    button = (
-        r'<button form="regenerate" name="agent" value="(\d+)".*?class="agent-name"[^>]*>([^<]*)'
+    buttons = re.findall(
+        r'<button form="regenerate" name="agent" value="(\d+)"[^>]*>(.*?)</button>', menu, re.DOTALL
     )
-    return re.findall(button, menu, re.DOTALL)
+    # Among few agents the name stands beside a picture and a description.
+    name = r'(?:.*class="agent-name"[^>]*>)?([^<]*)'
+    return [(key, re.match(name, shown, re.DOTALL)[1]) for key, shown in buttons]  # type: ignore[index]
 
 
 def test_another_agent_answers_anew(
