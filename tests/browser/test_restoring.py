@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import call_command
+from django.db import connections
 from django.test import Client
 from playwright.sync_api import Page, Route, expect
 
@@ -57,6 +58,8 @@ def answer_here(page: Page, user: User, *, stop: bool = False) -> list[str]:
         response: Any = client.generic(
             "POST", path, body, content_type=request.headers["content-type"]
         )
+        # Playwright calls this in a context of its own, whose connection nothing else closes.
+        connections.close_all()
         headers = {name: value for name, value in response.headers.items() if name != "Set-Cookie"}
         route.fulfill(status=response.status_code, headers=headers, body=response.content)
 
