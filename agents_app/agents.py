@@ -7,8 +7,7 @@ import asyncio
 import logging
 import math
 import os
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Self
@@ -17,27 +16,18 @@ from uuid import UUID
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from pydantic_ai import Agent as ModelAgent
-from pydantic_ai import AgentRun, AgentRunResult, ModelSettings, RunUsage, UsageLimits
+from pydantic_ai import AgentRunResult, ModelSettings
 from pydantic_ai.exceptions import ModelAPIError, ModelConnectionError
-from pydantic_ai.messages import (
-    AgentStreamEvent,
-    FunctionToolCallEvent,
-    ModelMessage,
-    ModelResponse,
-    PartDeltaEvent,
-    PartStartEvent,
-    TextPart,
-    TextPartDelta,
-)
+from pydantic_ai.messages import ModelMessage, ModelResponse
 from pydantic_ai.models import Model
 from pydantic_ai.models.openai import OpenAIChatModel
-from pydantic_ai.result import AgentStream
 
 from agents_app.conversation import codec, trimming
 from agents_app.history import MessageHistory
 from agents_app.llm import model_strings
 from agents_app.llm.clients import UNPRICED_PROVIDERS, open_model
 from agents_app.llm.errors import AgentFailed, BrokenOff, EmptyAnswer, as_agent_failed, is_too_long
+from agents_app.llm.streaming import StreamingModel
 from agents_app.models import Agent, RunFacts
 from agents_app.run_options import NO_OPTIONS, RunOptions
 from sessions_app.models import Message
@@ -47,8 +37,6 @@ from sessions_app.writing import SessionGone
 __all__ = ["AgentFailed", "BrokenOff", "RunResult", "SimpleAgent"]
 
 logger = logging.getLogger(__name__)
-
-_EVENTS_PER_CHECK = 50
 
 # The library greets its first use on a terminal; a server's log is no place for that.
 os.environ.setdefault("PYDANTIC_AI_NO_BANNER", "1")
@@ -148,69 +136,100 @@ class SimpleAgent:
         history = self.message_history
         earlier = await sync_to_async(history.recent)(self.history_budget(prompt))
         await sync_to_async(history.add)(prompt, agent_id=self.agent_id)
-        async with aclosing(self.stream(prompt, message_history=earlier)) as pieces:
-            async for piece in pieces:
-                if isinstance(piece, RunResult):
-                    await sync_to_async(history.add_rows)(piece.rows, agent_id=self.agent_id)
-                    return piece.text
-        raise AssertionError("a stream ends with RunResult, or raises")
+        result = await self.answer(prompt, message_history=earlier)
+        await sync_to_async(history.add_rows)(result.rows, agent_id=self.agent_id)
+        return result.text
 
     async def stream(
+        self, prompt: str, *, message_history: Sequence[ModelMessage] = ()
+    ) -> AsyncGenerator[str | RunResult]:
+        """As `answer`, but yields the pieces of text, and finally RunResult.
+
+        Closing it cancels the request to the model.
+        """
+        pieces: asyncio.Queue[str | None] = asyncio.Queue()
+        answering = asyncio.create_task(
+            self.answer(prompt, on_text=pieces.put_nowait, message_history=message_history)
+        )
+        answering.add_done_callback(lambda _: pieces.put_nowait(None))
+        try:
+            while (piece := await pieces.get()) is not None:
+                yield piece
+            yield await answering
+        finally:
+            answering.cancel()
+            await asyncio.wait([answering])
+
+    async def answer(
         self,
         prompt: str,
         *,
+        on_text: Callable[[str], object] = lambda _: None,
         message_history: Sequence[ModelMessage] = (),
         facts: RunFacts | None = None,
-    ) -> AsyncGenerator[str | RunResult]:
-        """Answer: yields pieces of text as they arrive, and finally RunResult.
+    ) -> RunResult:
+        """Answer, calling `on_text` with each piece of text as it arrives.
 
         The model is sent as much of the history as fits into its context. A system prompt in
         the history replaces the agent's own. `facts` are filled in on the way, so that they
         are there however it ends.
 
         Raises AgentFailed for every failure, also after AGENT_TIME_LIMIT, and its subclass
-        BrokenOff when the provider ends in the middle. Cancelling or closing it cancels the
-        request to the model.
+        BrokenOff when the provider ends in the middle. Cancelling it cancels the request to the
+        model.
         """
-        ends_at = asyncio.get_running_loop().time() + settings.AGENT_TIME_LIMIT
+
+        def pass_on(text: str) -> None:
+            check_storable(text)
+            on_text(text)
+
         try:
-            async with asyncio.timeout_at(ends_at):
-                model = self._model or await open_model(self.model_string)
-            facts = RunFacts() if facts is None else facts
-            facts.model = model.model_name
-            whole = trimming.prepare_for_model(message_history)
-            history = trimming.trim_to_budget(whole, self.history_budget(prompt))
-            while True:
-                facts.context_from = trimming.first_position_if_trimmed(whole, history)
-                has_output = False
-                attempt = self._attempt(model, prompt, history, ends_at, facts)
-                try:
-                    async with aclosing(attempt) as pieces:
-                        async for piece in pieces:
-                            has_output = True
-                            yield piece
-                    return
-                except ModelAPIError as error:
-                    # Tokens are only estimated: a chat must not end because of that.
-                    shorter = trimming.trim_to_half(history)
-                    if has_output or not is_too_long(error) or shorter == history:
-                        raise
-                    history = shorter
+            async with asyncio.timeout(settings.AGENT_TIME_LIMIT):
+                model = StreamingModel(
+                    self._model or await open_model(self.model_string),
+                    on_text=pass_on,
+                    max_output_tokens=self._output_tokens,
+                )
+                facts = RunFacts() if facts is None else facts
+                facts.model = model.model_name
+                return await self._answer(model, prompt, message_history, facts)
         except BrokenOff:
             logger.warning("Agent %s: the model's server broke off an answer", self.name)
             raise
         except Exception as error:
             raise as_agent_failed(error, self.name) from error
 
+    async def _answer(
+        self,
+        model: StreamingModel,
+        prompt: str,
+        message_history: Sequence[ModelMessage],
+        facts: RunFacts,
+    ) -> RunResult:
+        whole = trimming.prepare_for_model(message_history)
+        history = trimming.trim_to_budget(whole, self.history_budget(prompt))
+        while True:
+            facts.context_from = trimming.first_position_if_trimmed(whole, history)
+            try:
+                return await self._attempt(model, prompt, history, facts)
+            except ModelConnectionError as error:
+                if model.has_text:
+                    raise BrokenOff from error
+                raise
+            except ModelAPIError as error:
+                # Tokens are only estimated: a chat must not end because of that.
+                shorter = trimming.trim_to_half(history)
+                if model.has_text or not is_too_long(error) or shorter == history:
+                    raise
+                history = shorter
+
     async def _attempt(
         self,
-        model: Model,
+        model: StreamingModel,
         prompt: str,
         history: list[ModelMessage],
-        ends_at: float,
         facts: RunFacts,
-    ) -> AsyncGenerator[str | RunResult]:
-        usage = RunUsage()
+    ) -> RunResult:
         has_own_prompt = any(codec.is_system_prompt(message) for message in history)
         agent = ModelAgent(
             model,
@@ -219,63 +238,18 @@ class SimpleAgent:
             tools=self._tools,
             retries={"output": 0},  # an empty answer is for the user to retry
         )
-        async with (
-            # Entered once: the library's own time limit is set anew for each event, and costs a
-            # tenth of the whole run.
-            asyncio.timeout_at(ends_at) as time_limit,
-            agent.iter(
+        try:
+            result = await agent.run(
                 prompt,
                 message_history=trimming.drop_foreign_thinking(history, model.system),
                 model_settings=self._model_settings,
-                usage=usage,
-            ) as agent_run,
-        ):
-            has_output = False
-            try:
-                async with aclosing(self._texts(agent_run)) as texts:
-                    async for text in texts:
-                        check_storable(text)
-                        has_output = True
-                        time_limit.reschedule(None)  # it must not interrupt the reader
-                        yield text
-                        time_limit.reschedule(ends_at)
-            except ModelConnectionError as error:
-                if has_output:
-                    raise BrokenOff from error
-                raise
-            finally:
-                facts.input_tokens = _token_count(usage.input_tokens)
-                facts.output_tokens = _token_count(usage.output_tokens)
-            assert agent_run.result is not None  # noqa: S101 - otherwise it has raised
-            result = _run_result(agent_run.result, model)
-            _add_outcome(facts, agent_run.result)
-        yield result
-
-    async def _texts(self, agent_run: AgentRun[None, str]) -> AsyncGenerator[str]:
-        """What the model and its tools add to the answer, piece by piece."""
-        separator = ""
-        has_output = False
-        async for node in agent_run:
-            if not (ModelAgent.is_model_request_node(node) or ModelAgent.is_call_tools_node(node)):
-                continue
-            async with node.stream(agent_run.ctx) as events:
-                number = 0
-                async for event in events:
-                    number += 1
-                    # The library's own limit is checked at each event, which costs a tenth of the
-                    # whole run.
-                    if number % _EVENTS_PER_CHECK == 0 and isinstance(events, AgentStream):
-                        self._check_usage(events.usage)
-                    if isinstance(event, FunctionToolCallEvent):
-                        separator = "\n\n" if has_output else ""
-                    elif text := _text_of(event):
-                        yield separator + text
-                        separator, has_output = "", True
-            self._check_usage(agent_run.usage)
-
-    def _check_usage(self, usage: RunUsage) -> None:
-        """Raise UsageLimitExceeded when a model has not kept to `max_tokens`."""
-        UsageLimits(output_tokens_limit=self._output_tokens).check_tokens(usage)
+            )
+        finally:
+            facts.input_tokens = _token_count(model.usage.input_tokens)
+            facts.output_tokens = _token_count(model.usage.output_tokens)
+        run_result = _run_result(result, model.wrapped)
+        _add_outcome(facts, result)
+        return run_result
 
     @property
     def _output_tokens(self) -> int:
@@ -288,15 +262,6 @@ class SimpleAgent:
         if self._temperature is not None:
             model_settings["temperature"] = self._temperature
         return model_settings
-
-
-def _text_of(event: AgentStreamEvent) -> str:
-    """The text that an event adds to the answer."""
-    if isinstance(event, PartStartEvent) and isinstance(event.part, TextPart):
-        return event.part.content
-    if isinstance(event, PartDeltaEvent) and isinstance(event.delta, TextPartDelta):
-        return event.delta.content_delta
-    return ""
 
 
 def _run_result(result: AgentRunResult[str], model: Model) -> RunResult:

@@ -174,22 +174,22 @@ class RunWorker:
         return await run_in_db_thread_with_retries(storage.input_of, run)
 
     async def _answer(self, run_input: storage.RunInput) -> "RunResult":
-        from agents_app.agents import RunResult, SimpleAgent
+        from agents_app.agents import SimpleAgent
 
-        result: RunResult | None = None
         has_text = False
-        agent = SimpleAgent.for_row(run_input.agent, run_input.options)
-        async for piece in agent.stream(
-            run_input.prompt, message_history=run_input.history, facts=self.facts
-        ):
-            if isinstance(piece, RunResult):
-                result = piece
-                continue
+
+        def publish(piece: str) -> None:
+            nonlocal has_text
             self.broadcast.publish(piece)
             if not has_text:
                 has_text = True
                 self.facts.first_token_at = timezone.now()
                 metrics.observe_first_token(time.monotonic() - self._started_at)
                 saver.save_soon()
-        assert result is not None  # noqa: S101 - a stream ends with RunResult, or raises
-        return result
+
+        return await SimpleAgent.for_row(run_input.agent, run_input.options).answer(
+            run_input.prompt,
+            on_text=publish,
+            message_history=run_input.history,
+            facts=self.facts,
+        )

@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 
 from agents_app import services
-from agents_app.agents import SimpleAgent
+from agents_app.agents import RunResult, SimpleAgent
 from agents_app.models import Agent, AgentRun
 from tests.agents_app.scripts import Script
 
@@ -17,10 +17,10 @@ from tests.agents_app.scripts import Script
 def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[Script]:
     script = Script()
 
-    def stream(agent: SimpleAgent, prompt: str, **options: Any) -> Any:
-        return script.stream(agent, prompt, **options)
+    async def answer(agent: SimpleAgent, prompt: str, **options: Any) -> RunResult:
+        return await script.answer(agent, prompt, **options)
 
-    monkeypatch.setattr(SimpleAgent, "stream", stream)
+    monkeypatch.setattr(SimpleAgent, "answer", answer)
     yield script
     script.forget()
     script.end()

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Callable, Sequence
 
 from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart
 
@@ -40,14 +40,15 @@ class Script:
         """Begin anew, for another answer."""
         self._lines, self._ended = [], False
 
-    async def stream(
+    async def answer(
         self,
         agent: SimpleAgent,
         prompt: str,
         *,
+        on_text: Callable[[str], object] = lambda _: None,
         message_history: Sequence[ModelMessage] = (),
         facts: RunFacts | None = None,
-    ) -> AsyncGenerator[str | RunResult]:
+    ) -> RunResult:
         loop, told = asyncio.get_running_loop(), asyncio.Event()
         self._wake = lambda: loop.call_soon_threadsafe(told.set)
         self.history = list(message_history)
@@ -60,7 +61,7 @@ class Script:
                     if isinstance(line, Exception):
                         raise line
                     said.append(line)
-                    yield line
+                    on_text(line)
                 elif self._ended:
                     break
                 else:
@@ -70,7 +71,7 @@ class Script:
             self.closed.set()
         text = "".join(said)
         response = ModelResponse(parts=[TextPart(content=text)])
-        yield RunResult(text, codec.to_rows([response]), truncated=False)
+        return RunResult(text, codec.to_rows([response]), truncated=False)
 
 
 def wait_for(run: AgentRun) -> AgentRun:

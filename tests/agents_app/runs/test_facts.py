@@ -115,12 +115,8 @@ def test_cost_where_the_price_is_known(
     provider = OpenAIProvider(base_url=server.base_url, api_key="key-1")
     facts = RunFacts()
 
-    async def stream() -> None:
-        agent = SimpleAgent({"name": "x"}, model=OpenAIChatModel(name, provider=provider))
-        async for _ in agent.stream("Hi", facts=facts):
-            pass
-
-    asyncio.run(stream())
+    agent = SimpleAgent({"name": "x"}, model=OpenAIChatModel(name, provider=provider))
+    asyncio.run(agent.answer("Hi", facts=facts))
     assert (facts.model, facts.cost) == (name, cost)
 
 
