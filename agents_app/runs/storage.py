@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from django.db import transaction
-from django.db.models.functions import Now
+from django.db import IntegrityError, transaction
+from django.db.models.functions import Coalesce, Now
 
 from agents_app.models import Agent, AgentRun, RunFacts, RunStatus
 from agents_app.run_options import RunOptions
 from agents_app.runs.liveness import process_id
 from sessions_app.models import Message, Session
-from sessions_app.writing import append_messages
+from sessions_app.writing import SessionGone, append_messages
 
 # The agent library takes a second to import, for which no request should wait.
 if TYPE_CHECKING:
@@ -128,13 +128,32 @@ def finish(
 
 
 def store_answer(
-    run_id: UUID, attempt: int, rows: list[Message], facts: RunFacts | None = None
+    run: AgentRun, attempt: int, rows: list[Message], facts: RunFacts | None = None
 ) -> bool:
     """Store the answer's rows and the end of the run; False, storing neither, if it has ended."""
+    try:
+        with transaction.atomic():
+            # An active run is its session's newest, so that one statement writes and locks the
+            # session's row, and none needs to read it.
+            _append(run, rows, last_status=RunStatus.DONE.value)
+            if run.record_end(RunStatus.DONE, text="", attempt=attempt, facts=facts):
+                return True
+            transaction.set_rollback(True)
+    except SessionGone:
+        logger.info("Run %s finished after its chat was deleted", run.pk)
+        return False
+    except IntegrityError:
+        pass  # most likely its rows are stored: see below
+    return _store_late_answer(run.pk, attempt, rows, facts)
+
+
+def _store_late_answer(
+    run_id: UUID, attempt: int, rows: list[Message], facts: RunFacts | None
+) -> bool:
+    """As `store_answer`, for a run that has ended already."""
     with transaction.atomic():
         run = _lock_session_of(run_id)
         if run is None:
-            logger.info("Run %s finished after its chat was deleted", run_id)
             return False
         if run.status == RunStatus.DONE:
             return True  # an earlier try was committed before its connection broke
@@ -144,7 +163,7 @@ def store_answer(
         if not run.record_end(RunStatus.DONE, text="", attempt=attempt, facts=facts):
             return False
         # After the end, so that one statement writes all that changes in the session's row.
-        _append(run, rows)
+        _append(run, rows, last_status=AgentRun.objects.last_status())
     return True
 
 
@@ -164,7 +183,8 @@ def store_partial_answer(
             return
         is_stopped = run.status == RunStatus.STOPPED
         if is_stopped and text.strip() and run.is_awaited():
-            _append(run, [Message(id=message_id, role=Message.Role.ASSISTANT, text_content=text)])
+            row = Message(id=message_id, role=Message.Role.ASSISTANT, text_content=text)
+            _append(run, [row], last_status=AgentRun.objects.last_status())
             text = ""
         AgentRun.objects.filter(pk=run_id).update(text=text, **(vars(facts) if facts else {}))
 
@@ -184,10 +204,9 @@ def _lock_session_of(run_id: UUID) -> AgentRun | None:
     return AgentRun.objects.defer("text", "error").filter(pk=run_id).first()
 
 
-def _append(run: AgentRun, rows: list[Message]) -> None:
+def _append(run: AgentRun, rows: list[Message], *, last_status: Coalesce | str) -> None:
     for row in rows:
         row.session_id, row.user_id, row.agent_id = run.session_id, run.user_id, run.agent_id
         row.run_id = run.pk
-    last_status = {"last_run_status": AgentRun.objects.last_status()}
-    if not append_messages(rows, session_values=last_status):
-        AgentRun.objects.record_last_status([run.session_id])
+    if not append_messages(rows, session_values={"last_run_status": last_status}):
+        Session.objects.filter(pk=run.session_id).update(last_run_status=last_status)

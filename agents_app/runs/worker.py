@@ -87,7 +87,7 @@ class RunWorker:
             recorded = await self._record_cancelled()
         else:
             recorded = await run_in_db_thread_with_retries(
-                storage.store_answer, self.run_id, self.attempt, result.rows, self.facts
+                storage.store_answer, run_input.run, self.attempt, result.rows, self.facts
             )
             self._observe_end(RunStatus.DONE, recorded)
             if recorded:

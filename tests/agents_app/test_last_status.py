@@ -52,8 +52,8 @@ def test_run_that_has_started_is_running(run: AgentRun) -> None:
 @pytest.mark.parametrize(
     ("end", "expected"),
     [
-        (lambda run: storage.store_answer(run.pk, 0, answer()), "done"),
-        (lambda run: storage.store_answer(run.pk, 0, []), "done"),
+        (lambda run: storage.store_answer(run, 0, answer()), "done"),
+        (lambda run: storage.store_answer(run, 0, []), "done"),
         (lambda run: storage.finish(run.pk, 0, RunStatus.FAILED, "", "busy"), "failed"),
         (lambda run: run.finish(RunStatus.STOPPED), "stopped"),
         (die, "interrupted"),
@@ -72,7 +72,7 @@ def test_run_that_was_presumed_dead_goes_on(run: AgentRun) -> None:
     assert storage.resume(run.pk)
     assert last_status(run) == "running"
     die(run)
-    assert storage.store_answer(run.pk, 0, answer())
+    assert storage.store_answer(run, 0, answer())
     assert last_status(run) == "done"
 
 
@@ -88,7 +88,7 @@ def test_attempt_that_was_lost_ends_nothing(run: AgentRun) -> None:
     storage.claim(run.pk)
     storage.claim(run.pk)
     assert not storage.finish(run.pk, 1, RunStatus.FAILED, "", "busy")
-    assert not storage.store_answer(run.pk, 1, answer())
+    assert not storage.store_answer(run, 1, answer())
     assert last_status(run) == "running"
 
 
@@ -101,7 +101,7 @@ def test_every_way_to_ask_again_is_running_again(ana: User) -> None:
     run.finish(RunStatus.FAILED)
     run = services.retry_run(run_id=run.pk, **here)
     assert last_status(run) == "running"
-    storage.store_answer(run.pk, 0, answer())
+    storage.store_answer(run, 0, answer())
     run = services.regenerate(message_id=run.message_id, **here)
     assert last_status(run) == "running"
     run.finish(RunStatus.STOPPED)
@@ -110,7 +110,7 @@ def test_every_way_to_ask_again_is_running_again(ana: User) -> None:
     )
     assert last_status(run) == "running"
     AgentRun.objects.filter(pk=run.pk).update(truncated=True)
-    storage.store_answer(run.pk, 0, answer())
+    storage.store_answer(run, 0, answer())
     AgentRun.objects.filter(pk=run.pk).update(truncated=True)
     run = services.continue_answer(run_id=run.pk, **here)
     assert last_status(run) == "running"
@@ -150,7 +150,7 @@ def test_start_and_good_end_of_a_run_write_the_session_once(ana: User) -> None:
         )
     assert written(queries) == 1
     with CaptureQueriesContext(connection) as queries:
-        storage.store_answer(run.pk, 0, answer())
+        storage.store_answer(run, 0, answer())
     assert written(queries) == 1
 
 

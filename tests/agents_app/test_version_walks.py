@@ -145,7 +145,7 @@ class Walk:
         run, node = self.active
         text = self.next_text()
         rows = codec.to_rows([ModelResponse(parts=[TextPart(text)])])
-        assert storage.store_answer(run.pk, run.attempt, rows)
+        assert storage.store_answer(run, run.attempt, rows)
         node.text, node.is_told, self.active = text, True, None
 
     def fail(self, number: int) -> None:

@@ -101,7 +101,7 @@ class Racer:
 
     def answer(self, chat: uuid.UUID) -> None:
         run = self.newest(chat)
-        if not storage.store_answer(run.pk, run.attempt, answer_rows()):
+        if not storage.store_answer(run, run.attempt, answer_rows()):
             storage.store_partial_answer(run.pk, run.attempt, "As far as", uuid.uuid4())
 
     def fail(self, chat: uuid.UUID) -> None:
@@ -150,7 +150,7 @@ def test_end_that_waits_for_its_session_writes_what_is_true_then(ending: str) ->
 
     def end() -> object:
         if ending == "done":
-            return storage.store_answer(run.pk, 0, answer_rows())
+            return storage.store_answer(run, 0, answer_rows())
         return run.finish(RunStatus(ending))
 
     def end_and_ask_again() -> None:

@@ -35,7 +35,7 @@ def ana() -> User:
 
 def store_answer(run: AgentRun, text: str) -> bool:
     return storage.store_answer(
-        run.pk, run.attempt, codec.to_rows([ModelResponse(parts=[TextPart(text)])])
+        run, run.attempt, codec.to_rows([ModelResponse(parts=[TextPart(text)])])
     )
 
 

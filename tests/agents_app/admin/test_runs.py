@@ -76,7 +76,7 @@ def test_list_shows_what_runs_took(reader: Client) -> None:
 def test_page_of_a_run_links_to_its_question_and_its_answer(reader: Client) -> None:
     run = ask(make_user(), "Where is it?")
     answer = Message(role="assistant", text_content="It is over there.")
-    assert storage.store_answer(run.pk, 0, [answer])
+    assert storage.store_answer(run, 0, [answer])
     page = Page.of(reader, change_url(run))
     assert {message_url(run.message), message_url(answer)} <= set(page.links)
     assert "Where is it?" in page.text

@@ -44,7 +44,7 @@ def test_claim_voids_the_text_so_far(run: AgentRun) -> None:
 @pytest.mark.parametrize(
     "write",
     [
-        lambda run: storage.store_answer(run.pk, 1, answer()),
+        lambda run: storage.store_answer(run, 1, answer()),
         lambda run: storage.store_partial_answer(run.pk, 1, "Too late", uuid4()),
         lambda run: storage.finish(run.pk, 1, RunStatus.FAILED, "Too late", "broken"),
         lambda run: storage.hand_back(run.pk, 1),

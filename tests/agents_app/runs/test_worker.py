@@ -288,7 +288,7 @@ def test_text_of_another_process_is_sent_once(run: AgentRun) -> None:
         seen: list[str] = []
         async for frame in events.run_events(run.pk):
             if not seen:
-                await run_in_db_thread(storage.store_answer, run.pk, 0, [answer])
+                await run_in_db_thread(storage.store_answer, run, 0, [answer])
             seen.append(frame.decode())
         return seen
 

@@ -34,7 +34,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def answer(run: AgentRun, text: str = "Hi!") -> AgentRun:
     """End the run with an answer, as a worker does."""
     response = ModelResponse(parts=[TextPart(text)])
-    assert storage.store_answer(run.pk, run.attempt, codec.to_rows([response]))
+    assert storage.store_answer(run, run.attempt, codec.to_rows([response]))
     run.refresh_from_db()
     return run
 
