@@ -145,6 +145,8 @@ class WorkerProcess(models.Model):
     pid = models.PositiveIntegerField()
     started_at = models.DateTimeField(default=timezone.now)
     heartbeat_at = models.DateTimeField(default=timezone.now)
+    # Seconds: the age of the oldest text at its last save.
+    save_lag = models.FloatField(default=0, db_default=0)
 
     objects = WorkerProcessQuerySet.as_manager()
 

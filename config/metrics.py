@@ -16,7 +16,7 @@ from typing import Any
 import prometheus_client
 from django.conf import settings
 from django.db import Error, connection, models, transaction
-from django.db.models import Count
+from django.db.models import Count, Max
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
@@ -29,7 +29,7 @@ from prometheus_client.registry import Collector
 
 # Imported for its metrics: a process that has answered nothing yet shows them at zero.
 import agents_app.runs.metrics  # noqa: F401
-from agents_app.models import AgentRun
+from agents_app.models import AgentRun, WorkerProcess
 from sessions_app.models import CleanupRun, Session
 
 COUNT_LIMIT = 10_000
@@ -81,7 +81,7 @@ class _DatabaseCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         # The one that may take long comes last: an error ends the scrape of the database.
         try:
-            for part in (_runs, _sessions, _last_cleanup):
+            for part in (_runs, _processes, _sessions, _last_cleanup):
                 with _statement_timeout():
                     found = list(part())
                 yield from found
@@ -139,9 +139,47 @@ def _runs() -> Iterator[Metric]:
         labels=["status"],
     )
     newest = AgentRun.objects.filter(created_at__gt=timezone.now() - _RECENT)
-    statuses = newest.order_by("-created_at", "-id").values_list("status", flat=True)[:COUNT_LIMIT]
-    _add_by_status(recent, dict.fromkeys(AgentRun.Status, 0) | Counter(statuses))
+    rows = newest.order_by("-created_at", "-id").values_list(
+        "status", "created_at", "first_token_at", "finished_at"
+    )[:COUNT_LIMIT]
+    _add_by_status(
+        recent, dict.fromkeys(AgentRun.Status, 0) | Counter(status for status, *_ in rows)
+    )
     yield recent
+    yield _quantiles(
+        "chat_recent_first_token_seconds",
+        "Time from the start of a run to the first text of its answer, of the same runs.",
+        [first - created for _, created, first, _ in rows if first],
+    )
+    yield _quantiles(
+        "chat_recent_answer_seconds",
+        "Time from the start of a run to its end, of the same runs.",
+        [finished - created for _, created, _, finished in rows if finished],
+    )
+
+
+def _quantiles(name: str, documentation: str, durations: list[timedelta]) -> GaugeMetricFamily:
+    """The median and what only one in ten, or in a hundred, exceeds; empty without durations."""
+    family = GaugeMetricFamily(name, documentation, labels=["quantile"])
+    ordered = sorted(durations)
+    for percent in (50, 90, 99) if ordered else ():
+        value = ordered[min(len(ordered) * percent // 100, len(ordered) - 1)]
+        family.add_metric([str(percent / 100)], value.total_seconds())
+    return family
+
+
+def _processes() -> Iterator[Metric]:
+    alive = WorkerProcess.objects.alive().aggregate(count=Count("pk"), lag=Max("save_lag"))
+    yield GaugeMetricFamily(
+        "chat_answering_processes",
+        "Web processes or workers that answer, by their heartbeats.",
+        value=alive["count"],
+    )
+    yield GaugeMetricFamily(
+        "chat_save_lag_seconds",
+        "Age of the oldest unsaved text at the last save, of the process where it was the highest.",
+        value=alive["lag"] or 0,
+    )
 
 
 def _sessions() -> Iterator[Metric]:

@@ -17,8 +17,8 @@ from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 
 from agents_app import services
-from agents_app.models import Agent, AgentRun
-from agents_app.runs.metrics import observe_end, observe_first_token, observe_save_lag
+from agents_app.models import Agent, AgentRun, WorkerProcess
+from agents_app.runs.metrics import observe_end, observe_first_token
 from config import metrics
 from sessions_app.models import CleanupRun
 from tests.factories import make_session, phantom
@@ -178,7 +178,6 @@ def test_what_runs_observe(client: Client) -> None:
     before = scrape(client)
     observe_first_token(0.2)
     observe_end("done", 3)
-    observe_save_lag(0.3)
     found = scrape(client)
 
     def added(name: str, label: str = "") -> float:
@@ -189,7 +188,36 @@ def test_what_runs_observe(client: Client) -> None:
     assert added("chat_first_token_seconds_bucket", "0.25") == 1
     assert added("chat_answer_seconds_sum") == 3
     assert added("chat_runs_ended_total", "done") == 1
-    assert found["chat_save_lag_seconds", ""] == 0.3
+
+
+def test_times_of_recent_answers_of_all_processes(client: Client) -> None:
+    assert ("chat_recent_answer_seconds", "0.5") not in scrape(client)
+    ana = User.objects.create_user("ana")
+    agent = Agent.objects.get_or_create(name="simple")[0]
+    for seconds in range(10):
+        run = services.start_session(
+            user=ana, agent_id=agent.pk, text="Hello", message_id=uuid.uuid4()
+        )
+        AgentRun.objects.filter(pk=run.pk).update(
+            status="done",
+            first_token_at=run.created_at + timedelta(seconds=seconds),
+            finished_at=run.created_at + timedelta(seconds=10 * seconds),
+        )
+    found = scrape(client)
+    assert found["chat_recent_first_token_seconds", "0.5"] == 5
+    assert found["chat_recent_answer_seconds", "0.5"] == 50
+    assert found["chat_recent_answer_seconds", "0.9"] == 90
+    assert found["chat_recent_answer_seconds", "0.99"] == 90
+
+
+def test_the_largest_save_lag_of_the_processes_that_are_alive(client: Client) -> None:
+    assert scrape(client)["chat_save_lag_seconds", ""] == 0
+    for lag, silent_for in ((0.25, 0), (0.5, 0), (7, 3600)):
+        heartbeat_at = timezone.now() - timedelta(seconds=silent_for)
+        WorkerProcess.objects.create(host="a", pid=1, save_lag=lag, heartbeat_at=heartbeat_at)
+    found = scrape(client)
+    assert found["chat_answering_processes", ""] == 2
+    assert found["chat_save_lag_seconds", ""] == 0.5
 
 
 def test_without_the_database_the_process_still_answers(
@@ -229,5 +257,5 @@ def test_a_slow_count_is_given_up_on(client: Client, monkeypatch: pytest.MonkeyP
 def test_a_scrape_locks_out_no_writer(client: Client) -> None:
     with CaptureQueriesContext(connection) as queries:
         scrape(client)
-    assert len(queries) == 6
+    assert len(queries) == 7
     assert not [query for query in queries.captured_queries if "BEGIN" in query["sql"]]

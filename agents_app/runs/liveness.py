@@ -20,6 +20,7 @@ from django.db import Error, connection, transaction
 from django.db.models.functions import Now
 
 from agents_app.models import AgentRun, WorkerProcess
+from agents_app.runs import metrics
 from agents_app.runs.db_threads import (
     check_connection,
     close_idle,
@@ -99,7 +100,7 @@ class _LivenessThread(threading.Thread):
 
     def _renew_heartbeat(self) -> None:
         own = WorkerProcess.objects.filter(pk=process_id())
-        if not own.update(heartbeat_at=Now()):
+        if not own.update(heartbeat_at=Now(), save_lag=metrics.save_lag()):
             WorkerProcess.objects.forgotten().delete()
             WorkerProcess.objects.create(
                 pk=process_id(), host=socket.gethostname(), pid=os.getpid(), heartbeat_at=Now()

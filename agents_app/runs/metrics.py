@@ -1,6 +1,9 @@
-"""Metrics of this process's runs, observed where they happen; config.metrics serves them."""
+"""Metrics of this process's runs, observed where they happen; config.metrics serves them.
 
-from prometheus_client import Counter, Gauge, Histogram
+A worker serves no pages: what is to be seen of it goes to the database, with its heartbeat.
+"""
+
+from prometheus_client import Counter, Histogram
 
 _SECONDS = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 
@@ -13,7 +16,7 @@ _answer = Histogram(
     "chat_answer_seconds", "Time from the start of a run to its end.", buckets=_SECONDS
 )
 _ended = Counter("chat_runs_ended", "Runs that this process has ended, by status.", ["status"])
-_save_lag = Gauge("chat_save_lag_seconds", "Age of the oldest unsaved text at the last save.")
+_save_lag = 0.0
 
 
 def observe_first_token(seconds: float) -> None:
@@ -27,4 +30,10 @@ def observe_end(status: str, seconds: float) -> None:
 
 
 def observe_save_lag(seconds: float) -> None:
-    _save_lag.set(seconds)
+    """Record the age of the oldest text that the last save has saved."""
+    global _save_lag
+    _save_lag = seconds
+
+
+def save_lag() -> float:
+    return _save_lag

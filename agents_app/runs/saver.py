@@ -129,6 +129,7 @@ class _SaverThread(threading.Thread):
         if not workers:
             self._saved.clear()
             self._saved_at = time.monotonic()
+            metrics.observe_save_lag(0)
             return
         self._saved = {pk: length for pk, length in self._saved.items() if pk in workers}
         # The first save, maybe of no text yet, records that the run has begun.

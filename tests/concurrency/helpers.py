@@ -1,6 +1,7 @@
 """Other connections: threads that talk to the database on their own."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -81,3 +82,15 @@ def held_transaction(work: Callable[[], Any]) -> Iterator[Callable[[], None]]:
         yield finish
     finally:
         finish()
+
+
+PATIENCE = 60  # seconds
+
+
+def wait_until(is_so: Callable[[], bool], meanwhile: Callable[[], None] = lambda: None) -> None:
+    """Ask until it is so; fails after PATIENCE."""
+    deadline = time.monotonic() + PATIENCE
+    while not is_so():
+        assert time.monotonic() < deadline
+        meanwhile()
+        time.sleep(0.01)  # what it waits for needs the processor

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.client import HTTPResponse
 from typing import Any
 
@@ -18,7 +18,7 @@ from psycopg.rows import TupleRow
 from agents_app.models import AgentRun
 from sessions_app.models import Message
 from tests.agents_app.chats import make_agent, make_user
-from tests.concurrency.helpers import Other, held_transaction
+from tests.concurrency.helpers import PATIENCE, Other, held_transaction, wait_until
 from tests.concurrency.test_streams import ask, read_until
 from tests.conftest import ROOT, database_url
 from tests.model_server import Answer, ToldModel, served_model
@@ -27,7 +27,6 @@ from tests.serving import Server, serve
 
 ANSWERS = 20
 HEARTBEAT_TIMEOUT = 5
-PATIENCE = 60
 SOON = 5  # seconds; on an idle machine it is less than one
 
 needs_postgres = pytest.mark.skipif(
@@ -134,12 +133,6 @@ def environment(model: ToldModel, **more: Any) -> dict[str, str]:
         "AGENT_RUNS_PER_USER": str(ANSWERS),
         **more,
     }
-
-
-def wait_until(happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not happened():
-        assert time.monotonic() < deadline
 
 
 DONE = b'data: {"status":"done"'

@@ -4,9 +4,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from http.client import HTTPResponse
 
@@ -17,6 +16,7 @@ from django.test import Client
 from agents_app.models import Agent, AgentRun, WorkerProcess
 from sessions_app.models import CleanupRun, Message, Session
 from tests.agents_app.chats import make_agent, make_user
+from tests.concurrency.helpers import PATIENCE, wait_until
 from tests.concurrency.test_streams import ask, read_until
 from tests.conftest import ROOT, database_url
 from tests.factories import phantom
@@ -32,7 +32,6 @@ CAN_NAME_HOSTS = (
     subprocess.call(["unshare", "--uts", "hostname", "x"], stderr=subprocess.DEVNULL) == 0
 )
 ANSWERS = 20
-PATIENCE = 60
 
 
 class Site:
@@ -215,10 +214,3 @@ def test_cleanup_is_started_by_one_of_the_workers() -> None:
     started = list(CleanupRun.objects.values_list("started_at", flat=True))
     seconds = {moment.replace(microsecond=0) for moment in started}
     assert len(started) <= len(seconds) + 1, "once, however many workers there are"
-
-
-def wait_until(is_so: Callable[[], bool], meanwhile: Callable[[], None] = lambda: None) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not is_so():
-        assert time.monotonic() < deadline
-        meanwhile()

@@ -14,9 +14,9 @@ from pytest_django import Settings
 
 from agents_app import chats, services
 from agents_app.agents import AgentFailed
-from agents_app.models import Agent, AgentRun
+from agents_app.models import Agent, AgentRun, WorkerProcess
 from agents_app.querysets import Progress
-from agents_app.runs import db_threads, dispatch, storage, watching
+from agents_app.runs import db_threads, dispatch, liveness, storage, watching
 from agents_app.runs.db_threads import run_in_db_thread
 from agents_app.web import events
 from sessions_app.models import Message, Session
@@ -28,7 +28,7 @@ from tests.agents_app.scripts import (
     wait_for,
     worker_has_left,
 )
-from tests.concurrency.helpers import held_transaction
+from tests.concurrency.helpers import held_transaction, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -54,6 +54,19 @@ def test_answer_is_stored_with_the_end_of_its_run(run: AgentRun, script: Script,
     answer = Message.objects.get(role="assistant")
     assert (answer.user, answer.agent) == (ana, run.agent)
     assert (run.text, run.error) == ("", "")
+
+
+def test_the_age_of_unsaved_text_is_recorded_with_the_heartbeat(
+    run: AgentRun, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(liveness, "_HEARTBEAT_INTERVAL", 0.05)
+    script.say("Good ")
+    dispatch.submit(run.pk, run.user_id)
+    own = WorkerProcess.objects.filter(pk=liveness.process_id())
+    wait_until(lambda: own.filter(save_lag__gt=0).exists(), lambda: script.say("and more "))
+    script.end()
+    wait_for(run)
+    wait_until(lambda: own.filter(save_lag=0).exists())
 
 
 def test_history_is_what_was_said_before(run: AgentRun, script: Script, ana: User) -> None:
