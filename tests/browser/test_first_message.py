@@ -53,7 +53,14 @@ def test_first_message_takes_one_request(page: Page, model: ToldModel) -> None:
     assert page.evaluate("window.sameDocument")
 
 
-def test_page_looks_as_after_a_reload(page: Page, model: ToldModel) -> None:
+@pytest.mark.parametrize("others", [[], ["another", "third"]], ids=["one agent", "three agents"])
+def test_page_looks_as_after_a_reload(
+    open_page: OpenPage, agent: Agent, model: ToldModel, others: list[str]
+) -> None:
+    for name in others:
+        make_agent(name, description="Sums up")
+    page = open_page()
+
     def shown() -> str:
         html = page.evaluate("document.body.className + document.querySelector('main').innerHTML")
         # Forms that came in an event have no token.
@@ -64,7 +71,7 @@ def test_page_looks_as_after_a_reload(page: Page, model: ToldModel) -> None:
         html = re.sub(r"<form[^>]+data-stop-form[^>]*>", "", html)
         return re.sub(r"\s*\n\s*", "\n", html).replace("\n", "")
 
-    send(page, "Hello")
+    send(page, 'Hello, "you" & <b>all</b>')
     model.asked().say("```\ncode\n```").end()
     expect(conversation(page)).to_contain_text("code")  # the chat has taken the list's place
     wait_for_end(page)
