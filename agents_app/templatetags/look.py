@@ -1,9 +1,11 @@
-"""What the pages' frame needs: the product's name, icons, and the sidebar."""
+"""What the templates need: the product's name, icons, the sidebar, and less white space."""
 
-from typing import Any
+import re
+from typing import Any, cast
 
 from django import template
 from django.conf import settings
+from django.template.base import NodeList, Parser, TextNode, Token
 from django.templatetags.static import static
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -31,6 +33,30 @@ def icon(name: str, label: str = "") -> SafeString:
     if not label:
         return drawing
     return format_html('{}<span class="visually-hidden">{}</span>', drawing, label)
+
+
+class _Block(template.Node):
+    """What is between two tags."""
+
+    def __init__(self, nodelist: NodeList) -> None:
+        self.nodelist = nodelist
+
+    def render(self, context: template.Context) -> SafeString:
+        return self.nodelist.render(context)
+
+
+@register.tag
+def joinlines(parser: Parser, token: Token) -> _Block:
+    """Leave out the line breaks of a template, and the indentation after them.
+
+    Those of the values in it stay, whatever they hold, and those of the templates that it includes.
+    """
+    nodelist = parser.parse(["endjoinlines"])
+    parser.delete_first_token()
+    for node in nodelist.get_nodes_by_type(TextNode):
+        text = cast("TextNode", node)
+        text.s = re.sub(r"\n\s*", "", text.s)
+    return _Block(nodelist)
 
 
 @register.filter

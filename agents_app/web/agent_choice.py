@@ -43,6 +43,11 @@ class AgentChoice:
         others = [Option(str(agent.pk), agent, self.selected == agent) for agent in self.others]
         return own + others
 
+    def going_on(self) -> "AgentChoice":
+        """The choice in a chat that begins with the selected agent."""
+        others = [agent for agent in self.others if agent != self.selected]
+        return AgentChoice(others, self.selected, own=self.selected)
+
 
 def choice_for_new_chat(user: User | AnonymousUser, form: MessageForm) -> AgentChoice:
     """All agents; selected is the one of the user's newest chat, unless the form has another."""

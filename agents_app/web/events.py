@@ -3,11 +3,12 @@
 `text` events, then one `end`. A `text` event has what has changed since the one before it, as
 agents_app.web.incremental_markdown.Delta describes; the first one of a response has all of the
 text so far. `waiting` events have the place of a run that waits for its turn. Before them, the
-response to a posted form has the `turn` that it started, or the `chat`. Every event has `html`
-for the page to show; that of `end` leaves out a text that is on the page already.
+response to a posted form has the `turn` that it started, or the new `chat`: its transcript, name
+and address, for which the page has a frame (chat_frame.html). Every event has `html` for the page
+to show; that of `end` leaves out a text that is on the page already.
 
-`turn` and `end` are rendered without the request, so that their forms have no CSRF token: the
-page's script sends the page's own.
+They are rendered without the request, so that their forms have no CSRF token: the page's script
+sends the page's own.
 """
 
 import asyncio
@@ -17,14 +18,18 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from uuid import UUID
 
+from django.conf import settings
 from django.template.loader import render_to_string
 
+from agents_app.chats import display_name
 from agents_app.models import AgentRun
 from agents_app.runs import watching
 from agents_app.runs.broadcast import Outcome, Signal
 from agents_app.runs.db_threads import run_in_db_thread_with_retries
+from agents_app.web.http import chat_url
 from agents_app.web.incremental_markdown import Delta, IncrementalMarkdown
-from agents_app.web.transcript import Turn, read_turn
+from agents_app.web.transcript import TranscriptPage, Turn, read_turn
+from sessions_app.models import Session
 
 QUIET_SECONDS = 5  # after which a comment keeps the connection alive
 # The pause after a `text` event. It grows with the time that the rendering took, so that a long
@@ -38,14 +43,19 @@ _LONG = 2_000  # characters, whose rendering would hold up the event loop
 _KEEP_ALIVE = b": keep-alive\n\n"
 
 
-def chat_event(html: str, *, url: str, title: str) -> bytes:
-    """A new chat: the content of its page, its address and its title."""
-    return _event("chat", {"html": html, "url": url, "title": title})
+def chat_event(chat_session: Session, transcript: TranscriptPage) -> bytes:
+    """A new chat: its transcript, its name, and the address and title of its page."""
+    context = {"chat_session": chat_session, "transcript": transcript, "has_script": True}
+    html = render_to_string("agents_app/transcript.html", context)
+    name = display_name(chat_session)
+    title = f"{name} – {settings.PRODUCT_NAME}"
+    url = chat_url(chat_session.pk)
+    return _event("chat", {"html": html, "url": url, "title": title, "name": name})
 
 
 def turn_event(run: AgentRun, *, read: Callable[[AgentRun], Turn] = read_turn) -> bytes:
     """The turn that a run answers."""
-    html = render_to_string("agents_app/turn.html", {"turn": read(run)})
+    html = render_to_string("agents_app/turn.html", {"turn": read(run), "has_script": True})
     return _event("turn", {"html": html})
 
 

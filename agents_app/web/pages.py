@@ -5,9 +5,10 @@ from uuid import UUID
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.template.loader import render_to_string
 
 from agents_app import chats
-from agents_app.web.agent_choice import choice_for_chat, choice_for_new_chat
+from agents_app.web.agent_choice import AgentChoice, choice_for_chat, choice_for_new_chat
 from agents_app.web.forms import (
     MessageForm,
     NewChatForm,
@@ -18,11 +19,12 @@ from agents_app.web.forms import (
 )
 from agents_app.web.http import add_error, chat_url, current_user, redirect, status_of
 from agents_app.web.search import search_chats
-from agents_app.web.transcript import Place, read_transcript
+from agents_app.web.transcript import Place, TranscriptPage, read_transcript
 from agents_app.web.unsent import take_unsent
 from sessions_app.models import Session
 
 PRINTED_MESSAGES = 2000  # whose page takes a few seconds to make
+NO_CHAT = UUID(int=0)  # the id of a chat that does not exist yet
 
 
 def list_page(request: HttpRequest, *, error: Exception | None = None) -> HttpResponse:
@@ -44,10 +46,25 @@ def list_page(request: HttpRequest, *, error: Exception | None = None) -> HttpRe
     context = {
         "new_chat": new_chat,
         "choice": choice,
+        "chat_frame": _chat_frame(request, choice) if choice and choice.selected else "",
         "search": search,
         "refusal": add_error(error, new_chat),
     }
     return render(request, "agents_app/chat_list.html", context, status=status_of(error))
+
+
+def _chat_frame(request: HttpRequest, choice: AgentChoice) -> str:
+    """The page of the chat that begins with the selected agent, before it exists. No queries.
+
+    What begins a chat has it already, so that the first answer need not bring it along.
+    """
+    chat_session = Session(pk=NO_CHAT, agent=choice.selected)
+    rename_form = RenameForm(initial={"name": chats.display_name(chat_session)})
+    context = {
+        **_chat_context(chat_session, choice.going_on(), MessageForm(), rename_form),
+        "transcript": TranscriptPage([]),
+    }
+    return render_to_string("agents_app/chat_frame.html", context, request)
 
 
 def search_page(request: HttpRequest, form: SearchForm, number: int) -> HttpResponse:
@@ -79,8 +96,9 @@ def chat_page(
     transcript = read_transcript(chat_session, _place(place))
     if not transcript.turns and place.cleaned_data["after"] is not None and not error:
         return redirect(chat_url(session_id))  # it has become shorter since
+    choice = choice_for_chat(chat_session.agent, message_form)
     context = {
-        **chat_context(chat_session, message_form, rename_form),
+        **_chat_context(chat_session, choice, message_form, rename_form),
         "transcript": transcript,
         "before": place.cleaned_data["before"],
         "is_for_printing": place.cleaned_data["all"],
@@ -97,10 +115,9 @@ def _place(form: PlaceForm) -> Place:
     return Place(**{name: form.cleaned_data[name] for name in ("before", "after", "at")})
 
 
-def chat_context(
-    chat_session: Session, message_form: MessageForm, rename_form: RenameForm
+def _chat_context(
+    chat_session: Session, choice: AgentChoice, message_form: MessageForm, rename_form: RenameForm
 ) -> dict[str, Any]:
-    choice = choice_for_chat(chat_session.agent, message_form)
     return {
         "chat_session": chat_session,
         "agent": chat_session.agent,

@@ -5,20 +5,15 @@ from functools import partial
 from uuid import UUID
 
 from asgiref.sync import async_to_sync
-from django.conf import settings
 from django.db import connections
 from django.http import HttpRequest, JsonResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
-from django.template.loader import render_to_string
 from django.urls import reverse
 
-from agents_app.chats import display_name
 from agents_app.models import AgentRun
 from agents_app.runs import watching
 from agents_app.web.events import chat_event, run_events, turn_event
-from agents_app.web.forms import MessageForm, RenameForm
 from agents_app.web.http import EVENTS, HTML, chat_url, preferred_type, redirect
-from agents_app.web.pages import chat_context
 from agents_app.web.transcript import TranscriptPage, Turn, id_prefix, read_transcript, read_turn
 
 # How long a form without JavaScript waits for the answer before the page shows it unfinished.
@@ -49,25 +44,15 @@ def run_response(
     return JsonResponse({"url": url, "run": str(run.pk), "events": events_url})
 
 
-def stream_new_chat(request: HttpRequest, run: AgentRun) -> StreamingHttpResponse:
-    """The page of the run's chat, to be shown in place of the list, and then the run's events."""
+def stream_new_chat(run: AgentRun) -> StreamingHttpResponse:
+    """The run's chat, to be shown in place of the list, and then the run's events."""
     chat_session = run.session
     if run.is_active:
         transcript = TranscriptPage([read_turn(run)])
     else:  # a second submit of the form, after which the chat may have been continued
         transcript = read_transcript(chat_session)
-
-    def render_first() -> bytes:
-        rename_form = RenameForm(initial={"name": display_name(chat_session)})
-        context = chat_context(chat_session, MessageForm(), rename_form)
-        html = render_to_string(
-            "agents_app/chat_main.html", {**context, "transcript": transcript}, request=request
-        )
-        title = f"{display_name(chat_session)} – {settings.PRODUCT_NAME}"
-        return chat_event(html, url=chat_url(chat_session.pk), title=title)
-
     active_run = transcript.active_run or run
-    return stream(active_run, render_first=render_first)
+    return stream(active_run, render_first=partial(chat_event, chat_session, transcript))
 
 
 def stream(

@@ -48,7 +48,7 @@ def chats(request: HttpRequest) -> HttpResponseBase:
         message_id=form.cleaned_data["message_id"],
     )
     if preferred_type(request) == EVENTS:
-        return stream_new_chat(request, run)
+        return stream_new_chat(run)
     return run_response(request, run)
 
 

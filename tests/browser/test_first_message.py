@@ -53,7 +53,14 @@ def test_first_message_takes_one_request(page: Page, model: ToldModel) -> None:
     assert page.evaluate("window.sameDocument")
 
 
-def test_page_looks_as_after_a_reload(page: Page, model: ToldModel) -> None:
+@pytest.mark.parametrize("others", [[], ["another", "third"]], ids=["one agent", "three agents"])
+def test_page_looks_as_after_a_reload(
+    open_page: OpenPage, agent: Agent, model: ToldModel, others: list[str]
+) -> None:
+    for name in others:
+        make_agent(name, description="Sums up")
+    page = open_page()
+
     def shown() -> str:
         html = page.evaluate("document.body.className + document.querySelector('main').innerHTML")
         # Forms that came in an event have no token.
@@ -64,7 +71,7 @@ def test_page_looks_as_after_a_reload(page: Page, model: ToldModel) -> None:
         html = re.sub(r"<form[^>]+data-stop-form[^>]*>", "", html)
         return re.sub(r"\s*\n\s*", "\n", html).replace("\n", "")
 
-    send(page, "Hello")
+    send(page, 'Hello, "you" & <b>all</b>')
     model.asked().say("```\ncode\n```").end()
     expect(conversation(page)).to_contain_text("code")  # the chat has taken the list's place
     wait_for_end(page)
@@ -184,7 +191,19 @@ def test_agent_of_a_new_chat_is_the_chosen_one(
     choose_agent(page, "other")
     model.will_say("Yes.")
     send(page, "Hello")
-    expect(page.get_by_text("with other")).to_be_visible()
+    expect(page.get_by_text("with other", exact=True)).to_be_visible()
     expect(conversation(page)).to_contain_text("Yes.")
+    expect(agent_chip(page)).to_contain_text("other")
+    wait_for_end(page)
+    own = page.locator("select[name=agent] [value='']")
+    expect(own).to_have_attribute("data-name", "other")
+    page.get_by_role("button", name="Regenerate with another agent").click()
+    menu = page.get_by_role("dialog", name="Regenerate with")
+    expect(menu.get_by_role("button")).to_contain_text("simple")
+    page.keyboard.press("Escape")
+    model.will_say("Still me.")
+    send(page, "And now?")
+    expect(conversation(page)).to_contain_text("Still me.")
+    assert set(AgentRun.objects.values_list("agent__name", flat=True)) == {"other"}
     page.go_back()
     expect(agent_chip(page)).to_contain_text("other")  # the last used one

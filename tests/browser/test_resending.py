@@ -181,7 +181,7 @@ def test_first_message_that_is_sent_again_to_another_agent(page: Page, model: To
     page.get_by_role("button", name="Send").click()
     model.asked().say("From another one.").end()
     expect(conversation(page)).to_contain_text("From another one.")
-    expect(page.get_by_text("with other")).to_be_visible()
+    expect(page.get_by_text("with other", exact=True)).to_be_visible()
     assert Session.objects.filter(agent=other).count() == 1
     assert Session.objects.count() == 2
 

@@ -63,7 +63,7 @@ def test_regenerate_and_go_back(
     expect(turns(page).last).to_contain_text("Another way.")
     expect(turns(page).last).not_to_contain_text("And that.")
     expect(turns(page)).to_have_count(2)
-    expect(page.get_by_role("button", name="Regenerate")).to_be_visible()
+    expect(page.get_by_role("button", name="Regenerate", exact=True)).to_be_visible()
     expect(page.get_by_text("Version 2 of 2")).to_be_attached()
 
     press(page, "Previous version of the answer")

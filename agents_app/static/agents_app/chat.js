@@ -1,6 +1,7 @@
 // The entry of the chat pages' script: sets up the parts that the page has.
 // Everything also works without it; the server renders all HTML.
 
+import { pageOf } from "./chat_frame.js";
 import { setUpCodeCopy } from "./code_copy.js";
 import { setUpComposer } from "./composer.js";
 import {
@@ -8,7 +9,7 @@ import {
 } from "./drafts.js";
 import { setUpFeedback } from "./feedback.js";
 import { setUpCopying, setUpMessageForms } from "./message_actions.js";
-import { fragmentOf, jumpButton, messageForm, transcript } from "./page.js";
+import { jumpButton, messageForm, transcript } from "./page.js";
 import { setUpQueue } from "./queue.js";
 import { refresh } from "./refresh.js";
 import { setUpScrolling } from "./scrolling.js";
@@ -57,12 +58,12 @@ function setUpLatest(events) {
 }
 
 /** Show a new chat in place of the list, as if its page had been loaded. */
-function showChat({ html, url, title }, events) {
+function showChat(chat, events) {
     deleteDraft(); // of the list's form
-    document.querySelector("main").replaceChildren(fragmentOf(html));
+    document.querySelector("main").replaceChildren(pageOf(chat));
     document.body.className = "chat";
-    history.pushState(null, "", url);
-    document.title = title;
+    history.pushState(null, "", chat.url);
+    document.title = chat.title;
     path = location.pathname;
     setUpPage(events);
     if (!isAnswering()) {

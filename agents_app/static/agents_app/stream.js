@@ -112,11 +112,16 @@ function finish(answer, { status, html }) {
     if (finished) {
         // What was streamed is not sent again: it stays, and with it what the user has selected.
         const shown = finished.querySelector("[data-shown]");
-        finished.querySelector("[data-versions]")
-            ?.replaceWith(answer.querySelector("[data-versions]"));
+        const versions = answer.querySelector("[data-versions]");
+        if (versions) {
+            finished.querySelector("[data-versions]")?.replaceWith(versions);
+        }
         if (shown) {
+            const article = answer.querySelector(".streaming");
             shown.removeAttribute("data-shown");
-            morphAround(answer, finished, answer.querySelector("[data-stream]"), shown);
+            morphAround(answer, finished, article, shown);
+            article.querySelector("[data-waiting]").remove();
+            article.querySelector("[data-stream]").removeAttribute("data-stream");
         } else {
             answer.replaceWith(finished);
         }

@@ -1,5 +1,6 @@
 """Requests and assertions that the tests of the chat pages share."""
 
+import re
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +17,7 @@ from sessions_app.models import Message, Session
 
 JSON = {"Accept": "application/json"}
 EVENTS = {"Accept": "text/event-stream"}
+FRAME = re.compile(r'<template data-chat-frame="([^"]+)">(.*</template>.*)</template>', re.DOTALL)
 
 
 def new_chat(agent: Agent, text: str = "Hello there") -> dict[str, Any]:
@@ -65,3 +67,8 @@ def queries(get: Callable[[], Any]) -> int:
 
 def html(response: Any) -> str:
     return str(response.content.decode())
+
+
+def shown(response: Any) -> str:
+    """The page without the frame of a new chat's page, which only the script reads."""
+    return FRAME.sub("", html(response))

@@ -12,7 +12,7 @@ from django.test import Client
 from agents_app.models import Agent
 from sessions_app.models import Message, Session
 from tests.agents_app.chats import answered, failed, make_user
-from tests.agents_app.web.helpers import chat_url, html, message, new_chat
+from tests.agents_app.web.helpers import chat_url, html, message, new_chat, shown
 
 pytestmark = pytest.mark.django_db
 
@@ -71,7 +71,7 @@ def test_the_message_is_shown_to_its_writer_only(client: Client, user: User, age
     bruno = make_user("bruno")
     for who, expected in ((bruno, ""), (user, SHOWN)):
         client.force_login(user)
-        form = html(client.get("/chats/"))
+        form = shown(client.get("/chats/"))
         writer = re.findall(r'name="writer" value="(\d+)"', form)
         assert writer == [str(user.pk)]
         client.logout()

@@ -11,7 +11,7 @@ from django.urls import reverse
 from agents_app.models import Agent
 from sessions_app.models import Session
 from tests.agents_app.chats import answered, ask, make_agent, make_user
-from tests.agents_app.web.helpers import chat_url, html, message, new_chat, queries
+from tests.agents_app.web.helpers import chat_url, html, message, new_chat, queries, shown
 from tests.factories import phantom
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -20,12 +20,12 @@ STARTERS = "Plan a trip\nExplain <b>this</b> & that"
 
 
 def selected(response: Any) -> str:
-    [name] = re.findall(r'<option [^>]*selected data-name="([^"]+)"', html(response))
+    [name] = re.findall(r'<option [^>]*selected data-name="([^"]+)"', shown(response))
     return str(name)
 
 
 def written(response: Any) -> str:
-    [text] = re.findall(r"<textarea[^>]*>\n?([^<]*)</textarea>", html(response))
+    [text] = re.findall(r"<textarea[^>]*>\n?([^<]*)</textarea>", shown(response))
     return str(text).strip()
 
 
@@ -79,16 +79,16 @@ def test_agent_that_was_chosen_is_selected_after_a_refusal(page: Client) -> None
 
 
 def test_only_agent_needs_no_choice(page: Client, agent: Agent) -> None:
-    shown = html(page.get("/chats/"))
-    assert "<select" not in shown
-    assert f'<input type="hidden" name="agent" value="{agent.pk}">' in shown
+    opened = html(page.get("/chats/"))
+    assert "<select" not in opened
+    assert f'<input type="hidden" name="agent" value="{agent.pk}">' in opened
 
 
 def test_agents_are_offered_with_what_they_do(page: Client) -> None:
     make_agent("other", description="Sums up long texts. " * 10)
-    shown = html(page.get("/chats/"))
-    assert ">simple – Everyday questions</option>" in shown
-    assert re.search(r">other – (Sums up long texts\. ?){2,3}[^<]{0,20}…</option>", shown)
+    opened = html(page.get("/chats/"))
+    assert ">simple – Everyday questions</option>" in opened
+    assert re.search(r">other – (Sums up long texts\. ?){2,3}[^<]{0,20}…</option>", opened)
 
 
 @pytest.mark.parametrize("count", [7, 200])
@@ -98,22 +98,24 @@ def test_any_number_of_agents_is_offered_in_as_few_queries(
     chat_session = answered(user)
     for number in range(count - 1):
         make_agent(f"{number:03}", description="words " * 1000, starter_prompts=STARTERS)
-    assert html(page.get("/chats/")).count("<option ") == count
+    opened = page.get("/chats/")
+    assert shown(opened).count("<option ") == count
+    assert html(opened).count("<option ") == count + 1, "the frame has only the chat's own"
     # The login's session, the user, the agents, the sidebar's chats, those pinned.
     assert queries(lambda: page.get("/chats/")) == 5
-    shown = html(page.get(chat_url(chat_session)))
-    assert shown.count("<option ") == count
+    chat = html(page.get(chat_url(chat_session)))
+    assert chat.count("<option ") == count
     Agent.objects.exclude(name="simple").delete()
-    assert len(shown) < len(html(page.get(chat_url(chat_session)))) + 400 * count
+    assert len(chat) < len(html(page.get(chat_url(chat_session)))) + 400 * count
 
 
 def test_agents_are_shown_by_their_display_names(page: Client, user: User) -> None:
     chat_session = answered(user)
     make_agent("simple", display_name="Everyday <helper>")
-    shown = html(page.get(chat_url(chat_session)))
-    assert shown.count("Everyday &lt;helper&gt;") >= 3, "in the head, the heading and the composer"
-    assert "Everyday <" not in shown
-    assert ">simple<" not in shown
+    chat = html(page.get(chat_url(chat_session)))
+    assert chat.count("Everyday &lt;helper&gt;") >= 3, "in the head, the heading and the composer"
+    assert "Everyday <" not in chat
+    assert ">simple<" not in chat
     assert "Everyday &lt;helper&gt;" in html(page.get("/chats/"))
 
 

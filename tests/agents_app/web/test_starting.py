@@ -14,15 +14,17 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from django.utils.html import escape
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from agents_app.models import Agent, AgentRun
-from agents_app.services import send_message
+from agents_app.services import create_session, send_message
 from sessions_app.models import Message, Session
 from tests.agents_app.chats import answered, ask, make_agent, make_user
 from tests.agents_app.web.helpers import (
     EVENTS,
+    FRAME,
     JSON,
     chat_url,
     html,
@@ -30,6 +32,7 @@ from tests.agents_app.web.helpers import (
     read_events,
     rows,
     run_url,
+    shown,
 )
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -89,17 +92,74 @@ def without_tokens(text: str) -> str:
     return "\n".join(filter(None, map(str.strip, text.splitlines())))
 
 
-def test_script_gets_the_page_of_the_new_chat(page: Client, user: User, agent: Agent) -> None:
+def main(loaded: str) -> str:
+    return loaded.partition('<main id="main" tabindex="-1">')[2].partition("</main>")[0]
+
+
+def test_script_gets_the_transcript_of_the_new_chat(page: Client, user: User, agent: Agent) -> None:
     event = chat_event(user, new_chat(agent, "Tom & <b>Jerry</b>"))
     chat_session = Session.objects.get()
     assert event["url"] == chat_url(chat_session)
+    assert event["name"] == "Tom & <b>Jerry</b>"
     assert event["title"] == "Tom & <b>Jerry</b> – Parley"
     loaded = html(page.get(event["url"]))
     assert "<title>Tom &amp; &lt;b&gt;Jerry&lt;/b&gt; – Parley</title>" in loaded
-    _, _, main = loaded.partition('<main id="main" tabindex="-1">')
-    assert without_tokens(main.partition("</main>")[0]) == without_tokens(event["html"])
-    tokens = re.findall(r'name="csrfmiddlewaretoken" value="(\w+)"', event["html"])
-    assert len(tokens) == len(re.findall("<form", event["html"])) == 3
+    without_script = f' <a href="{event["url"]}" data-without-script>Reload</a>'
+    assert without_script in loaded
+    assert event["html"].strip() in loaded.replace(without_script, "")
+    assert event["html"].count("data-turn=") == 1
+    assert "<form" not in event["html"]
+
+
+def test_agents_to_choose_from_are_no_part_of_the_first_event(user: User, agent: Agent) -> None:
+    few = chat_event(user, new_chat(agent))
+    for number in range(30):
+        make_agent(f"agent {number}", description="Answers questions.")
+    many = chat_event(user, new_chat(agent))
+    assert len(many["html"]) == len(few["html"]) < 2000
+
+
+def test_text_comes_as_it_was_written_without_the_indentation_around_it(
+    page: Client, user: User, agent: Agent
+) -> None:
+    text = "  def f():\n\n      <pre>\n  </pre>\n  "
+    event = chat_event(user, new_chat(agent, text))
+    assert f'dir="auto">{escape(text)}</div>' in event["html"]
+    assert not re.search(r"\n +<", event["html"].replace(escape(text), ""))
+
+
+def test_page_with_the_form_has_the_frame_of_a_chats_page(
+    page: Client, user: User, agent: Agent
+) -> None:
+    """But for the chat's id, name and messages it is the page of a chat that has none."""
+    chat_session = create_session(user=user, name="Tom & Jerry", agent=agent, platform="web")
+    found = FRAME.search(html(page.get("/chats/")))
+    assert found
+    assert found[1] == "/chats/00000000-0000-0000-0000-000000000000/"
+    expected = without_tokens(main(html(page.get(chat_url(chat_session)))))
+    frame = found[2].replace(found[1], chat_url(chat_session))
+    assert without_tokens(frame.replace("Untitled chat", "Tom &amp; Jerry")) == expected
+    tokens = re.findall(r'name="csrfmiddlewaretoken" value="(\w+)"', frame)
+    assert len(tokens) == len(re.findall("<form", frame)) == 3
+
+
+def test_frame_is_for_the_agent_that_is_selected(page: Client) -> None:
+    make_agent("other", description="Sums up")
+    third = make_agent("third")
+    found = FRAME.search(html(page.get("/chats/", {"agent": third.pk})))
+    assert found
+    assert "data-agent>with third</p>" in found[2]
+    assert re.findall('<option value="([^"]*)" selected data-name="([^"]+)"', found[2]) == [
+        ("", "third")
+    ]
+    menu = found[2].partition("data-other-agents")[2]
+    assert re.findall(r'agent-name" dir="auto">([^<]+)<', menu) == ["other", "simple"]
+
+
+def test_page_without_the_form_has_no_frame(page: Client, user: User) -> None:
+    answered(user)
+    Agent.objects.update(active=False)
+    assert "data-chat-frame" not in html(page.get("/chats/"))
 
 
 def test_form_that_is_sent_again_gets_the_chat_as_it_is_now(user: User, agent: Agent) -> None:
@@ -110,6 +170,7 @@ def test_form_that_is_sent_again_gets_the_chat_as_it_is_now(user: User, agent: A
         user=user, session_id=Session.objects.get().pk, text="Go on", message_id=uuid4()
     )
     event = chat_event(user, form)
+    assert event["html"].count("data-turn=") == 2
     assert "Go on" in event["html"]
     assert f'data-events="{run_url(later, "chat-events")}"' in event["html"]
     assert rows() == (1, 2, 2)
@@ -146,9 +207,9 @@ def test_refused_first_message_makes_nothing(
     page: Client, agent: Agent, values: dict[str, Any], complaint: str, submitted: list[UUID]
 ) -> None:
     form = {**new_chat(agent), **values}
-    shown = page.post("/chats/", form)
-    assert shown.status_code == 400
-    assert complaint in html(shown)
+    refused = page.post("/chats/", form)
+    assert refused.status_code == 400
+    assert complaint in html(refused)
     for headers in (JSON, EVENTS):
         told = page.post("/chats/", form, headers=headers)
         assert told.status_code == 400
@@ -166,7 +227,7 @@ def test_agent_that_is_switched_off_starts_nothing(page: Client) -> None:
     off = make_agent("off", active=False)
     assert page.post("/chats/", new_chat(off)).status_code == 400
     make_agent("on")
-    offered = re.findall(r'<option [^>]*data-name="([^"]+)"', html(page.get("/chats/")))
+    offered = re.findall(r'<option [^>]*data-name="([^"]+)"', shown(page.get("/chats/")))
     assert offered == ["on", "simple"]
     assert rows() == (0, 0, 0)
 
@@ -327,4 +388,4 @@ def test_any_text_is_stored_exactly_or_refused(page: Client, agent: Agent, text:
             assert UNDECODABLE in html(response)
         else:
             assert 'role="alert" data-error>' in html(response)
-            assert "data-error></p>" not in html(response), "it says why"
+            assert "data-error></p>" not in shown(response), "it says why"
