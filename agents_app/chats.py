@@ -12,7 +12,8 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
-from agents_app.chat_rules import UNNAMED, ChatNotFound, ChatTrashed, check_name, name_from
+from agents_app.chat_errors import ChatNotFound, ChatTrashed
+from agents_app.chat_validation import UNNAMED, check_name, title_from_message
 from agents_app.models import AgentRun
 from sessions_app.models import Message, Session
 from sessions_app.querysets import SessionQuerySet
@@ -23,7 +24,7 @@ DELETED_AT_ONCE = 20  # sessions, in one transaction
 def display_name(chat_session: Session) -> str:
     """The name that people are shown; `opening` is annotated by `with_opening()`."""
     opening = getattr(chat_session, "opening", "")
-    return name_from(opening) if opening else chat_session.name or UNNAMED
+    return title_from_message(opening) if opening else chat_session.name or UNNAMED
 
 
 def rename_session(*, user: User, session_id: UUID, name: str) -> None:

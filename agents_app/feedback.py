@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
-from agents_app.chat_rules import ChatError, ChatNotFound
+from agents_app.chat_errors import ChatError, ChatNotFound
 from agents_app.chats import get_session, lock_session
 from agents_app.models import Feedback
 from sessions_app.models import Message, Session

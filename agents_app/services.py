@@ -15,16 +15,14 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from agents_app import versions
-from agents_app.chat_rules import (
+from agents_app.chat_errors import (
     AgentChosen,
     AgentUnavailable,
     AlreadyAnswering,
     AlreadyUsed,
     NotRetryable,
-    check_message,
-    check_name,
-    name_from,
 )
+from agents_app.chat_validation import check_message, check_name, title_from_message
 from agents_app.chats import chat_deleted, get_question, get_run, get_session, lock_session
 from agents_app.models import Agent, AgentRun
 from agents_app.run_options import NO_OPTIONS, RunOptions
@@ -82,7 +80,7 @@ def start_session(
             chat_session = Session.objects.create(
                 user_id=user.pk,
                 agent=agent,
-                name=name or name_from(text),
+                name=name or title_from_message(text),
                 platform=platform,
                 **_ANSWERING,
             )

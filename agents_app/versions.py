@@ -13,7 +13,7 @@ from uuid import UUID
 
 from django.db.models import Q
 
-from agents_app.chat_rules import VersionUnavailable
+from agents_app.chat_errors import VersionUnavailable
 from agents_app.models import AgentRun
 from sessions_app.models import Message, Session
 from sessions_app.querysets import MessageQuerySet

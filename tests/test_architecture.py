@@ -34,22 +34,25 @@ LAYERS = [
     ["sessions_app.models"],
     [
         *("sessions_app.writing", "sessions_app.cleanup", "sessions_app.readings"),
-        "sessions_app.removal_reasons",
+        "sessions_app.keep_reasons",
     ],
     ["sessions_app.reviews", "sessions_app.statistics"],
     ["agents_app.querysets"],
     ["agents_app.user_models"],
     ["agents_app.models"],
-    ["agents_app.run_options", "agents_app.external_users", "agents_app.api_keys"],
+    [
+        *("agents_app.run_options", "agents_app.external_users", "agents_app.api_keys"),
+        "agents_app.chat_errors",
+    ],
     ["agents_app.conversation", "agents_app.llm"],
     ["agents_app.history"],
     ["agents_app.agents"],
     ["agents_app.runs"],
-    ["agents_app.chat_rules", "agents_app.pictures"],
+    ["agents_app.chat_validation", "agents_app.agent_pictures"],
     ["agents_app.chats", "agents_app.versions"],
     ["agents_app.services", "agents_app.feedback", "agents_app.tasks", "agents_app.accounts"],
-    ["agents_app.waiting"],
-    ["agents_app.sessions"],
+    ["agents_app.turn_queue"],
+    ["agents_app.named_sessions"],
     ["agents_app.web", "agents_app.api", "agents_app.automagik", "agents_app.checks"],
     [
         *("sessions_app.admin", "sessions_app.management"),
@@ -204,7 +207,7 @@ def test_the_rule_for_removable_sessions_is_in_one_place() -> None:
         "sessions_app/models.py:Session",  # the generated column that the rule reads
         "sessions_app/models.py:Session.Meta",  # the index of the rule's candidates
         "config/metrics.py:_sessions",  # estimates by that index
-        "sessions_app/removal_reasons.py:_reasons",  # the rule in words
+        "sessions_app/keep_reasons.py:_reasons",  # the rule in words
         "sessions_app/admin/filters.py:PlatformFilter.lookups",  # offers that platform
         "agents_app/history.py:MessageHistory._create_session",  # old callers, as Automagik
     }

@@ -15,9 +15,9 @@ from django.utils.translation import ngettext
 from agents_app.admin.amounts import dollars, tokens
 from agents_app.models import Agent, AgentRun
 from sessions_app.admin.shared import link_if_allowed
+from sessions_app.keep_reasons import keep_reasons
 from sessions_app.local_time import local_time
 from sessions_app.models import Session
-from sessions_app.removal_reasons import removal_reasons
 
 _FAILED = [AgentRun.Status.FAILED, AgentRun.Status.INTERRUPTED]
 
@@ -45,7 +45,7 @@ def session_facts(chat_session: Session, request: HttpRequest, message_count: in
 
 def removal_sentence(chat_session: Session) -> str:
     """Whether a cleanup would remove the session, and why not, in a sentence."""
-    reasons = removal_reasons([chat_session]).get(chat_session.pk)
+    reasons = keep_reasons([chat_session]).get(chat_session.pk)
     if reasons is None:
         return "The session has been deleted."
     if reasons:

@@ -23,7 +23,7 @@ from django.http.multipartparser import MultiPartParserError
 from ninja import NinjaAPI, Schema
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
-from agents_app import chat_rules
+from agents_app import chat_errors
 from agents_app.external_users import UserNotFound
 from sessions_app.cleanup.archive import NotRestorable
 from sessions_app.database_errors import is_too_complex, is_unavailable
@@ -53,14 +53,14 @@ class ApiError(Exception):
 
 
 _CODES: dict[type[Exception], tuple[int, str]] = {
-    chat_rules.ChatNotFound: (404, "session_not_found"),
-    chat_rules.AgentUnavailable: (404, "agent_not_found"),
-    chat_rules.AgentChosen: (409, "agent_changed"),
-    chat_rules.AlreadyAnswering: (409, "session_busy"),
-    chat_rules.AlreadyUsed: (409, "idempotency_key_used"),
-    chat_rules.NotRetryable: (409, "not_retryable"),
-    chat_rules.InvalidMessage: (422, "invalid_message"),
-    chat_rules.InvalidName: (422, "invalid_name"),
+    chat_errors.ChatNotFound: (404, "session_not_found"),
+    chat_errors.AgentUnavailable: (404, "agent_not_found"),
+    chat_errors.AgentChosen: (409, "agent_changed"),
+    chat_errors.AlreadyAnswering: (409, "session_busy"),
+    chat_errors.AlreadyUsed: (409, "idempotency_key_used"),
+    chat_errors.NotRetryable: (409, "not_retryable"),
+    chat_errors.InvalidMessage: (422, "invalid_message"),
+    chat_errors.InvalidName: (422, "invalid_name"),
     UserNotFound: (404, "user_not_found"),
     NotRestorable: (409, "not_restorable"),
     BadRequest: (400, "bad_request"),

@@ -32,12 +32,13 @@ from agents_app.api.openai_stream import (
 )
 from agents_app.api.references import find_agent, parse_session_id
 from agents_app.api.schemas import MAX_TOKENS, Body, check_text
-from agents_app.chat_rules import MESSAGE_LENGTH, ChatNotFound
+from agents_app.chat_errors import ChatNotFound
+from agents_app.chat_validation import MESSAGE_LENGTH
 from agents_app.models import Agent, AgentRun, Scope
 from agents_app.run_options import RunOptions
 from agents_app.runs import dispatch, watching
 from agents_app.services import TurnDetails
-from agents_app.waiting import send_in_turn
+from agents_app.turn_queue import send_in_turn
 from sessions_app.models import Message
 
 _WAIT_SECONDS = 30

@@ -4,10 +4,10 @@ from uuid import UUID
 
 from django.contrib.auth.models import User
 
-from agents_app.chat_rules import AgentUnavailable, ChatNotFound
+from agents_app.chat_errors import AgentUnavailable, ChatNotFound
 from agents_app.chats import get_session
 from agents_app.models import Agent
-from agents_app.sessions import find_named
+from agents_app.named_sessions import find_named
 from sessions_app.models import Session
 
 _LARGEST_ID = 2**63 - 1

@@ -27,11 +27,11 @@ from agents_app.api.schemas import (
     RunState,
     Stopped,
 )
-from agents_app.chat_rules import ChatNotFound
+from agents_app.chat_errors import ChatNotFound
 from agents_app.models import Agent, AgentRun, Scope
+from agents_app.named_sessions import send_to_named
 from agents_app.runs import watching
-from agents_app.sessions import send_to_named
-from agents_app.waiting import send_in_turn
+from agents_app.turn_queue import send_in_turn
 
 router = Router(tags=["agents and runs"])
 

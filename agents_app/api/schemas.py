@@ -7,7 +7,7 @@ from ninja import Schema
 from pydantic import ConfigDict, Field, field_validator
 
 from agents_app.api.paging import COUNT_LIMIT
-from agents_app.chat_rules import MESSAGE_LENGTH, NAME_LENGTH
+from agents_app.chat_validation import MESSAGE_LENGTH, NAME_LENGTH
 from agents_app.external_users import UserDescription
 from agents_app.run_options import RunOptions
 from agents_app.services import TurnDetails

@@ -23,7 +23,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
 from agents_app import accounts
-from agents_app.chat_rules import MESSAGE_LENGTH
+from agents_app.chat_validation import MESSAGE_LENGTH
 from agents_app.models import Preferences
 from agents_app.web.account_forms import LoginForm, PasswordForm, PreferencesForm
 from agents_app.web.http import current_user, redirect

@@ -10,7 +10,7 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 
-from agents_app import chat_rules
+from agents_app import chat_validation
 from agents_app.models import Agent
 from sessions_app.storable import UnstorableText, check_storable
 
@@ -40,7 +40,7 @@ class MessageField(UncheckedTextField):
         }
         super().__init__(
             label="Message",
-            max_length=chat_rules.MESSAGE_LENGTH,
+            max_length=chat_validation.MESSAGE_LENGTH,
             strip=False,
             widget=forms.Textarea(attributes),
         )
@@ -131,7 +131,7 @@ class RenameForm(forms.Form):
 
     name = UncheckedTextField(
         label="Name of this chat",
-        max_length=chat_rules.NAME_LENGTH,
+        max_length=chat_validation.NAME_LENGTH,
         widget=forms.TextInput(NO_AUTOCOMPLETE),
     )
 
@@ -149,7 +149,7 @@ class SearchForm(forms.Form):
 
     q = forms.CharField(
         label="Search your chats",
-        max_length=chat_rules.NAME_LENGTH,
+        max_length=chat_validation.NAME_LENGTH,
         required=False,
         validators=[validate_storable],
         widget=forms.TextInput(NO_AUTOCOMPLETE | {"type": "search", "placeholder": "Search"}),

@@ -13,23 +13,23 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
 
-from agents_app import chat_rules
+from agents_app import chat_errors
 
 HTML, JSON, EVENTS = "text/html", "application/json", "text/event-stream"
 
 _STATUS: dict[type[Exception], HTTPStatus] = {
-    chat_rules.ChatNotFound: HTTPStatus.NOT_FOUND,
-    chat_rules.ChatTrashed: HTTPStatus.NOT_FOUND,
-    chat_rules.AgentUnavailable: HTTPStatus.BAD_REQUEST,
-    chat_rules.AgentChosen: HTTPStatus.CONFLICT,
-    chat_rules.AlreadyAnswering: HTTPStatus.CONFLICT,
-    chat_rules.AlreadyUsed: HTTPStatus.CONFLICT,
-    chat_rules.NotRetryable: HTTPStatus.CONFLICT,
-    chat_rules.VersionUnavailable: HTTPStatus.CONFLICT,
+    chat_errors.ChatNotFound: HTTPStatus.NOT_FOUND,
+    chat_errors.ChatTrashed: HTTPStatus.NOT_FOUND,
+    chat_errors.AgentUnavailable: HTTPStatus.BAD_REQUEST,
+    chat_errors.AgentChosen: HTTPStatus.CONFLICT,
+    chat_errors.AlreadyAnswering: HTTPStatus.CONFLICT,
+    chat_errors.AlreadyUsed: HTTPStatus.CONFLICT,
+    chat_errors.NotRetryable: HTTPStatus.CONFLICT,
+    chat_errors.VersionUnavailable: HTTPStatus.CONFLICT,
 }
 _FIELD: dict[type[Exception] | None, str] = {
-    chat_rules.InvalidMessage: "text",
-    chat_rules.InvalidName: "name",
+    chat_errors.InvalidMessage: "text",
+    chat_errors.InvalidName: "name",
 }
 
 View = Callable[..., HttpResponseBase]
@@ -60,12 +60,12 @@ def render_domain_errors(page: Page) -> Callable[[View], View]:
         def wrapper(request: HttpRequest, **ids: UUID) -> HttpResponseBase:
             try:
                 return view(request, **ids)
-            except (chat_rules.ChatError, InvalidForm) as raised:
+            except (chat_errors.ChatError, InvalidForm) as raised:
                 error: Exception = raised
-            if not is_script(request) and not isinstance(error, chat_rules.ChatNotFound):
+            if not is_script(request) and not isinstance(error, chat_errors.ChatNotFound):
                 try:
                     return page(request, **ids, error=error)
-                except chat_rules.ChatNotFound as not_found:
+                except chat_errors.ChatNotFound as not_found:
                     error = not_found
             return _error_response(request, error)
 
@@ -78,7 +78,7 @@ def _error_response(request: HttpRequest, error: Exception) -> HttpResponse:
     """The error by itself, without the page of the form."""
     if is_script(request):
         return JsonResponse({"error": str(error)}, status=status_of(error))
-    context = {"reason": error, "in_trash": isinstance(error, chat_rules.ChatTrashed)}
+    context = {"reason": error, "in_trash": isinstance(error, chat_errors.ChatTrashed)}
     return render(request, "404.html", context, status=status_of(error))
 
 

@@ -14,7 +14,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from agents_app import chats
-from agents_app.chat_rules import ChatNotFound
+from agents_app.chat_errors import ChatNotFound
 from agents_app.web.forms import RenameForm
 from agents_app.web.http import (
     InvalidForm,

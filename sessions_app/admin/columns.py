@@ -17,9 +17,9 @@ from sessions_app.admin.badges import OUTCOMES, Kind, badge
 from sessions_app.admin.list_filters import outcome_label
 from sessions_app.admin.message_search import Hit, read_hits
 from sessions_app.admin.shared import may_read_transcripts, short_time
+from sessions_app.keep_reasons import keep_reasons
 from sessions_app.models import Message, Review, Session
 from sessions_app.querysets import NAME_START
-from sessions_app.removal_reasons import removal_reasons
 
 # Characters; the stylesheet cuts what has no room, and then the title says all.
 _OPENING = 120
@@ -63,7 +63,7 @@ def read_facts(chat_sessions: Sequence[Session], request: HttpRequest) -> dict[U
     if may_read_transcripts(request):
         sessions = sessions.with_opening()
         columns.append("opening")
-    reasons = removal_reasons(chat_sessions)
+    reasons = keep_reasons(chat_sessions)
     return {
         row["pk"]: RowFacts(
             message_count=row["message_count"],

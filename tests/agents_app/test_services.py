@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 
-from agents_app import chat_rules, chats, services
+from agents_app import chat_errors, chats, services
 from agents_app.models import Agent, AgentRun
 from sessions_app.models import Message, Session
 from tests.agents_app.chats import answered, make_agent, make_user
@@ -48,7 +48,7 @@ def agent() -> Agent:
 def test_what_is_no_message_starts_no_chat(
     user: User, agent: Agent, text: str, complaint: str
 ) -> None:
-    with pytest.raises(chat_rules.InvalidMessage, match=complaint):
+    with pytest.raises(chat_errors.InvalidMessage, match=complaint):
         services.start_session(user=user, agent_id=agent.pk, text=text, message_id=uuid.uuid4())
     assert rows() == (0, 0, 0)
 
@@ -57,7 +57,7 @@ def test_what_is_no_message_starts_no_chat(
 def test_what_is_no_message_is_not_stored(user: User, text: str, complaint: str) -> None:
     chat_session = answered(user)
     before = rows()
-    with pytest.raises(chat_rules.InvalidMessage, match=complaint):
+    with pytest.raises(chat_errors.InvalidMessage, match=complaint):
         services.send_message(
             user=user, session_id=chat_session.pk, text=text, message_id=uuid.uuid4()
         )
@@ -67,7 +67,7 @@ def test_what_is_no_message_is_not_stored(user: User, text: str, complaint: str)
 @pytest.mark.parametrize(("name", "complaint"), NO_NAMES)
 def test_what_is_no_name_is_not_given(user: User, name: str, complaint: str) -> None:
     chat_session = answered(user, "Its name")
-    with pytest.raises(chat_rules.InvalidName, match=complaint):
+    with pytest.raises(chat_errors.InvalidName, match=complaint):
         chats.rename_session(user=user, session_id=chat_session.pk, name=name)
     assert Session.objects.get().name == "Its name"
 
@@ -81,7 +81,7 @@ def test_first_message_to_another_agent_is_another_message(user: User, agent: Ag
         )
 
     first = start(agent)
-    with pytest.raises(chat_rules.AlreadyUsed):
+    with pytest.raises(chat_errors.AlreadyUsed):
         start(make_agent("other"))
     assert start(agent) == first
     assert rows() == (1, 1, 1)
@@ -115,7 +115,7 @@ def send(user: User, chat_session: Session, **values: Any) -> AgentRun:
 @LACKING
 def test_chat_goes_on_with_the_agent_that_is_chosen(user: User, lacking: Lacking) -> None:
     chat_session = lacking(user)
-    with pytest.raises(chat_rules.AgentUnavailable, match="choose"):
+    with pytest.raises(chat_errors.AgentUnavailable, match="choose"):
         send(user, chat_session)
     chosen = make_agent("chosen")
     message_id = uuid.uuid4()
@@ -133,7 +133,7 @@ def test_agent_must_be_one_that_can_be_chosen(user: User, lacking: Lacking) -> N
     off = make_agent("off", active=False)
     before = rows()
     for agent_id in (off.pk, 987654):
-        with pytest.raises(chat_rules.AgentUnavailable):
+        with pytest.raises(chat_errors.AgentUnavailable):
             send(user, chat_session, agent_id=agent_id)
     assert rows() == before
     assert reread(chat_session).agent == chat_session.agent
@@ -142,7 +142,7 @@ def test_agent_must_be_one_that_can_be_chosen(user: User, lacking: Lacking) -> N
 def test_chat_keeps_an_agent_that_is_active(user: User) -> None:
     chat_session = answered(user)
     before = rows()
-    with pytest.raises(chat_rules.AgentChosen):
+    with pytest.raises(chat_errors.AgentChosen):
         send(user, chat_session, agent_id=make_agent("other").pk)
     assert rows() == before
     assert reread(chat_session).agent == chat_session.agent
@@ -156,7 +156,7 @@ def test_no_agent_is_given_with_a_message_that_is_refused(user: User, lacking: L
     active = Message.objects.get(session=chat_session, role="user").runs.create(
         session=chat_session, user=user
     )
-    with pytest.raises(chat_rules.AlreadyAnswering):
+    with pytest.raises(chat_errors.AlreadyAnswering):
         send(user, chat_session, agent_id=chosen.pk)
     assert reread(chat_session).agent == chat_session.agent
     active.finish(AgentRun.Status.DONE)
@@ -173,7 +173,7 @@ def test_of_two_agents_that_are_chosen_at_once_one_stays(user: User, lacking: La
     first_write = "BEGIN" if connection.vendor == "sqlite" else 'UPDATE "sessions"'
     with (
         before_statement(first_write, lambda: elsewhere(choose_other)),
-        pytest.raises(chat_rules.AgentChosen),
+        pytest.raises(chat_errors.AgentChosen),
     ):
         send(user, chat_session, agent_id=one.pk)
     assert reread(chat_session).agent == other
@@ -187,7 +187,7 @@ def test_retry_with_the_agent_that_is_chosen(user: User, lacking: Lacking) -> No
     run = send(user, chat_session, agent_id=chosen.pk)
     run.finish(AgentRun.Status.FAILED)
     off = make_agent("chosen", active=False)
-    with pytest.raises(chat_rules.AgentUnavailable):
+    with pytest.raises(chat_errors.AgentUnavailable):
         services.retry_run(user=user, session_id=run.session_id, run_id=run.pk)
     assert reread(chat_session).agent == off
     next_one = make_agent("next one")

@@ -7,8 +7,8 @@ import pytest
 from django.db import connection, models
 from django.test.utils import CaptureQueriesContext
 
+from sessions_app.keep_reasons import keep_reasons
 from sessions_app.models import Review, Session
-from sessions_app.removal_reasons import removal_reasons
 from tests.factories import make_session, phantom, say
 from tests.sessions_app.test_querysets import later_model  # noqa: F401 - a fixture
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.django_db
 
 
 def reasons(chat_session: Session) -> list[str]:
-    return removal_reasons([chat_session])[chat_session.pk]
+    return keep_reasons([chat_session])[chat_session.pk]
 
 
 def test_a_removable_session_has_no_reason_to_stay() -> None:
@@ -63,7 +63,7 @@ def test_a_model_added_later_is_named(later_model: type[models.Model]) -> None: 
 def test_a_session_that_is_gone_has_no_entry() -> None:
     gone, here = phantom(), phantom()
     Session.objects.filter(pk=gone.pk).delete()
-    assert removal_reasons([gone, here]) == {here.pk: []}
+    assert keep_reasons([gone, here]) == {here.pk: []}
 
 
 def test_the_reasons_agree_with_the_rule_in_one_query() -> None:
@@ -82,10 +82,10 @@ def test_the_reasons_agree_with_the_rule_in_one_query() -> None:
         if reviewed:
             Review.objects.create(session=chat_session)
     with CaptureQueriesContext(connection) as queries:
-        found = removal_reasons(chat_sessions)
+        found = keep_reasons(chat_sessions)
     assert len(queries) == 1
     removable = {pk for pk, why in found.items() if not why}
     assert removable == set(Session.objects.removable().values_list("pk", flat=True))
     assert len(removable) == 2
     assert len(found) == len(chat_sessions)
-    assert removal_reasons([]) == {}
+    assert keep_reasons([]) == {}

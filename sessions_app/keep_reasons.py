@@ -12,7 +12,7 @@ from sessions_app.models import Message, Session
 from sessions_app.querysets import PHANTOM_PLATFORM
 
 
-def removal_reasons(chat_sessions: Sequence[Session]) -> dict[UUID, list[str]]:
+def keep_reasons(chat_sessions: Sequence[Session]) -> dict[UUID, list[str]]:
     """By id, what keeps each session from being removed; nothing for one that is removable.
 
     One query, and none without sessions. A session that is gone has no entry.

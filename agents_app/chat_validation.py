@@ -1,11 +1,12 @@
-"""The rules for what users send, and the errors of the use-cases.
+"""Checks what users send: the text of a message, and the name of a chat.
 
-Every error's text tells the user what to do.
+Also the name of a chat that nobody has named, which is made of its first message.
 """
 
 import re
 import unicodedata
 
+from agents_app.chat_errors import ChatError, InvalidMessage, InvalidName
 from sessions_app.storable import UnstorableText, check_storable
 
 MESSAGE_LENGTH = 1_000_000
@@ -19,50 +20,6 @@ _LINE_MARK = re.compile(r"^[ \t]{0,3}(?:(?:#{1,6}|>|[-*+])[ \t]+|(?:```|~~~)[^\n
 _PAIRED_MARK = re.compile(r"(\*\*|~~|`+)(?=\S)([^\n]+?)(?<=\S)\1")
 _LINK = re.compile(r"!?\[([^\]\n]*)\]\([^)\s]*\)")
 _JOINERS = "\u200c\u200d"  # parts of words and of emoji
-
-
-class ChatError(Exception):
-    """What a user asked for cannot be done; the text says why."""
-
-
-class AgentUnavailable(ChatError):
-    """There is no such agent, or it is switched off."""
-
-
-class AgentChosen(ChatError):
-    """The session has another agent that is active, and keeps it."""
-
-
-class AlreadyAnswering(ChatError):
-    """The session has an active run."""
-
-
-class AlreadyUsed(ChatError):
-    """The message id belongs to another message: another text, chat or agent."""
-
-
-class NotRetryable(ChatError):
-    """The answer cannot be written again or go on: its kind, or the chat has continued since."""
-
-
-class VersionUnavailable(ChatError):
-    """It is no version of what the chat shows now."""
-
-
-class ChatNotFound(ChatError):
-    """There is no such session, run or message, or it belongs to another user."""
-
-
-class ChatTrashed(ChatNotFound):
-    """The session is in its user's trash."""
-
-
-class InvalidMessage(ChatError):
-    """The text is blank, too long, or holds what cannot be stored."""
-
-
-class InvalidName(ChatError):
-    """The name is blank, too long, or holds what cannot be stored."""
 
 
 def check_message(text: str) -> None:
@@ -87,7 +44,7 @@ def check_name(name: str) -> None:
     )
 
 
-def name_from(text: str) -> str:
+def title_from_message(text: str) -> str:
     """A session's name from the opening words of its first message; never blank."""
     opening = _without_marks(text.lstrip()[: _OPENING_LENGTH * 10])
     words = " ".join("".join(map(_printable, opening)).split())

@@ -16,7 +16,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from agents_app import services
-from agents_app.chat_rules import AlreadyAnswering, ChatNotFound
+from agents_app.chat_errors import AlreadyAnswering, ChatNotFound
 from agents_app.models import AgentRun, Ticket
 from agents_app.runs import watching
 from sessions_app.models import Message

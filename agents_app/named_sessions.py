@@ -7,7 +7,7 @@ from django.db import transaction
 
 from agents_app import services
 from agents_app.models import Agent, AgentRun
-from agents_app.waiting import send_in_turn
+from agents_app.turn_queue import send_in_turn
 from sessions_app.models import Session
 
 
@@ -24,7 +24,7 @@ def send_to_named(
 ) -> AgentRun:
     """Continue the user's session of this name, or create it: of requests at once, one does.
 
-    Raises what services.start_session and agents_app.waiting.send_in_turn do.
+    Raises what services.start_session and agents_app.turn_queue.send_in_turn do.
     """
     chat_session = find_named(user=user, name=name)
     if chat_session is None:
