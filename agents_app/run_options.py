@@ -1,4 +1,4 @@
-"""What a client asks for in one run only; stored with the run, so that any worker knows it."""
+"""The options of a single run, which a client may set. Stored with it: any worker knows them."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Self

@@ -89,7 +89,7 @@ def start_session(
                 row.session, row.user_id, row.agent = chat_session, user.pk, agent
             insert_first_messages([*details.earlier, message])
             run = _create_run(chat_session, message, agent, user, details)
-            dispatch.start(run)
+            dispatch.start_run(run)
     except IntegrityError:
         return _run_of_first_submit(message_id, text, user, agent_id=agent_id)
     return run
@@ -134,7 +134,7 @@ def send_message(
             _assign_agent(chat_session, agent, switch=switch and agent_id is not None)
             _check_not_answering(chat_session)
             run = _create_run(chat_session, message, agent, user, details)
-            dispatch.start(run)
+            dispatch.start_run(run)
     except IntegrityError:
         return _run_of_first_submit(
             message_id, text, user, agent_id=agent_id, session_id=session_id
@@ -165,7 +165,7 @@ def retry_run(
             raise NotRetryable("The chat has gone on since; send your message again instead.")
         _assign_agent(failed.session, agent)
         run = _create_run(failed.session, failed.message, agent, user)
-        dispatch.start(run)
+        dispatch.start_run(run)
     return run
 
 
@@ -190,7 +190,7 @@ def regenerate(
         versions.set_answer_aside(question)
         _assign_agent(question.session, agent, switch=agent_id is not None)
         run = _create_run(question.session, question, agent, user)
-        dispatch.start(run)
+        dispatch.start_run(run)
     return run
 
 
@@ -226,7 +226,7 @@ def edit_message(
             new.save(update_fields=["version_of"])
             _assign_agent(chat_session, agent)
             run = _create_run(chat_session, new, agent, user)
-            dispatch.start(run)
+            dispatch.start_run(run)
     except IntegrityError:
         return _run_of_first_submit(
             new_message_id, text, user, agent_id=agent_id, session_id=session_id
@@ -253,7 +253,7 @@ def continue_answer(*, user: User, session_id: UUID, run_id: UUID) -> AgentRun:
         if last is None or not is_its or not cut_off.truncated:
             raise NotRetryable("Only the chat's last answer can go on, if it was cut off.")
         run = _create_run(cut_off.session, last, agent, user)
-        dispatch.start(run)
+        dispatch.start_run(run)
     return run
 
 

@@ -40,9 +40,10 @@ class OneThreadHandler(ASGIHandler):
             logger.warning("The headers of a request cannot be decoded: %s", error)
             request, response = None, HttpResponseBadRequest()
         if response is not None:
-            from agents_app.api.outside import responder  # once the apps are set up
+            # Once the apps are set up.
+            from agents_app.api.error_responders import error_responder_for
 
-            if respond := responder(scope["path"]):
+            if respond := error_responder_for(scope["path"]):
                 undecodable = BadRequest("The address or a header cannot be decoded.")
                 response = respond(HttpRequest(), undecodable)
         return request, response

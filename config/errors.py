@@ -15,8 +15,8 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.middleware.csrf import get_token
 from django.template import loader
 
+from agents_app.api.error_responders import error_responder_for
 from agents_app.api.errors import ApiError, unexpected
-from agents_app.api.outside import responder
 from agents_app.models import CacheEntry
 from agents_app.web.http import is_script
 from sessions_app.database_errors import is_too_complex, is_unavailable
@@ -51,7 +51,7 @@ class TypedField:
 
 def bad_request(request: HttpRequest, exception: Exception, *, reason: str = "") -> HttpResponse:
     """400. Unlike Django's own handler, it does not parse the form, which may be the cause."""
-    if respond := responder(request.path_info):
+    if respond := error_responder_for(request.path_info):
         return respond(request, exception)
     return _page(request, HTTPStatus.BAD_REQUEST, reason=reason)
 
@@ -62,7 +62,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
     response = error and error_response(request, error)
     if response:
         return response
-    if respond := responder(request.path_info):
+    if respond := error_responder_for(request.path_info):
         return respond(request, unexpected(request))
     if is_script(request):
         text = f"Something went wrong. Try again; the error has the id {_id(request)}."
@@ -88,7 +88,7 @@ def too_many_requests(request: HttpRequest) -> HttpResponse:
 
 def error_response(request: HttpRequest, error: BaseException) -> HttpResponse | None:
     """The response to an unavailable database or an invalid value; None for other errors."""
-    respond = responder(request.path_info)
+    respond = error_responder_for(request.path_info)
     if is_unavailable(error):
         logger.warning("The database is busy or unreachable: %s", error)
         if respond:

@@ -43,7 +43,7 @@ def submitted(monkeypatch: pytest.MonkeyPatch) -> list[UUID]:
 
     runs: list[UUID] = []
     recorder = SimpleNamespace(
-        start=lambda run: runs.append(run.pk),
+        start_run=lambda run: runs.append(run.pk),
         cancel=dispatch.cancel,
         process_id=lambda: None,
     )

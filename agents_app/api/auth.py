@@ -32,7 +32,7 @@ class _Checked:
         key = find_key(text)
         if key is None:
             return None
-        throttling.count(key)
+        throttling.check_rate_limit(key)
         if self.scope not in key.scopes:
             raise ApiError(403, "wrong_scope", f"This key does not have the scope '{self.scope}'.")
         return key
@@ -68,7 +68,7 @@ class BearerKey(_Checked, HttpBearer):
         return self.check(request, token)
 
 
-def needs(scope: Scope) -> list[Any]:
+def require_scope(scope: Scope) -> list[Any]:
     """The `auth` of an operation whose key needs a scope."""
     return [HeaderKey(scope), BearerKey(scope)]
 

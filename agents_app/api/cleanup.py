@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from ninja import Query, Router
 
-from agents_app.api.auth import check_permission, needs, user_of
+from agents_app.api.auth import check_permission, require_scope, user_of
 from agents_app.api.errors import ERRORS, ApiError, Error
 from agents_app.api.paging import MAX_PAGE, MAX_PAGE_SIZE
 from agents_app.api.schemas import (
@@ -34,7 +34,9 @@ _RESTORE = "sessions_app.restore_session"  # as in the admin
 
 
 @router.post(
-    "/sessions/cleanup", response={200: CleanupOutcome, ERRORS: Error}, auth=needs(KeyScope.CLEANUP)
+    "/sessions/cleanup",
+    response={200: CleanupOutcome, ERRORS: Error},
+    auth=require_scope(KeyScope.CLEANUP),
 )
 def clean_up(request: HttpRequest, body: CleanupRequest | None = None) -> CleanupOutcome:
     """Remove what is removable, or, unless `dry_run` is false, say what would be removed."""
@@ -72,7 +74,9 @@ def clean_up(request: HttpRequest, body: CleanupRequest | None = None) -> Cleanu
 
 
 @router.get(
-    "/cleanup-runs", response={200: CleanupRunList, ERRORS: Error}, auth=needs(KeyScope.CLEANUP)
+    "/cleanup-runs",
+    response={200: CleanupRunList, ERRORS: Error},
+    auth=require_scope(KeyScope.CLEANUP),
 )
 def list_cleanup_runs(
     request: HttpRequest,
@@ -95,7 +99,7 @@ def list_cleanup_runs(
 @router.post(
     "/cleanup-runs/{run_id}/restore",
     response={200: Restored, ERRORS: Error},
-    auth=needs(KeyScope.CLEANUP),
+    auth=require_scope(KeyScope.CLEANUP),
 )
 def restore(request: HttpRequest, run_id: int) -> Restored:
     """Restore the sessions that a cleanup removed, marked keep: no later one removes them."""

@@ -20,8 +20,7 @@ from ninja.errors import AuthenticationError, HttpError, ValidationError
 from pydantic import Field, field_validator
 
 from agents_app import services
-from agents_app.api.answers import read_answer
-from agents_app.api.auth import needs, user_of
+from agents_app.api.auth import require_scope, user_of
 from agents_app.api.errors import ERRORS, ApiError, describe, log_unexpected
 from agents_app.api.openai_stream import (
     HEADERS,
@@ -31,6 +30,7 @@ from agents_app.api.openai_stream import (
     unstored_pieces,
 )
 from agents_app.api.references import find_agent, parse_session_id
+from agents_app.api.run_serializers import read_answer
 from agents_app.api.schemas import MAX_TOKENS, Body, check_text
 from agents_app.chat_errors import ChatNotFound
 from agents_app.chat_validation import MESSAGE_LENGTH
@@ -165,20 +165,24 @@ api = NinjaAPI(
 )
 
 
-@api.get("/models", response={200: ModelList, ERRORS: OpenAIError}, auth=needs(Scope.READ))
+@api.get("/models", response={200: ModelList, ERRORS: OpenAIError}, auth=require_scope(Scope.READ))
 def list_models(request: HttpRequest) -> ModelList:
     """The active agents, as models."""
     return ModelList(object="list", data=[_model(agent) for agent in Agent.objects.active()])
 
 
-@api.get("/models/{model}", response={200: Model, ERRORS: OpenAIError}, auth=needs(Scope.READ))
+@api.get(
+    "/models/{model}", response={200: Model, ERRORS: OpenAIError}, auth=require_scope(Scope.READ)
+)
 def read_model(request: HttpRequest, model: str) -> Model:
     """One agent, as a model."""
     return _model(find_agent(model))
 
 
 @api.post(
-    "/chat/completions", response={200: Completion, ERRORS: OpenAIError}, auth=needs(Scope.CHAT)
+    "/chat/completions",
+    response={200: Completion, ERRORS: OpenAIError},
+    auth=require_scope(Scope.CHAT),
 )
 def complete(request: HttpRequest, body: CompletionRequest) -> Any:
     """Answer the last message.

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.contrib.auth.models import User
 
-from agents_app.api.answers import read_answer
+from agents_app.api.run_serializers import read_answer
 from agents_app.models import Agent, AgentRun
 from agents_app.run_options import RunOptions
 from agents_app.runs import dispatch, watching
@@ -81,7 +81,7 @@ async def unstored_pieces(
     from agents_app.conversation import codec
 
     history = codec.to_model_messages(earlier)
-    async with dispatch.slot(user.pk):
+    async with dispatch.concurrency_slot(user.pk):
         answering = SimpleAgent.for_row(agent, options).stream(prompt, message_history=history)
         try:
             async with aclosing(answering) as pieces:

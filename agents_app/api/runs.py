@@ -14,10 +14,10 @@ from ninja import Header, Query, Router
 
 from agents_app import services
 from agents_app.api import ui_stream
-from agents_app.api.answers import read_answer, run_state
-from agents_app.api.auth import acting_user, key_of, needs, user_of
+from agents_app.api.auth import acting_user, key_of, require_scope, user_of
 from agents_app.api.errors import ERRORS, ApiError, Error
 from agents_app.api.references import find_agent, parse_session_id
+from agents_app.api.run_serializers import read_answer, run_state
 from agents_app.api.schemas import (
     DEFAULT_ORIGIN,
     AgentSummary,
@@ -51,7 +51,9 @@ Wait = Annotated[
 IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key", max_length=200)]
 
 
-@router.get("/agents", response={200: list[AgentSummary], ERRORS: Error}, auth=needs(Scope.READ))
+@router.get(
+    "/agents", response={200: list[AgentSummary], ERRORS: Error}, auth=require_scope(Scope.READ)
+)
 def list_agents(request: HttpRequest) -> list[AgentSummary]:
     """The active agents."""
     return [
@@ -69,7 +71,7 @@ def list_agents(request: HttpRequest) -> list[AgentSummary]:
 @router.get(
     "/agent/list",
     response={200: list[AgentSummary], ERRORS: Error},
-    auth=needs(Scope.READ),
+    auth=require_scope(Scope.READ),
     deprecated=True,
 )
 def list_agents_as_before(request: HttpRequest) -> list[AgentSummary]:
@@ -77,7 +79,9 @@ def list_agents_as_before(request: HttpRequest) -> list[AgentSummary]:
     return list_agents(request)
 
 
-@router.post("/agent/{agent}/run", response={200: RunAnswer, ERRORS: Error}, auth=needs(Scope.CHAT))
+@router.post(
+    "/agent/{agent}/run", response={200: RunAnswer, ERRORS: Error}, auth=require_scope(Scope.CHAT)
+)
 def run_agent(
     request: HttpRequest,
     agent: str,
@@ -106,7 +110,9 @@ def run_agent(
 
 
 @router.post(
-    "/agent/{agent}/run/async", response={200: RunStarted, ERRORS: Error}, auth=needs(Scope.CHAT)
+    "/agent/{agent}/run/async",
+    response={200: RunStarted, ERRORS: Error},
+    auth=require_scope(Scope.CHAT),
 )
 def run_agent_in_background(
     request: HttpRequest,
@@ -126,21 +132,25 @@ def run_agent_in_background(
     )
 
 
-@router.get("/run/{run_id}/status", response={200: RunState, ERRORS: Error}, auth=needs(Scope.READ))
+@router.get(
+    "/run/{run_id}/status", response={200: RunState, ERRORS: Error}, auth=require_scope(Scope.READ)
+)
 def run_status(request: HttpRequest, run_id: str) -> RunState:
     """How far a run has come."""
     return run_state(_own_run(user_of(request), run_id))
 
 
 @router.get(
-    "/runs/{run_id}/status", response={200: RunState, ERRORS: Error}, auth=needs(Scope.READ)
+    "/runs/{run_id}/status", response={200: RunState, ERRORS: Error}, auth=require_scope(Scope.READ)
 )
 def runs_status(request: HttpRequest, run_id: str) -> RunState:
     """How far a run has come."""
     return run_status(request, run_id)
 
 
-@router.post("/run/{run_id}/stop", response={200: Stopped, ERRORS: Error}, auth=needs(Scope.CHAT))
+@router.post(
+    "/run/{run_id}/stop", response={200: Stopped, ERRORS: Error}, auth=require_scope(Scope.CHAT)
+)
 def stop_run(request: HttpRequest, run_id: str) -> Stopped:
     """Stop a run; what it has written is kept."""
     user = user_of(request)
@@ -150,7 +160,9 @@ def stop_run(request: HttpRequest, run_id: str) -> Stopped:
     return Stopped(run_id=str(run.pk), status=run.status, stopped=stopped)
 
 
-@router.post("/runs/{run_id}/stop", response={200: Stopped, ERRORS: Error}, auth=needs(Scope.CHAT))
+@router.post(
+    "/runs/{run_id}/stop", response={200: Stopped, ERRORS: Error}, auth=require_scope(Scope.CHAT)
+)
 def stop_runs(request: HttpRequest, run_id: str) -> Stopped:
     """Stop a run; what it has written is kept."""
     return stop_run(request, run_id)

@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from ninja import Path, Query, Router, Status
 
 from agents_app import chats, services
-from agents_app.api.auth import needs, user_of
+from agents_app.api.auth import require_scope, user_of
 from agents_app.api.errors import ERRORS, ApiError, Error
 from agents_app.api.paging import (
     MAX_PAGE,
@@ -40,7 +40,7 @@ PageNumber = Annotated[int, Query(ge=1, le=MAX_PAGE)]
 PageSize = Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE)]
 
 
-@router.get("/sessions", response={200: SessionList, ERRORS: Error}, auth=needs(Scope.READ))
+@router.get("/sessions", response={200: SessionList, ERRORS: Error}, auth=require_scope(Scope.READ))
 def list_sessions(
     request: HttpRequest,
     page: PageNumber = 1,
@@ -82,7 +82,9 @@ def list_sessions(
     )
 
 
-@router.post("/sessions", response={201: SessionSummary, ERRORS: Error}, auth=needs(Scope.CHAT))
+@router.post(
+    "/sessions", response={201: SessionSummary, ERRORS: Error}, auth=require_scope(Scope.CHAT)
+)
 def create(request: HttpRequest, body: SessionRequest) -> Status[SessionSummary]:
     """Create an empty session on purpose."""
     agent = None if body.agent is None else find_agent(str(body.agent))
@@ -93,7 +95,9 @@ def create(request: HttpRequest, body: SessionRequest) -> Status[SessionSummary]
 
 
 @router.get(
-    "/sessions/{session}", response={200: SessionDetail, ERRORS: Error}, auth=needs(Scope.READ)
+    "/sessions/{session}",
+    response={200: SessionDetail, ERRORS: Error},
+    auth=require_scope(Scope.READ),
 )
 def read_session(
     request: HttpRequest,
@@ -129,7 +133,9 @@ def read_session(
 
 
 @router.patch(
-    "/sessions/{session}", response={200: SessionSummary, ERRORS: Error}, auth=needs(Scope.CHAT)
+    "/sessions/{session}",
+    response={200: SessionSummary, ERRORS: Error},
+    auth=require_scope(Scope.CHAT),
 )
 def rename(
     request: HttpRequest,
@@ -144,7 +150,7 @@ def rename(
 
 
 @router.delete(
-    "/sessions/{session}", response={200: Deleted, ERRORS: Error}, auth=needs(Scope.CHAT)
+    "/sessions/{session}", response={200: Deleted, ERRORS: Error}, auth=require_scope(Scope.CHAT)
 )
 def delete(
     request: HttpRequest, session: Annotated[str, Path(description="The session's id or name.")]
@@ -157,7 +163,9 @@ def delete(
 
 
 @router.get(
-    "/messages/{message_id}", response={200: SessionMessage, ERRORS: Error}, auth=needs(Scope.READ)
+    "/messages/{message_id}",
+    response={200: SessionMessage, ERRORS: Error},
+    auth=require_scope(Scope.READ),
 )
 def read_message(request: HttpRequest, message_id: str) -> SessionMessage:
     """One message of a session of the key's user."""

@@ -11,7 +11,7 @@ from agents_app.models import ApiKey
 WINDOW = 60  # seconds
 
 
-def count(key: ApiKey) -> None:
+def check_rate_limit(key: ApiKey) -> None:
     """Count a request of a key. Raises ApiError (429) above API_REQUESTS_PER_MINUTE.
 
     One atomic statement: the counters of Django's database cache, which throttling libraries

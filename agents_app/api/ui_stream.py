@@ -20,7 +20,7 @@ from pydantic_ai.ui.vercel_ai.response_types import (
     TextStartChunk,
 )
 
-from agents_app.api.answers import read_answer
+from agents_app.api.run_serializers import read_answer
 from agents_app.api.schemas import RunAnswer
 from agents_app.models import AgentRun
 from agents_app.runs import watching

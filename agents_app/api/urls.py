@@ -7,8 +7,8 @@ from django.views.decorators.csrf import csrf_exempt
 from ninja import NinjaAPI
 
 from agents_app.api import cleanup, health, openai, runs, sessions, users
+from agents_app.api.error_responders import with_json_405
 from agents_app.api.errors import error_response, install_handlers, on_error
-from agents_app.api.outside import with_refused_methods
 
 # What Automagik serves under these names, with what this product says instead.
 ABSENT = {
@@ -57,9 +57,9 @@ def absent(request: HttpRequest, rest: str) -> HttpResponse:
 
 
 urlpatterns = [
-    path("api/v1/", with_refused_methods(api.urls, on_error)),
+    path("api/v1/", with_json_405(api.urls, on_error)),
     re_path(r"^api/v1/(?P<rest>.*)$", absent),
     path("api/", lambda request: redirect("api:openapi-view")),
-    path("v1/", with_refused_methods(openai.api.urls, openai.on_error)),
+    path("v1/", with_json_405(openai.api.urls, openai.on_error)),
     re_path(r"^v1/(?P<rest>.*)$", openai.absent),
 ]

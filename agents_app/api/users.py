@@ -6,7 +6,7 @@ from django.contrib.auth.models import User
 from django.http import HttpRequest
 from ninja import Path, Query, Router
 
-from agents_app.api.auth import check_permission, needs
+from agents_app.api.auth import check_permission, require_scope
 from agents_app.api.errors import ERRORS, Error
 from agents_app.api.paging import MAX_PAGE, MAX_PAGE_SIZE, Total
 from agents_app.api.schemas import UserList, UserSummary
@@ -17,7 +17,7 @@ from sessions_app.storable import encodable, encodable_json
 router = Router(tags=["users"])
 
 
-@router.get("/users", response={200: UserList, ERRORS: Error}, auth=needs(Scope.USERS))
+@router.get("/users", response={200: UserList, ERRORS: Error}, auth=require_scope(Scope.USERS))
 def list_users(
     request: HttpRequest,
     page: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 1,
@@ -39,7 +39,9 @@ def list_users(
     )
 
 
-@router.get("/users/{user}", response={200: UserSummary, ERRORS: Error}, auth=needs(Scope.USERS))
+@router.get(
+    "/users/{user}", response={200: UserSummary, ERRORS: Error}, auth=require_scope(Scope.USERS)
+)
 def read_user(
     request: HttpRequest,
     user: Annotated[str, Path(description="An id, e-mail address, phone number or original id.")],

@@ -22,8 +22,8 @@ from agents_app.llm import clients
 from agents_app.models import AgentRun
 from agents_app.runs import liveness, saver, storage, watching
 from agents_app.runs.broadcast import close_broadcast, open_broadcast
+from agents_app.runs.concurrency import Slots
 from agents_app.runs.db_threads import UNAVAILABLE_ERRORS, run_in_db_thread_with_retries
-from agents_app.runs.limits import Slots
 from agents_app.runs.worker import Cancelled, RunWorker
 
 logger = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ GRACE_SECONDS = 2
 _SHUTDOWN_TIMEOUT = 5
 
 
-def start(run: AgentRun) -> None:
+def start_run(run: AgentRun) -> None:
     """Have a new run answered when the transaction under way is committed.
 
     With workers, its job is committed with it.
@@ -79,7 +79,7 @@ async def work_on(run_id: UUID) -> None:
         raise
 
 
-def slot(user_id: int | None) -> AbstractAsyncContextManager[bool]:
+def concurrency_slot(user_id: int | None) -> AbstractAsyncContextManager[bool]:
     """A user's turn in this event loop, for an answer that is not stored as a run."""
     return _slots.setdefault(asyncio.get_running_loop(), Slots()).slot(user_id)
 

@@ -16,9 +16,10 @@ from uuid import UUID
 from django.db import Error, connection
 
 from agents_app.models import AgentRun
-from agents_app.runs import db_threads, notify
+from agents_app.runs import db_threads
 from agents_app.runs.broadcast import Broadcast, Outcome, Signal, get_broadcast
 from agents_app.runs.db_threads import own_connection, release_cursors
+from agents_app.runs.listen import listen
 
 logger = logging.getLogger(__name__)
 
@@ -131,7 +132,7 @@ class _Reader:
                 del self.copies[run_id]
 
     def _run(self) -> None:
-        with own_connection(), notify.listen() as wait:
+        with own_connection(), listen() as wait:
             while True:
                 with _lock:
                     copies = dict(self.copies)

@@ -11,7 +11,7 @@ from django.db import OperationalError
 from django.test import Client
 from django.urls import get_resolver
 
-from agents_app.api import outside
+from agents_app.api.error_responders import error_responder_for
 from config.decoding import MULTIPART, URL_ENCODED
 from config.middleware import ReadableRequestMiddleware
 from sessions_app.models import Session
@@ -39,8 +39,8 @@ def error_of(response: Any, path: str) -> tuple[int, str]:
 def test_every_path_of_the_api_has_a_shape() -> None:
     patterns = get_resolver("agents_app.api.urls").url_patterns
     starts = [str(pattern.pattern) for pattern in patterns if "(" not in str(pattern.pattern)]
-    assert [start for start in starts if not outside.responder(f"/{start}")] == ["api/"]
-    assert outside.responder("/chats/") is None
+    assert [start for start in starts if not error_responder_for(f"/{start}")] == ["api/"]
+    assert error_responder_for("/chats/") is None
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -1,4 +1,4 @@
-"""Wakes this process when another one has saved progress: PostgreSQL's LISTEN.
+"""PostgreSQL's LISTEN: wakes this process when another one has saved progress.
 
 A notification only shortens the wait: without any, as on SQLite or behind a pooler, watchers
 look at the rows several times a second.

@@ -1,4 +1,4 @@
-"""Fair shares: how many runs a process, and each user in it, works on at a time.
+"""Limits and fair shares: how many runs a process, and each user in it, works on at a time.
 
 What is beyond waits its turn in the event loop, and holds neither a thread nor a connection.
 """

@@ -7,7 +7,7 @@ import pytest
 from pytest_django import Settings
 
 from agents_app.models import AgentRun
-from agents_app.runs.limits import Slots
+from agents_app.runs.concurrency import Slots
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""What a run has come to, as the API answers it."""
+"""Runs as the API answers them: the state of one, and the answer that it has come to."""
 
 from typing import Any
 from uuid import UUID

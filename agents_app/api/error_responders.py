@@ -1,4 +1,7 @@
-"""Errors outside the API's operations, as in middleware: in the shape that its clients read."""
+"""Which API answers an error at a path, and in which shape: Automagik's, or OpenAI's.
+
+For errors that no operation raises, such as those of middleware, or of a method that is refused.
+"""
 
 from collections.abc import Callable
 from functools import wraps
@@ -17,13 +20,13 @@ Urls = tuple[list[URLResolver | URLPattern], str, str]
 _RESPONDERS: dict[str, Responder] = {"/api/v1/": errors.on_error, "/v1/": openai.on_error}
 
 
-def responder(path: str) -> Responder | None:
-    """What answers errors at a path of the API; None for all other paths."""
+def error_responder_for(path: str) -> Responder | None:
+    """What answers errors at a path of an API; None for all other paths."""
     return next((answer for start, answer in _RESPONDERS.items() if path.startswith(start)), None)
 
 
-def with_refused_methods(urls: Urls, respond: Responder) -> Urls:
-    """The URLs of an API, whose library answers 405 with a line of text."""
+def with_json_405(urls: Urls, respond: Responder) -> Urls:
+    """The URLs of an API, with 405 in its shape; its library answers with a line of text."""
     for pattern in urls[0]:
         if isinstance(pattern, URLPattern):
             pattern.callback = _refusing_methods(pattern.callback, respond)
