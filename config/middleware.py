@@ -9,8 +9,8 @@ from django.core.exceptions import BadRequest, SuspiciousOperation
 from django.http import HttpRequest, HttpResponse, UnreadablePostError
 from django.http.multipartparser import MultiPartParserError
 
-from config.decoding import form_is_text
 from config.errors import bad_request, error_response
+from config.form_encoding import form_is_text
 from config.logs import request_id
 
 logger = logging.getLogger(__name__)

@@ -155,7 +155,7 @@ AUTHENTICATION_BACKENDS = [
 ]
 SIGN_UP = env.flag("SIGN_UP", default=False)
 
-ACCOUNT_ADAPTER = "agents_app.web.account_backend.AccountAdapter"
+ACCOUNT_ADAPTER = "agents_app.web.allauth_adapter.AccountAdapter"
 ACCOUNT_FORMS = {
     name: f"agents_app.web.account_forms.{form}"
     for name, form in {

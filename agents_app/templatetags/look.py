@@ -1,4 +1,8 @@
-"""What the templates need: the product's name, icons, the sidebar, and less white space."""
+"""The templates' own tags and filters.
+
+The product's name, icons, the names of chats, the sidebar, and `joinlines`, which leaves out
+white space.
+"""
 
 import re
 from typing import Any, cast
@@ -11,7 +15,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from agents_app import chats
-from agents_app.web.sidebar import read_sidebar
+from agents_app.web.chat_lists import read_sidebar
 from sessions_app.models import Session
 
 register = template.Library()

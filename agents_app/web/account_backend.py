@@ -1,16 +1,9 @@
-"""How django-allauth logs people in here."""
+"""The authentication backend. Every login names it by its dotted path, and ends if that changes."""
 
 from typing import Any
 
-from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.auth_backends import AuthenticationBackend
-from django.conf import settings
 from django.contrib.auth.models import User
-from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest
-from django.urls import reverse
-
-_WRONG = "Enter a correct username and password. Your e-mail address works as the username, too."
 
 
 class AccountBackend(AuthenticationBackend):
@@ -22,30 +15,3 @@ class AccountBackend(AuthenticationBackend):
     def get_user(self, user_id: Any) -> User | None:
         user = User.objects.select_related("preferences").filter(pk=user_id).first()
         return user if user and self.user_can_authenticate(user) else None
-
-
-class AccountAdapter(DefaultAccountAdapter):
-    """What this site wants otherwise than django-allauth."""
-
-    error_messages = {
-        **DefaultAccountAdapter.error_messages,
-        # One text, whichever of them was wrong.
-        "username_password_mismatch": _WRONG,
-        "email_password_mismatch": _WRONG,
-        "too_many_login_attempts": "Too many failed attempts. Wait a few minutes and try again.",
-        "incorrect_password": "This is not your password.",
-        "enter_current_password": "This is not your password.",
-    }
-
-    def is_open_for_signup(self, request: HttpRequest) -> bool:
-        return bool(settings.SIGN_UP)
-
-    def get_client_ip(self, request: HttpRequest) -> str:
-        """Whom rate limits count; behind a socket without TRUST_PROXY, all are counted as one."""
-        try:
-            return str(super().get_client_ip(request))
-        except PermissionDenied:  # there is no address
-            return "unknown"
-
-    def get_password_change_redirect_url(self, request: HttpRequest) -> str:
-        return reverse("account-settings")

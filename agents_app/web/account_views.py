@@ -27,7 +27,7 @@ from agents_app.chat_validation import MESSAGE_LENGTH
 from agents_app.models import Preferences
 from agents_app.web.account_forms import LoginForm, PasswordForm, PreferencesForm
 from agents_app.web.http import current_user, redirect
-from agents_app.web.unsent import keep_unsent
+from agents_app.web.login_draft import keep_login_draft
 
 
 class _EmailContext:
@@ -47,7 +47,7 @@ class LoginView(_EmailContext, allauth_views.LoginView):
         if self.request.user.is_authenticated and 0 < len(text) <= MESSAGE_LENGTH:
             path = urlsplit(response["Location"]).path
             fields = {name: form.cleaned_data[name] for name in ("agent", "writer")}
-            keep_unsent(self.request, path=path, text=text, **fields)
+            keep_login_draft(self.request, path=path, text=text, **fields)
         return response
 
 

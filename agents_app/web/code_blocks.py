@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.utils.html import escape
 
-from agents_app.web.rendering import rendering_of
+from agents_app.web.render_state import render_state_of
 
 if TYPE_CHECKING:
     from markdown_it.renderer import RendererHTML
@@ -56,7 +56,7 @@ def render_code(
     if _is_closed(token) and _is_readable(token.content, language.lower()):
         code = _highlighted(token.content, language.lower())
     copy = f"Copy {language} code" if language else "Copy code"
-    number = rendering_of(env).next_number("code")
+    number = render_state_of(env).next_number("code")
     attribute = f' class="language-{language}"' if language else ""
     return (
         f'<div class="code">\n<div class="code-head"><span>{language or "Code"}</span>'

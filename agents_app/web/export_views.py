@@ -13,9 +13,10 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from agents_app import chats
+from agents_app.web.errors import render_domain_errors
 from agents_app.web.export import FORMATS, file_name, zip_of_chats
 from agents_app.web.forms import ExportForm
-from agents_app.web.http import current_user, render_domain_errors
+from agents_app.web.http import current_user
 from agents_app.web.login_required import login_required
 from agents_app.web.pages import chat_page
 from sessions_app.streaming import joined, made_in_threads

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from agents_app.web.rendering import Rendering, rendering_of
+from agents_app.web.render_state import RenderState, render_state_of
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
@@ -69,9 +69,9 @@ def _render_reference(
     options: "OptionsDict",
     env: dict[str, Any],
 ) -> str:
-    rendering = rendering_of(env)
-    number, count = rendering.refer_to_footnote(tokens[index].meta["label"])
-    target, own = _note_id(rendering, number), _reference_id(rendering, number, count)
+    state = render_state_of(env)
+    number, count = state.refer_to_footnote(tokens[index].meta["label"])
+    target, own = _note_id(state, number), _reference_id(state, number, count)
     return f'<sup><a href="#{target}" id="{own}" aria-label="Footnote {number}">{number}</a></sup>'
 
 
@@ -79,28 +79,28 @@ def render_footnotes(
     renderer: "RendererHTML",
     footnotes: "Mapping[str, Sequence[Token]]",
     options: "OptionsDict",
-    rendering: Rendering,
+    state: RenderState,
 ) -> str:
     """The footnotes that were referred to, in the order of the references."""
     contents: list[str] = []
     # A footnote can be the first to refer to another one.
-    while len(contents) < len(rendering.footnotes):
-        label = list(rendering.footnotes)[len(contents)]
-        contents.append(renderer.render(footnotes[label], options, {"rendering": rendering}))
+    while len(contents) < len(state.footnotes):
+        label = list(state.footnotes)[len(contents)]
+        contents.append(renderer.render(footnotes[label], options, {"render_state": state}))
     if not contents:
         return ""
     items = "".join(
-        f'<li id="{_note_id(rendering, number)}">{_with_links_back(note, rendering, number)}</li>\n'
+        f'<li id="{_note_id(state, number)}">{_with_links_back(note, state, number)}</li>\n'
         for number, note in enumerate(contents, 1)
     )
     attributes = 'class="footnotes" role="group" aria-label="Footnotes"'
     return f'<div {attributes}>\n<ol dir="auto">\n{items}</ol>\n</div>\n'
 
 
-def _with_links_back(content: str, rendering: Rendering, number: int) -> str:
-    count = list(rendering.footnotes.values())[number - 1]
+def _with_links_back(content: str, state: RenderState, number: int) -> str:
+    count = list(state.footnotes.values())[number - 1]
     links = "".join(
-        f' <a href="#{_reference_id(rendering, number, which)}" class="back"'
+        f' <a href="#{_reference_id(state, number, which)}" class="back"'
         f' aria-label="Back to reference {number}{f"-{which}" if which > 1 else ""}">↩\ufe0e</a>'
         for which in range(1, count + 1)
     )
@@ -110,9 +110,9 @@ def _with_links_back(content: str, rendering: Rendering, number: int) -> str:
     return f"{content}<p>{links}</p>\n"
 
 
-def _note_id(rendering: Rendering, number: int) -> str:
-    return f"fn-{rendering.id_prefix}{number}"
+def _note_id(state: RenderState, number: int) -> str:
+    return f"fn-{state.id_prefix}{number}"
 
 
-def _reference_id(rendering: Rendering, number: int, count: int) -> str:
-    return f"fnref-{rendering.id_prefix}{number}{f'-{count}' if count > 1 else ''}"
+def _reference_id(state: RenderState, number: int, count: int) -> str:
+    return f"fnref-{state.id_prefix}{number}{f'-{count}' if count > 1 else ''}"

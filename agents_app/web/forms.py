@@ -1,7 +1,7 @@
 """The forms of the chat pages.
 
-The rules for a message and for a chat's name are those of agents_app.services, which checks
-them: here their fields have limits for the browser only.
+The rules for a message and for a chat's name are those of agents_app.chat_validation, which the
+use-cases call: here their fields have limits for the browser only.
 """
 
 import uuid

@@ -14,7 +14,7 @@ from xml.etree.ElementTree import Element, tostring
 
 from django.utils.html import escape
 
-from agents_app.web.rendering import rendering_of
+from agents_app.web.render_state import render_state_of
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
@@ -126,7 +126,7 @@ def _render(
     html = _mathml(tex, is_display) or f'<code class="formula-source">{escape(source)}</code>'
     if not is_display:
         return html
-    number = rendering_of(env).next_number("formula")
+    number = render_state_of(env).next_number("formula")
     # It can be wider than the page, and needs the focus to be scrolled by keyboard.
     attributes = f'class="formula" role="group" tabindex="0" aria-label="Formula {number}"'
     return f"<span {attributes}>{html}</span>"

@@ -19,13 +19,13 @@ from django.utils.html import escape
 from agents_app.web.footnotes import Footnotes, take_footnotes
 from agents_app.web.markdown import (
     MAX_LENGTH,
-    fit_into_page,
+    annotate_tokens,
     markdown,
     markdown_parser,
     render,
     render_notes,
 )
-from agents_app.web.rendering import Rendering
+from agents_app.web.render_state import RenderState
 from agents_app.web.safe_html import sanitised
 from sessions_app.storable import encodable
 
@@ -81,7 +81,7 @@ class IncrementalMarkdown:
         # of footnotes had one.
         self._definitions: dict[str, dict[str, Any]] = {}
         self._footnotes: Footnotes = {}
-        self._rendering = Rendering(self._id_prefix)
+        self._state = RenderState(self._id_prefix)
         self._undefined: set[str] = set()
         self._looked_up: dict[str, bool] = {}
         # The open blocks.
@@ -119,7 +119,7 @@ class IncrementalMarkdown:
         """Whether the open text is one line without markup, and nothing comes after it."""
         text = self._text
         is_plain = _PLAIN_LINE.fullmatch(text) and "_" not in text and "://" not in text
-        return bool(is_plain) and not self._rendering.footnotes
+        return bool(is_plain) and not self._state.footnotes
 
     def _append_unparsed(self, piece: str) -> Delta:
         """Continue text that is too long for `markdown()` to parse: one escaped paragraph."""
@@ -167,11 +167,11 @@ class IncrementalMarkdown:
     ) -> Delta:
         finished, footnotes = take_footnotes(finished)
         self._footnotes = footnotes | self._footnotes
-        finished_html = render(finished, self._rendering) if finished else ""
+        finished_html = render(finished, self._state) if finished else ""
         open_, open_footnotes = take_footnotes(open_)
-        rendering = self._rendering.copy()
-        open_html = render(open_, rendering)
-        open_html += render_notes(open_footnotes | self._footnotes, rendering)
+        state = self._state.copy()
+        open_html = render(open_, state)
+        open_html += render_notes(open_footnotes | self._footnotes, state)
         return self._delta(finished_html, open_html, reset=reset)
 
     def _changes_finished(self, parsed: "_Blocks") -> bool:
@@ -189,7 +189,7 @@ class IncrementalMarkdown:
         )
         parser = markdown_parser()
         parser.block.parse(self._text, parser, blocks.env, blocks.tokens)
-        fit_into_page(blocks.tokens)
+        annotate_tokens(blocks.tokens)
         return blocks
 
     def _parse_inlines(

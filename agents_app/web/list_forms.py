@@ -8,7 +8,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 
-from agents_app.web.sidebar import MOST_SIDEBAR_CHATS, Cursor
+from agents_app.web.chat_lists import MOST_SIDEBAR_CHATS, Cursor
 
 DAMAGED = "This form is damaged; reload the page."
 

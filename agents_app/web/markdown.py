@@ -16,7 +16,7 @@ from agents_app.web.bare_links import add_bare_links
 from agents_app.web.code_blocks import render_code
 from agents_app.web.footnotes import Footnotes, add_footnotes, render_footnotes, take_footnotes
 from agents_app.web.formulas import add_formulas
-from agents_app.web.rendering import Rendering, rendering_of
+from agents_app.web.render_state import RenderState, render_state_of
 from agents_app.web.safe_html import sanitised
 
 if TYPE_CHECKING:
@@ -46,21 +46,21 @@ def markdown(text: str, *, id_prefix: str = "") -> SafeString:
     if len(text) > MAX_LENGTH:
         return format_html('<p class="plain" dir="auto">{}</p>', text)
     tokens, footnotes = take_footnotes(markdown_parser().parse(text, {"references": {}}))
-    rendering = Rendering(id_prefix)
-    return render(tokens, rendering) + render_notes(footnotes, rendering)
+    state = RenderState(id_prefix)
+    return render(tokens, state) + render_notes(footnotes, state)
 
 
-def render(tokens: "Sequence[Token]", rendering: Rendering) -> SafeString:
+def render(tokens: "Sequence[Token]", state: RenderState) -> SafeString:
     """Render the parser's tokens as sanitised HTML, and count what is in them."""
     parser = markdown_parser()
-    return sanitised(parser.renderer.render(tokens, parser.options, {"rendering": rendering}))
+    return sanitised(parser.renderer.render(tokens, parser.options, {"render_state": state}))
 
 
-def render_notes(footnotes: Footnotes, rendering: Rendering) -> SafeString:
+def render_notes(footnotes: Footnotes, state: RenderState) -> SafeString:
     """Render the footnotes that the text before them refers to as sanitised HTML."""
     parser = markdown_parser()
     renderer: Any = parser.renderer
-    return sanitised(render_footnotes(renderer, footnotes, parser.options, rendering))
+    return sanitised(render_footnotes(renderer, footnotes, parser.options, state))
 
 
 def plain_text(text: str) -> str:
@@ -86,7 +86,7 @@ def markdown_parser() -> "MarkdownIt":
     add_bare_links(parser)
     add_formulas(parser)
     add_footnotes(parser)
-    parser.core.ruler.after("block", "fit_into_page", lambda state: fit_into_page(state.tokens))
+    parser.core.ruler.after("block", "annotate_tokens", lambda state: annotate_tokens(state.tokens))
     parser.add_render_rule("fence", render_code)
     parser.add_render_rule("code_block", render_code)
     parser.add_render_rule("image", _link_to_image)
@@ -100,7 +100,7 @@ def markdown_parser() -> "MarkdownIt":
     return parser
 
 
-def fit_into_page(tokens: "list[Token]") -> None:
+def annotate_tokens(tokens: "list[Token]") -> None:
     """Prepare the parser's blocks, before the text in them is parsed.
 
     They get a direction, table columns are aligned by class, not by style, and the boxes of
@@ -153,9 +153,9 @@ def _heading_open(
     options: "OptionsDict",
     env: dict[str, Any],
 ) -> str:
-    rendering = rendering_of(env)
-    rendering.enter_heading(int(tokens[index].tag[1]))
-    return f'<{rendering.heading_tag} dir="auto">'
+    state = render_state_of(env)
+    state.enter_heading(int(tokens[index].tag[1]))
+    return f'<{state.heading_tag} dir="auto">'
 
 
 def _heading_close(
@@ -165,7 +165,7 @@ def _heading_close(
     options: "OptionsDict",
     env: dict[str, Any],
 ) -> str:
-    return f"</{rendering_of(env).heading_tag}>\n"
+    return f"</{render_state_of(env).heading_tag}>\n"
 
 
 def _table_open(
@@ -175,7 +175,7 @@ def _table_open(
     options: "OptionsDict",
     env: dict[str, Any],
 ) -> str:
-    number = rendering_of(env).next_number("table")
+    number = render_state_of(env).next_number("table")
     attributes = f'class="table" role="region" tabindex="0" aria-label="Table {number}"'
     return f"<div {attributes}>\n<table>\n"
 

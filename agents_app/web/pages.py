@@ -9,6 +9,7 @@ from django.template.loader import render_to_string
 
 from agents_app import chats
 from agents_app.web.agent_choice import AgentChoice, choice_for_chat, choice_for_new_chat
+from agents_app.web.errors import add_error, status_of
 from agents_app.web.forms import (
     MessageForm,
     NewChatForm,
@@ -17,10 +18,10 @@ from agents_app.web.forms import (
     RenameForm,
     SearchForm,
 )
-from agents_app.web.http import add_error, chat_url, current_user, redirect, status_of
+from agents_app.web.http import chat_url, current_user, redirect
+from agents_app.web.login_draft import take_login_draft
 from agents_app.web.search import search_chats
 from agents_app.web.transcript import Place, TranscriptPage, read_transcript
-from agents_app.web.unsent import take_unsent
 from sessions_app.models import Session
 
 PRINTED_MESSAGES = 2000  # whose page takes a few seconds to make
@@ -35,10 +36,10 @@ def list_page(request: HttpRequest, *, error: Exception | None = None) -> HttpRe
         return search_page(request, search, number)
     opening = OpeningForm(request.GET)
     opening.is_valid()
-    unsent = take_unsent(request) or {}
+    draft = take_login_draft(request) or {}
     new_chat = NewChatForm(
         request.POST or None,
-        initial={"agent": opening.cleaned_data.get("agent")} | unsent,
+        initial={"agent": opening.cleaned_data.get("agent")} | draft,
     )
     choice = choice_for_new_chat(request.user, new_chat) if number == 1 else None
     if choice:
@@ -89,7 +90,9 @@ def chat_page(
     if not place.is_valid():
         raise Http404
     posted = request.POST
-    message_form = MessageForm(posted if "text" in posted else None, initial=take_unsent(request))
+    message_form = MessageForm(
+        posted if "text" in posted else None, initial=take_login_draft(request)
+    )
     rename_form = RenameForm(
         posted if "name" in posted else None, initial={"name": chats.display_name(chat_session)}
     )

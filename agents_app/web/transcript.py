@@ -251,7 +251,7 @@ def read_turn_again(run: AgentRun) -> Turn:
     return turn
 
 
-def read_source(question: Message) -> str:
+def read_raw_answer(question: Message) -> str:
     """What an agent has answered to a question, as it wrote it. Two queries at most."""
     texts = []
     for message in _following(question.session_id, question.position):

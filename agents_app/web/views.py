@@ -1,4 +1,7 @@
-"""The chat pages: agents_app.services does what they ask for, .selectors reads what they show.
+"""The views of a chat, and of the list of chats, which has the form for a new one.
+
+They call the use-cases in agents_app.services. What the pages show is put together in .pages; it
+is read by .transcript, .chat_lists, .search and .agent_choice.
 
 Every form works without JavaScript: post, wait, redirect to the answer. A script asks for
 events, the answer as it is written, or for JSON, which says where the answer will be.
@@ -13,17 +16,9 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from agents_app import services
 from agents_app.chats import get_run, get_session
+from agents_app.web.errors import InvalidForm, render_domain_errors
 from agents_app.web.forms import MessageForm, NewChatForm, RetryForm
-from agents_app.web.http import (
-    EVENTS,
-    InvalidForm,
-    chat_url,
-    current_user,
-    is_script,
-    preferred_type,
-    redirect,
-    render_domain_errors,
-)
+from agents_app.web.http import EVENTS, chat_url, current_user, is_script, preferred_type, redirect
 from agents_app.web.login_required import login_required
 from agents_app.web.pages import chat_page, list_page
 from agents_app.web.run_responses import STREAM_HEADERS, run_response, stream, stream_new_chat, wait

@@ -12,7 +12,7 @@ from django.test import Client
 from django.urls import get_resolver
 
 from agents_app.api.error_responders import error_responder_for
-from config.decoding import MULTIPART, URL_ENCODED
+from config.form_encoding import MULTIPART, URL_ENCODED
 from config.middleware import ReadableRequestMiddleware
 from sessions_app.models import Session
 from tests.agents_app.api.conftest import key_for

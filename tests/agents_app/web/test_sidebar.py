@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
-from agents_app.web.sidebar import age_label
+from agents_app.web.chat_lists import age_label
 from sessions_app.models import Message, Session
 from tests.agents_app.chats import answered, ask, make_user
 from tests.agents_app.web.helpers import JSON, chat_url, html, queries

@@ -1,4 +1,8 @@
-"""What the parts of one message need to know of each other while they are rendered."""
+"""The state of rendering a message: how far its headings, numbers and footnotes have come.
+
+Tables, code blocks, formulas and footnotes are rendered by separate modules, and number themselves
+by it.
+"""
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -8,7 +12,7 @@ _TOP_HEADING_LEVEL = 3  # a message is a section with a heading of level 2
 
 
 @dataclass
-class Rendering:
+class RenderState:
     """How far a message has been rendered: its heading levels, numbers and footnotes.
 
     `id_prefix` keeps ids and names apart from those of other messages on the page.
@@ -21,7 +25,7 @@ class Rendering:
     # How often each footnote has been referred to. Their order is that of their numbers.
     footnotes: dict[str, int] = field(default_factory=dict)
 
-    def copy(self) -> "Rendering":
+    def copy(self) -> "RenderState":
         return replace(
             self,
             _outline=self._outline.copy(),
@@ -54,7 +58,7 @@ class Rendering:
         return list(self.footnotes).index(label) + 1, self.footnotes[label]
 
 
-def rendering_of(env: dict[str, Any]) -> Rendering:
+def render_state_of(env: dict[str, Any]) -> RenderState:
     """The state that a render rule of the parser is given."""
-    state: Rendering = env["rendering"]
+    state: RenderState = env["render_state"]
     return state

@@ -5,7 +5,7 @@ from django.http import HttpRequest
 _KEY = "unsent_message"
 
 
-def keep_unsent(
+def keep_login_draft(
     request: HttpRequest, *, path: str, text: str, agent: str, writer: str = ""
 ) -> None:
     """Keep a message for the page at `path`, unless somebody else wrote it in this browser."""
@@ -14,7 +14,7 @@ def keep_unsent(
     request.session[_KEY] = {"path": path, "text": text, "agent": agent}
 
 
-def take_unsent(request: HttpRequest) -> dict[str, str] | None:
+def take_login_draft(request: HttpRequest) -> dict[str, str] | None:
     """The message that was kept for this page, once, as initial values of its form."""
     kept = request.session.get(_KEY)
     if request.method != "GET" or not kept or kept["path"] != request.path:

@@ -1,4 +1,7 @@
-"""The views that manage chats: rename, pin, delete, restore, one or several together."""
+"""The views of the lists of chats: the sidebar, all chats, the trash.
+
+And of what is done with chats there, one or several together: rename, pin, delete, restore.
+"""
 
 from typing import Any
 from uuid import UUID
@@ -15,19 +18,13 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from agents_app import chats
 from agents_app.chat_errors import ChatNotFound
+from agents_app.web.chat_lists import SIDEBAR_CHATS, Cursor, read_all, read_sidebar, read_trash
+from agents_app.web.errors import InvalidForm, render_domain_errors
 from agents_app.web.forms import RenameForm
-from agents_app.web.http import (
-    InvalidForm,
-    chat_url,
-    current_user,
-    is_script,
-    redirect,
-    render_domain_errors,
-)
+from agents_app.web.http import chat_url, current_user, is_script, redirect
 from agents_app.web.list_forms import BulkForm, ListForm, PinForm, RestoreForm, SidebarForm
 from agents_app.web.login_required import login_required
 from agents_app.web.pages import chat_page, list_page
-from agents_app.web.sidebar import SIDEBAR_CHATS, Cursor, read_all, read_sidebar, read_trash
 
 PURGED_AT_ONCE = 100  # chats of one user, when the trash is opened
 

@@ -1,4 +1,4 @@
-"""The views of versions: edit a message, have it answered again or to the end, choose.
+"""The views of a message and its answer: edit, regenerate, continue, choose a version, read raw.
 
 The forms work like those of agents_app.web.views.
 """
@@ -13,21 +13,13 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from agents_app import services
 from agents_app.chats import get_question, get_session
+from agents_app.web.errors import InvalidForm, add_error, render_domain_errors, status_of
 from agents_app.web.forms import EditForm, RetryForm, VersionForm
-from agents_app.web.http import (
-    InvalidForm,
-    add_error,
-    chat_url,
-    current_user,
-    is_script,
-    redirect,
-    render_domain_errors,
-    status_of,
-)
+from agents_app.web.http import chat_url, current_user, is_script, redirect
 from agents_app.web.login_required import login_required
 from agents_app.web.pages import chat_page
 from agents_app.web.run_responses import run_response
-from agents_app.web.transcript import read_source, read_turn_again
+from agents_app.web.transcript import read_raw_answer, read_turn_again
 
 
 @login_required
@@ -53,7 +45,7 @@ def regenerate(request: HttpRequest, session_id: UUID, message_id: UUID) -> Http
 @never_cache
 @require_POST
 @render_domain_errors(chat_page)
-def go_on(request: HttpRequest, session_id: UUID, run_id: UUID) -> HttpResponseBase:
+def continue_answer(request: HttpRequest, session_id: UUID, run_id: UUID) -> HttpResponseBase:
     """Have an answer that ended at the token limit continued."""
     run = services.continue_answer(user=current_user(request), session_id=session_id, run_id=run_id)
     return run_response(request, run, read=read_turn_again)
@@ -120,9 +112,9 @@ def choose(request: HttpRequest, session_id: UUID) -> HttpResponse:
 @never_cache
 @require_safe
 @render_domain_errors(chat_page)
-def source(request: HttpRequest, session_id: UUID, message_id: UUID) -> HttpResponse:
+def raw_answer(request: HttpRequest, session_id: UUID, message_id: UUID) -> HttpResponse:
     """The answer to a message, as the agent wrote it."""
     question = get_question(
         user=current_user(request), session_id=session_id, message_id=message_id
     )
-    return HttpResponse(read_source(question), content_type="text/plain; charset=utf-8")
+    return HttpResponse(read_raw_answer(question), content_type="text/plain; charset=utf-8")
