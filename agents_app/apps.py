@@ -10,7 +10,14 @@ class AgentsAppConfig(AppConfig):
 
     def ready(self) -> None:
         # Autodiscovery imports only the package, which imports none of its modules.
-        from agents_app.admin import accounts, agents, api_keys, feedback, runs, sessions  # noqa: F401
+        from agents_app.admin import (  # noqa: F401
+            agents,
+            api_keys,
+            email_addresses,
+            feedback,
+            runs,
+            sessions,
+        )
         from agents_app.checks import check_agent_model
 
         register(check_agent_model, deploy=True)

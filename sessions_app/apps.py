@@ -9,4 +9,4 @@ class SessionsAppConfig(AppConfig):
 
     def ready(self) -> None:
         # Django imports `admin` only, whose modules register the models.
-        from sessions_app.admin import cleanup_runs, messages, readings, users  # noqa: F401
+        from sessions_app.admin import cleanup_runs, messages, reading_log, users  # noqa: F401

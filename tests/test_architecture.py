@@ -33,7 +33,7 @@ LAYERS = [
     ["sessions_app.review_models", "sessions_app.cleanup_models"],
     ["sessions_app.models"],
     [
-        *("sessions_app.writing", "sessions_app.cleanup", "sessions_app.readings"),
+        *("sessions_app.writing", "sessions_app.cleanup", "sessions_app.reading_log"),
         "sessions_app.keep_reasons",
     ],
     ["sessions_app.reviews", "sessions_app.statistics"],
@@ -208,7 +208,7 @@ def test_the_rule_for_removable_sessions_is_in_one_place() -> None:
         "sessions_app/models.py:Session.Meta",  # the index of the rule's candidates
         "config/metrics.py:_sessions",  # estimates by that index
         "sessions_app/keep_reasons.py:_reasons",  # the rule in words
-        "sessions_app/admin/filters.py:PlatformFilter.lookups",  # offers that platform
+        "sessions_app/admin/session_filters.py:PlatformFilter.lookups",  # offers that platform
         "agents_app/history.py:MessageHistory._create_session",  # old callers, as Automagik
     }
 

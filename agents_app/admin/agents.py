@@ -14,7 +14,7 @@ from django.utils.html import format_html
 from agents_app import agent_pictures
 from agents_app.llm.model_strings import check_model_string
 from agents_app.models import Agent
-from sessions_app.admin.shared import ReviewAdmin, time_field
+from sessions_app.admin.shared import PermittedFieldsAdmin, time_field
 from sessions_app.storable import UnstorableText, encodable, storable_json
 
 MAX_STARTERS, STARTER_LENGTH = 8, 200
@@ -133,7 +133,7 @@ UPLOAD = ("new_picture", "remove_picture")
 
 
 @admin.register(Agent)
-class AgentAdmin(ReviewAdmin):
+class AgentAdmin(PermittedFieldsAdmin):
     """Agents: model, system prompt, and whether people can chat with them."""
 
     form = AgentForm

@@ -11,7 +11,7 @@ from django.template.response import TemplateResponse
 
 from agents_app import api_keys
 from agents_app.models import ApiKey, Scope
-from sessions_app.admin.shared import ReviewAdmin, time_field
+from sessions_app.admin.shared import PermittedFieldsAdmin, time_field
 
 
 class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # Django has no such subscript
@@ -30,7 +30,7 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # Django has no su
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(ReviewAdmin):
+class ApiKeyAdmin(PermittedFieldsAdmin):
     """API keys: whose they are, what they may do, and when they were last used."""
 
     form = ApiKeyForm

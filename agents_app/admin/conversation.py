@@ -18,7 +18,7 @@ from django.utils.html import format_html
 from django.utils.translation import ngettext
 
 from agents_app.admin.amounts import dollars, duration, tokens
-from agents_app.admin.tool_uses import ToolUse, join_results, tool_uses
+from agents_app.admin.tool_calls import ToolUse, join_results, tool_uses
 from agents_app.models import AgentRun, Feedback
 from agents_app.web.markdown import markdown
 from agents_app.web.transcript import Details, message_entry, messages_for_display

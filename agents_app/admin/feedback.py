@@ -12,10 +12,10 @@ from django.utils.text import Truncator
 
 from agents_app.models import Feedback
 from sessions_app.admin.filters import TimeFilter
+from sessions_app.admin.keyed_changelist import KeyedChangeList
 from sessions_app.admin.message_links import SessionLink, link_to_message
-from sessions_app.admin.said import SaidAdmin
-from sessions_app.admin.session_list import SessionList
 from sessions_app.admin.shared import ModelAdmin, short_time, time_field
+from sessions_app.admin.transcript_admin import TranscriptAdmin
 from sessions_app.models import Session
 
 _EXCERPT = 100  # characters
@@ -35,20 +35,20 @@ class RatingFilter(admin.SimpleListFilter):
         return queryset if value is None else queryset.filter(is_good=value == "1")
 
 
-class FeedbackList(SessionList):
+class FeedbackList(KeyedChangeList):
     """Finds the ids of a page's feedback first, and then the start of each answer."""
 
-    def with_columns(self, sessions: QuerySet[Any]) -> QuerySet[Any]:
+    def with_columns(self, rows: QuerySet[Any]) -> QuerySet[Any]:
         start = Left("message__text_content", _EXCERPT + 1)
         columns = ("is_good", "reason", "created_at", "user", "user__username")
         related = ("message__position", "message__session__name")
-        rows = sessions.order_by().select_related("message__session", "user").annotate(start=start)
+        rows = rows.order_by().select_related("message__session", "user").annotate(start=start)
         shown: QuerySet[Any] = rows.only(*columns, *related)
         return shown
 
 
 @admin.register(Feedback)
-class FeedbackAdmin(SaidAdmin):
+class FeedbackAdmin(TranscriptAdmin):
     """Feedback: which answers people like and dislike, and why."""
 
     list_display = ("given", "rating", "short_reason", "excerpt", "session", "user")
@@ -61,7 +61,7 @@ class FeedbackAdmin(SaidAdmin):
     search_fields = ("reason", "user__username")
     search_help_text = "Part of the reason, or user name"
     fields_revealing = {Session: ("session",)}
-    fields_said = ("message", "excerpt", "answer")
+    transcript_fields = ("message", "excerpt", "answer")
     session_of = "message.session_id"
     read_via_page, read_via_list = "feedback", "list of feedback"
 

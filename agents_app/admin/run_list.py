@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from agents_app.admin.run_columns import ERROR_LENGTH
 from agents_app.models import AgentRun, RunStatus
 from agents_app.querysets import AgentRunQuerySet
-from sessions_app.admin.session_list import SessionList
+from sessions_app.admin.keyed_changelist import KeyedChangeList
 from sessions_app.admin.shared import ModelAdmin
 from sessions_app.models import Session
 from sessions_app.name_search import ids_starting_with, search_sessions
@@ -21,11 +21,11 @@ ERRORS_SEARCHED = 10_000  # the newest
 FOUND = 1_000  # of each kind: sessions, users, errors
 
 
-class RunList(SessionList):
+class RunList(KeyedChangeList):
     """Finds the ids of a page's runs first, and then reads what the columns show of these."""
 
-    def with_columns(self, sessions: QuerySet[Any]) -> QuerySet[Any]:
-        runs: Any = sessions
+    def with_columns(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        runs: Any = rows
         columns = ("status", "created_at", "finished_at", "first_token_at", "user")
         facts = ("model", "input_tokens", "output_tokens", "cost")
         related = ("session__name", "user__username", "message__position")

@@ -23,8 +23,8 @@ from agents_app.models import AgentRun
 from agents_app.querysets import AgentRunQuerySet
 from sessions_app.admin.filters import TimeFilter, UserFilter
 from sessions_app.admin.message_links import SessionLink, link_to_message
-from sessions_app.admin.said import SaidAdmin
 from sessions_app.admin.shared import may_read_transcripts, may_view, time_field
+from sessions_app.admin.transcript_admin import TranscriptAdmin
 from sessions_app.models import Message, Session
 
 # The library's own pages of its queue fail for requests that no browser makes, and say nothing of
@@ -38,7 +38,7 @@ _EXCERPT = 200  # characters
 
 
 @admin.register(AgentRun)
-class AgentRunAdmin(RunColumns, SaidAdmin):
+class AgentRunAdmin(RunColumns, TranscriptAdmin):
     """Agent runs: who asked, how the run ended, what it took, and why it failed."""
 
     list_display = (
@@ -65,7 +65,7 @@ class AgentRunAdmin(RunColumns, SaidAdmin):
     )
     fields_revealing = {Session: ("session",)}
     # An error may quote what a model was sent or has answered.
-    fields_said = (
+    transcript_fields = (
         *("message", "answer", "text", "options"),
         *("error", "short_error", "full_error"),
     )

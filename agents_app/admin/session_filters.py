@@ -3,7 +3,7 @@
 from django.db.models import Exists, OuterRef
 
 from agents_app.models import Feedback
-from sessions_app.admin.list_filters import ChoiceFilter, Sessions
+from sessions_app.admin.session_filters import ChoiceFilter, Sessions
 
 
 class FeedbackFilter(ChoiceFilter):

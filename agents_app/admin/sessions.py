@@ -18,7 +18,7 @@ from agents_app.models import AgentRun
 from sessions_app.admin.sessions import BaseSessionAdmin
 from sessions_app.admin.shared import as_text, may_read_transcripts, may_view
 from sessions_app.models import Message, Review, Session
-from sessions_app.readings import record_reading
+from sessions_app.reading_log import record_reading
 
 _FILTERS = "_changelist_filters"  # Django's own name for them
 

@@ -30,7 +30,7 @@ from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.translation import ngettext
 
-from sessions_app.admin.filters import RemovableFilter
+from sessions_app.admin.session_filters import RemovableFilter
 from sessions_app.admin.shared import ModelAdmin, session_count
 from sessions_app.cleanup.run import continue_cleanup, finish_cleanup, start_cleanup
 from sessions_app.database_errors import one_line

@@ -7,25 +7,67 @@ from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils.formats import date_format
 
-from sessions_app.admin.archived_sessions import CleanupRunList, read_archive
 from sessions_app.admin.badges import cleanup_badge
-from sessions_app.admin.filters import RunStatusFilter
+from sessions_app.admin.cleanup_archive import ArchivedSession, read_archive, with_users
 from sessions_app.admin.restoring import confirmation, restore
 from sessions_app.admin.shared import (
+    ModelAdmin,
     ReadOnlyAdmin,
     json_field,
+    link_if_allowed,
+    may_view,
     session_count,
     short_time,
     time_field,
 )
+from sessions_app.cleanup.archive_search import NAMES_READ, Found, ids_in, search_runs
 from sessions_app.local_time import local_time
-from sessions_app.models import CleanupRun
+from sessions_app.models import CleanupRun, Session
 from sessions_app.querysets import CleanupRunQuerySet
+
+_PRESENT_SHOWN = 3
+
+
+class RunStatusFilter(admin.SimpleListFilter):
+    """The current status of a cleanup: one that is presumed dead counts as interrupted."""
+
+    title = "status"
+    parameter_name = "status__exact"
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> list[tuple[str, str]]:
+        return [(status.value, status.label) for status in CleanupRun.Status]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> CleanupRunQuerySet:
+        runs: CleanupRunQuerySet = queryset
+        value = self.value()
+        return runs if value is None else runs.with_current_status().filter(Q(current_status=value))
+
+
+class CleanupRunList(ChangeList):
+    """A search finds removed sessions; the list then has the runs that removed those."""
+
+    found: Found | None
+    found_rows: list[ArchivedSession]
+    present: list[str]  # sessions of that id that exist, as links
+    names_limit = NAMES_READ
+
+    def get_queryset(
+        self, request: HttpRequest, exclude_parameters: list[str | None] | None = None
+    ) -> QuerySet[Any]:
+        runs: QuerySet[Any] = super().get_queryset(request, exclude_parameters)
+        text = self.query.replace("\0", "").strip()
+        self.found, self.found_rows, self.present = None, [], []
+        if not text:
+            return runs
+        self.found = search_runs(text)
+        self.found_rows = with_users(request, self.found.rows)
+        self.present = _present(request, text)
+        return runs.filter(pk__in={row.run_id for row in self.found.rows})
 
 
 @admin.register(CleanupRun)
@@ -157,6 +199,14 @@ class CleanupRunAdmin(ReadOnlyAdmin):
         if request.method == "POST":
             return restore(self, request, run)
         return confirmation(self, request, run, why_not_restorable(run))
+
+
+def _present(request: HttpRequest, text: str) -> list[str]:
+    """The sessions with that id that have not gone, or have been restored."""
+    if not may_view(request, Session) or not (ids := ids_in(text)):
+        return []
+    rows = Session.objects.filter(pk__range=ids).order_by("pk").only("name")[:_PRESENT_SHOWN]
+    return [link_if_allowed(request, row, str(row)) for row in rows]
 
 
 def _is_presumed_dead(run: CleanupRun) -> bool:

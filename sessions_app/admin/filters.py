@@ -1,63 +1,21 @@
-"""The filters beside the lists. None of them reads a whole table to list its choices."""
+"""The filters that several lists share: by user, and by time. None lists a whole table's values."""
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
-from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth.models import User
-from django.db.models import Exists, Model, OuterRef, Q, QuerySet
+from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
 
 from sessions_app.admin.shared import ModelAdmin
 from sessions_app.local_time import local_time
-from sessions_app.models import CleanupRun, Message, Session
-from sessions_app.querysets import PHANTOM_PLATFORM, CleanupRunQuerySet, SessionQuerySet
-
-
-class RemovableFilter(admin.SimpleListFilter):
-    """Whether a cleanup may remove the session."""
-
-    title = "removable"
-    template = "admin/sessions_app/session/filter.html"
-    parameter_name = "removable"
-
-    def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> list[tuple[str, str]]:
-        return [("yes", "Yes (empty and auto-named)"), ("no", "No")]
-
-    def queryset(self, request: HttpRequest, queryset: Any) -> SessionQuerySet:
-        sessions: SessionQuerySet = queryset
-        if self.value() == "yes":
-            return sessions.removable()
-        if self.value() == "no":
-            removable = Session.objects.removable().filter(pk=OuterRef("pk"))
-            return sessions.filter(~Exists(removable))
-        return sessions
-
-
-class PlatformFilter(admin.SimpleListFilter):
-    """Offers the platforms of the newest sessions: cheap to find, and nearly always all."""
-
-    title = "platform"
-    template = "admin/sessions_app/session/filter.html"
-    parameter_name = "platform"
-    NEWEST = 500
-
-    def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> list[tuple[str, str]]:
-        newest = Session.objects.order_by("-created_at", "-pk").values_list("platform", flat=True)
-        platforms = {PHANTOM_PLATFORM, *newest[: self.NEWEST]}
-        if (value := self.value()) is not None:
-            platforms.add(value)
-        return [(platform, platform or "(none)") for platform in sorted(platforms)]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Session]) -> QuerySet[Session]:
-        value = without_nul(self.value())
-        return queryset if value is None else queryset.filter(platform=value)
+from sessions_app.models import Session
 
 
 class UserFilter(admin.ListFilter):
@@ -90,7 +48,7 @@ class UserFilter(admin.ListFilter):
         yield {
             "name": self.PARAMETER,
             "value": self.value,
-            "others": other_parameters(changelist, self.PARAMETER),
+            "others": other_filter_params(changelist, self.PARAMETER),
             "clear": changelist.get_query_string(remove=[self.PARAMETER]),
         }
 
@@ -152,7 +110,7 @@ class TimeFilter(admin.FieldListFilter):
             ],
             "lower": {"name": self.lower, "day": self._day(lower)},
             "upper": {"name": self.upper, "day": self._day(upper)},
-            "others": other_parameters(changelist, self.lower, self.upper),
+            "others": other_filter_params(changelist, self.lower, self.upper),
             "is_active": bool(lower or upper),
             "chosen": self._chosen(lower, upper),
         }
@@ -202,44 +160,7 @@ class TimeFilter(admin.FieldListFilter):
         return local_time(self._moment(value)).date().isoformat() if value else ""
 
 
-class SessionFilter(admin.SimpleListFilter):
-    """One session's messages; shown only when in use, through the link on a session's page."""
-
-    title = "session"
-    parameter_name = "session"
-
-    def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> list[tuple[str, str]]:
-        value = self.value()
-        if value is None:
-            return []
-        try:
-            session_id = UUID(value)
-        except ValueError as error:
-            raise IncorrectLookupParameters from error
-        chat_session = Session.objects.filter(pk=session_id).only("name").first()
-        return [(value, str(chat_session or value))]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Message]) -> QuerySet[Message]:
-        value = self.value()
-        return queryset if value is None else queryset.filter(session_id=UUID(value))
-
-
-class RunStatusFilter(admin.SimpleListFilter):
-    """The current status of a cleanup: one that is presumed dead counts as interrupted."""
-
-    title = "status"
-    parameter_name = "status__exact"
-
-    def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> list[tuple[str, str]]:
-        return [(status.value, status.label) for status in CleanupRun.Status]
-
-    def queryset(self, request: HttpRequest, queryset: Any) -> CleanupRunQuerySet:
-        runs: CleanupRunQuerySet = queryset
-        value = self.value()
-        return runs if value is None else runs.with_current_status().filter(Q(current_status=value))
-
-
-def other_parameters(changelist: ChangeList, *own: str) -> list[tuple[str, str]]:
+def other_filter_params(changelist: ChangeList, *own: str) -> list[tuple[str, str]]:
     """What else the list is filtered by, for the form of a filter with these parameters."""
     return [
         (name, value)

@@ -24,7 +24,7 @@ from sessions_app.admin.filters import without_nul
 from sessions_app.admin.shared import ModelAdmin, may_read_transcripts
 from sessions_app.excerpts import Part, excerpt, matching
 from sessions_app.models import Message, Session
-from sessions_app.readings import record_reading
+from sessions_app.reading_log import record_reading
 
 PARAMETER = "said"
 MATCHES = 1_000  # messages

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 from django.contrib import admin, messages
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import Model, QuerySet
 from django.db.models.functions import Left
@@ -12,10 +14,8 @@ from django.utils.html import format_html, format_html_join
 from django.utils.text import Truncator
 
 from sessions_app import search
-from sessions_app.admin.filters import SessionFilter
+from sessions_app.admin.keyed_changelist import KeyedChangeList
 from sessions_app.admin.message_links import SessionLink
-from sessions_app.admin.said import SaidAdmin
-from sessions_app.admin.session_list import SessionList
 from sessions_app.admin.shared import (
     ModelAdmin,
     as_text,
@@ -23,6 +23,7 @@ from sessions_app.admin.shared import (
     short_time,
     time_field,
 )
+from sessions_app.admin.transcript_admin import TranscriptAdmin
 from sessions_app.excerpts import excerpt, matching
 from sessions_app.models import Message, Session
 from sessions_app.querysets import MessageQuerySet
@@ -34,13 +35,13 @@ _EXCERPT = 100  # characters
 _TEXT_SEARCHED = 50_000  # characters of a message, in which the match to show is looked for
 
 
-class MessageList(SessionList):
+class MessageList(KeyedChangeList):
     """Finds the ids of a page's messages first, and then reads the start of each text."""
 
-    def with_columns(self, sessions: QuerySet[Any]) -> QuerySet[Any]:
+    def with_columns(self, rows: QuerySet[Any]) -> QuerySet[Any]:
         length = _TEXT_SEARCHED if self.query else _EXCERPT + 1
         columns = ("position", "role", "created_at", "session__name")
-        rows = sessions.order_by().annotate(start=Left("text_content", length))
+        rows = rows.order_by().annotate(start=Left("text_content", length))
         shown: QuerySet[Any] = rows.select_related("session").only(*columns)
         return shown
 
@@ -52,6 +53,28 @@ class MessageList(SessionList):
         for row in rows:
             row.matches = excerpt(row.start, pattern) if pattern else []
         return rows
+
+
+class SessionFilter(admin.SimpleListFilter):
+    """One session's messages; shown only when in use, through the link on a session's page."""
+
+    title = "session"
+    parameter_name = "session"
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> list[tuple[str, str]]:
+        value = self.value()
+        if value is None:
+            return []
+        try:
+            session_id = UUID(value)
+        except ValueError as error:
+            raise IncorrectLookupParameters from error
+        chat_session = Session.objects.filter(pk=session_id).only("name").first()
+        return [(value, str(chat_session or value))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Message]) -> QuerySet[Message]:
+        value = self.value()
+        return queryset if value is None else queryset.filter(session_id=UUID(value))
 
 
 def folded_json(name: str, description: str = "") -> Callable[[ModelAdmin, Model], str]:
@@ -74,7 +97,7 @@ def folded_json(name: str, description: str = "") -> Callable[[ModelAdmin, Model
 
 
 @admin.register(Message)
-class MessageAdmin(SaidAdmin):
+class MessageAdmin(TranscriptAdmin):
     """Messages, read-only: chats write them, and they are deleted with their session."""
 
     list_display = ("position", "role", "excerpt", "session", "created")

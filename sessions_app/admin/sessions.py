@@ -16,22 +16,24 @@ from django.utils import timezone
 from django.utils.text import capfirst
 
 from sessions_app.admin.bulk_removal import remove_empty_sessions
-from sessions_app.admin.columns import SessionColumns, prepare
 from sessions_app.admin.export import export_sessions
-from sessions_app.admin.filters import PlatformFilter, RemovableFilter, UserFilter
-from sessions_app.admin.list_filters import (
+from sessions_app.admin.filters import UserFilter
+from sessions_app.admin.keyed_changelist import KeyedChangeList
+from sessions_app.admin.message_search import MessageSearchFilter, search_of
+from sessions_app.admin.saved_filters import SavedFilters
+from sessions_app.admin.session_columns import SessionColumns, prepare
+from sessions_app.admin.session_filters import (
     AgentFilter,
     BarTimeFilter,
     FlaggedFilter,
     MessagesFilter,
     OutcomeFilter,
+    PlatformFilter,
+    RemovableFilter,
     ReviewedFilter,
     VerdictFilter,
 )
-from sessions_app.admin.message_search import MessageSearchFilter, search_of
-from sessions_app.admin.saved_filters import SavedFilters
-from sessions_app.admin.session_list import SessionList
-from sessions_app.admin.shared import ReviewAdmin
+from sessions_app.admin.shared import PermittedFieldsAdmin
 from sessions_app.models import Session
 from sessions_app.name_search import search_sessions
 from sessions_app.writing import SessionGone
@@ -58,7 +60,14 @@ class SessionForm(forms.ModelForm):  # type: ignore[type-arg]  # Django has no s
         return agent
 
 
-class BaseSessionAdmin(SessionColumns, SavedFilters, ReviewAdmin):
+class SessionList(KeyedChangeList):
+    """Reads the sessions' own columns; `prepare` adds what else a page's rows show."""
+
+    def with_columns(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        return rows.order_by().select_related("user", "agent").defer("metadata")
+
+
+class BaseSessionAdmin(SessionColumns, SavedFilters, PermittedFieldsAdmin):
     """The list of sessions, editing one, and removing them; agents_app adds the conversation.
 
     None is added here: a session exists because a person started a chat.

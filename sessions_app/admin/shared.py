@@ -138,7 +138,7 @@ class CheckedAdmin(ModelAdmin):
         return super().response_action(request, queryset, *location, **named)
 
 
-class ReviewAdmin(CheckedAdmin):
+class PermittedFieldsAdmin(CheckedAdmin):
     """Pages that reveal nothing of other models to users who may not view those.
 
     Related rows are links for users who may open them. (Django links them for everybody, and
@@ -216,7 +216,7 @@ class ReviewAdmin(CheckedAdmin):
         return RelatedLink(name, request) if is_related else name
 
 
-class ReadOnlyAdmin(ReviewAdmin):
+class ReadOnlyAdmin(PermittedFieldsAdmin):
     """Pages on which rows can be viewed, but not added, changed or deleted."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:

@@ -1,30 +1,16 @@
-"""What the pages of cleanup runs show of removed sessions: a run's archive, and search results."""
-
-from __future__ import annotations
+"""The archive of a cleanup run, as its page shows it: tables of removed sessions, page by page."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
-from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth.models import User
-from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from sessions_app.admin.shared import link_if_allowed, may_view
-from sessions_app.cleanup.removed import (
-    NAMES_READ,
-    Found,
-    ids_in,
-    read_page,
-    search_run,
-    search_runs,
-)
-from sessions_app.models import CleanupRun, RemovedSession, Session
-
-_PRESENT_SHOWN = 3
+from sessions_app.admin.shared import may_view
+from sessions_app.cleanup.archive_search import read_page, search_run
+from sessions_app.models import CleanupRun, RemovedSession
 
 
 @dataclass(frozen=True)
@@ -58,7 +44,7 @@ def read_archive(request: HttpRequest, run: CleanupRun) -> Archive:
         page = read_page(run, after=after, before=before)
     searched = {"q": text} if text else {}
     return Archive(
-        rows=_with_users(request, page.rows),
+        rows=with_users(request, page.rows),
         total=run.archived,
         query=text,
         previous=urlencode({**searched, "before": page.previous}) if page.previous else "",
@@ -68,37 +54,8 @@ def read_archive(request: HttpRequest, run: CleanupRun) -> Archive:
     )
 
 
-class CleanupRunList(ChangeList):
-    """A search finds removed sessions; the list then has the runs that removed those."""
-
-    found: Found | None
-    found_rows: list[ArchivedSession]
-    present: list[str]  # sessions of that id that exist, as links
-    names_limit = NAMES_READ
-
-    def get_queryset(
-        self, request: HttpRequest, exclude_parameters: list[str | None] | None = None
-    ) -> QuerySet[Any]:
-        runs: QuerySet[Any] = super().get_queryset(request, exclude_parameters)
-        text = self.query.replace("\0", "").strip()
-        self.found, self.found_rows, self.present = None, [], []
-        if not text:
-            return runs
-        self.found = search_runs(text)
-        self.found_rows = _with_users(request, self.found.rows)
-        self.present = _present(request, text)
-        return runs.filter(pk__in={row.run_id for row in self.found.rows})
-
-
-def _present(request: HttpRequest, text: str) -> list[str]:
-    """The sessions with that id that have not gone, or have been restored."""
-    if not may_view(request, Session) or not (ids := ids_in(text)):
-        return []
-    rows = Session.objects.filter(pk__range=ids).order_by("pk").only("name")[:_PRESENT_SHOWN]
-    return [link_if_allowed(request, row, str(row)) for row in rows]
-
-
-def _with_users(request: HttpRequest, rows: Iterable[RemovedSession]) -> list[ArchivedSession]:
+def with_users(request: HttpRequest, rows: Iterable[RemovedSession]) -> list[ArchivedSession]:
+    """The rows with the names of the users whose sessions they were."""
     rows = list(rows)
     names: dict[int, str] = {}
     keys = {row.user_id for row in rows if row.user_id is not None}

@@ -10,13 +10,13 @@ from django.contrib.auth.models import User
 from django.db.models import ForeignKey
 from django.http import HttpRequest
 
-from sessions_app.admin.shared import ReviewAdmin, may_view
+from sessions_app.admin.shared import PermittedFieldsAdmin, may_view
 
 admin.site.unregister(EmailAddress)
 
 
 @admin.register(EmailAddress)
-class EmailAddressAdmin(ReviewAdmin, allauth_admin.EmailAddressAdmin):
+class EmailAddressAdmin(PermittedFieldsAdmin, allauth_admin.EmailAddressAdmin):
     """Which addresses belong to whom, and which of them are confirmed."""
 
     def formfield_for_foreignkey(

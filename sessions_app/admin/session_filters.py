@@ -7,9 +7,10 @@ from django.contrib.admin.options import IncorrectLookupParameters
 from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest
 
-from sessions_app.admin.filters import TimeFilter
+from sessions_app.admin.filters import TimeFilter, without_nul
 from sessions_app.admin.shared import ModelAdmin
 from sessions_app.models import Message, Review, Session
+from sessions_app.querysets import PHANTOM_PLATFORM, SessionQuerySet
 
 Sessions = QuerySet[Session]
 
@@ -34,6 +35,46 @@ class ChoiceFilter(admin.SimpleListFilter):
     def chosen(self, sessions: Sessions, value: str) -> Sessions:
         """The sessions of one choice."""
         raise NotImplementedError
+
+
+class RemovableFilter(admin.SimpleListFilter):
+    """Whether a cleanup may remove the session."""
+
+    title = "removable"
+    template = "admin/sessions_app/session/filter.html"
+    parameter_name = "removable"
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> list[tuple[str, str]]:
+        return [("yes", "Yes (empty and auto-named)"), ("no", "No")]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> SessionQuerySet:
+        sessions: SessionQuerySet = queryset
+        if self.value() == "yes":
+            return sessions.removable()
+        if self.value() == "no":
+            removable = Session.objects.removable().filter(pk=OuterRef("pk"))
+            return sessions.filter(~Exists(removable))
+        return sessions
+
+
+class PlatformFilter(admin.SimpleListFilter):
+    """Offers the platforms of the newest sessions: cheap to find, and nearly always all."""
+
+    title = "platform"
+    template = "admin/sessions_app/session/filter.html"
+    parameter_name = "platform"
+    NEWEST = 500
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> list[tuple[str, str]]:
+        newest = Session.objects.order_by("-created_at", "-pk").values_list("platform", flat=True)
+        platforms = {PHANTOM_PLATFORM, *newest[: self.NEWEST]}
+        if (value := self.value()) is not None:
+            platforms.add(value)
+        return [(platform, platform or "(none)") for platform in sorted(platforms)]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Session]) -> QuerySet[Session]:
+        value = without_nul(self.value())
+        return queryset if value is None else queryset.filter(platform=value)
 
 
 class MessagesFilter(ChoiceFilter):

@@ -12,7 +12,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from sessions_app.admin import restoring
-from sessions_app.cleanup import archive, removed
+from sessions_app.cleanup import archive, archive_search
 from sessions_app.models import CleanupRun, RemovedSession, Session
 from tests.factories import make_session, phantom
 from tests.sessions_app.admin.helpers import Page, log_in, staff
@@ -30,7 +30,7 @@ def root() -> Client:
 
 @pytest.fixture
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(removed, "PAGE_SIZE", 4)
+    monkeypatch.setattr(archive_search, "PAGE_SIZE", 4)
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_search_in_a_run(root: Client, small_pages: None) -> None:
 def test_a_search_for_a_name_says_where_it_stopped_and_goes_on(
     root: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(removed, "NAMES_READ", 4)
+    monkeypatch.setattr(archive_search, "NAMES_READ", 4)
     run = cleaned(9)
     last = run.removed_sessions.order_by("session_id").last()
     assert last is not None
@@ -169,12 +169,12 @@ def test_a_search_for_a_name_in_all_runs_reads_the_newest_rows(
     wanted = phantom(name="Session-Boats", id=UUID(int=2**128 - 1))
     cleaned(4)
     cleaned(3)
-    monkeypatch.setattr(removed, "NAMES_READ", 5)
+    monkeypatch.setattr(archive_search, "NAMES_READ", 5)
     page = Page.of(root, f"{RUNS}?q=boats")
     assert not ids_on(page)
     assert "Of names, the 5 that were removed last were looked at" in page.text
     assert ids_on(Page.of(root, f"{RUNS}?q={wanted.pk}")) == [str(wanted.pk)]
-    monkeypatch.setattr(removed, "NAMES_READ", 8)
+    monkeypatch.setattr(archive_search, "NAMES_READ", 8)
     page = Page.of(root, f"{RUNS}?q=boats")
     assert ids_on(page) == [str(wanted.pk)]
     assert "Of names" not in page.text
@@ -216,7 +216,7 @@ def test_ticks_that_restore_nothing_say_why(root: Client) -> None:
     assert page.press("ticked", session=["x"]).messages == [
         "Nothing was restored: the form is not valid."
     ]
-    many = [str(UUID(int=number)) for number in range(removed.PAGE_SIZE + 1)]
+    many = [str(UUID(int=number)) for number in range(archive_search.PAGE_SIZE + 1)]
     assert "tick 50 sessions at most" in page.press("ticked", session=many).messages[0]
     chosen = archived_ids(run)
     make_session(id=chosen[1])

@@ -1,4 +1,4 @@
-"""Admin pages that show what was said: for those who may read it, and whose reading is recorded."""
+"""The base of admin pages that show what was said: only to those who may read it, and logged."""
 
 from collections.abc import Iterable
 from operator import attrgetter
@@ -10,14 +10,14 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
 from sessions_app.admin.shared import ReadOnlyAdmin, may_read_transcripts
-from sessions_app.readings import record_reading
+from sessions_app.reading_log import record_reading
 
 
-class SaidAdmin(ReadOnlyAdmin):
+class TranscriptAdmin(ReadOnlyAdmin):
     """Read-only pages of rows that hold a part of what was said in a session."""
 
     # What shows it; hidden from users who may not read transcripts.
-    fields_said: ClassVar[tuple[str, ...]] = ()
+    transcript_fields: ClassVar[tuple[str, ...]] = ()
     session_of: ClassVar[str] = "session_id"  # a row's session, as an attribute of the row
     # How a reading is recorded; empty where what is shown does not count as one.
     read_via_page: ClassVar[str] = ""
@@ -25,7 +25,7 @@ class SaidAdmin(ReadOnlyAdmin):
 
     def _hidden_fields(self, request: HttpRequest) -> set[str]:
         hidden = super()._hidden_fields(request)
-        return hidden if may_read_transcripts(request) else hidden | set(self.fields_said)
+        return hidden if may_read_transcripts(request) else hidden | set(self.transcript_fields)
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any

@@ -1,7 +1,6 @@
-"""The list of sessions: which rows a page of it has, and what is read for them."""
+"""The base of long lists, which find the keys of a page's rows first, and then read these rows."""
 
 from typing import Any
-from uuid import UUID
 
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.views.main import ALL_VAR, PAGE_VAR, ChangeList
@@ -9,11 +8,10 @@ from django.db.models import OrderBy, QuerySet
 from django.http import HttpRequest
 
 from sessions_app.admin.paging import KeyPage, KeyPaginator, PageLink
-from sessions_app.models import Session
 
 
-class SessionList(ChangeList):
-    """Finds the ids of a page's sessions first, and then reads what the columns show of these.
+class KeyedChangeList(ChangeList):
+    """Finds the keys of a page's rows first, and then reads what the columns show of these.
 
     `queryset`, which actions are given too, has the filters, the search and the order, and
     nothing for the columns: the database would work that out for rows that no page shows.
@@ -43,15 +41,14 @@ class SessionList(ChangeList):
         self.full_result_count = None
         self.show_admin_actions = True
 
-    def rows(self, ids: list[UUID]) -> list[Session]:
-        """These sessions, in that order, with what the columns show."""
+    def rows(self, ids: list[Any]) -> list[Any]:
+        """These rows, in that order, with what the columns show."""
         found = self.with_columns(self.root_queryset.filter(pk__in=ids)).in_bulk()
         return [found[pk] for pk in ids if pk in found]
 
-    def with_columns(self, sessions: QuerySet[Any]) -> QuerySet[Any]:
-        """Read these sessions' own columns; `columns.prepare` adds what else a page's rows show."""
-        sessions = sessions.order_by().select_related("user", "agent")
-        return sessions.defer("metadata")
+    def with_columns(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        """These rows with what the list's columns show, in no order."""
+        raise NotImplementedError
 
     def _links(self, paginator: KeyPaginator) -> list[tuple[PageLink, str]]:
         """The pagination's links with their addresses."""
