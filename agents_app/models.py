@@ -1,4 +1,7 @@
-"""Agents, their runs, and what users think of the answers; agents_app.user_models has the rest."""
+"""Agents, their runs, and what users think of the answers.
+
+The models of users and of API keys are in user_models and api_key_models, and importable from here.
+"""
 
 import uuid
 from dataclasses import dataclass
@@ -12,19 +15,17 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from agents_app.api_key_models import ApiKey, ApiKeyRequests, Scope
 from agents_app.querysets import (
     AgentQuerySet,
     AgentRunQuerySet,
     WorkerProcessQuerySet,
 )
 from agents_app.user_models import (
-    ApiKey,
-    ApiKeyRequests,
     CacheEntry,
     ExternalUser,
     ImportedUser,
     Preferences,
-    Scope,
     Theme,
     Ticket,
 )

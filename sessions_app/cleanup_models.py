@@ -1,4 +1,7 @@
-"""The record of a cleanup: who started it, with which criteria, and its outcome."""
+"""The models of cleanups: the record of each one, and the archive of what it removed.
+
+Imported from sessions_app.models, where Django looks for models.
+"""
 
 import uuid
 from datetime import datetime, timedelta
@@ -126,3 +129,39 @@ class CleanupRun(models.Model):
             status=status, error=error, heartbeat_at=Now(), finished_at=timezone.now()
         )
         self.refresh_from_db()
+
+
+class RemovedSession(models.Model):
+    """A session that a cleanup removed, column for column, so that it can be restored.
+
+    User and agent are plain numbers without foreign keys: either may be deleted while the
+    session is archived, and checking them would slow down every removal.
+    """
+
+    pk = models.CompositePrimaryKey("run_id", "session_id")
+    run = models.ForeignKey(
+        CleanupRun,
+        on_delete=models.CASCADE,
+        related_name="removed_sessions",
+        db_index=False,  # the primary key starts with it
+        db_constraint=False,  # as above; only sessions_app.cleanup writes rows here
+    )
+    session_id = models.UUIDField()
+    user_id = models.BigIntegerField(null=True)
+    agent_id = models.BigIntegerField(null=True)
+    name = models.CharField()
+    platform = models.CharField()
+    metadata = models.JSONField(null=True)
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+    run_finished_at = models.DateTimeField(null=True)
+    pinned_at = models.DateTimeField(null=True)
+    trashed_at = models.DateTimeField(null=True)
+    keep = models.BooleanField(default=False, db_default=False)
+    last_run_status = models.CharField(default="", db_default="")
+
+    class Meta:
+        db_table = "removed_sessions"
+
+    def __str__(self) -> str:
+        return self.name

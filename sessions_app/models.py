@@ -1,4 +1,7 @@
-"""The stored data: Session, Message and RemovedSession; and what else is stored, by name.
+"""The stored data: Session and Message.
+
+The models of cleanups and of reviews are in cleanup_models and review_models, and importable from
+here.
 
 Messages are written by sessions_app.writing, and sessions are removed in bulk by
 sessions_app.cleanup; both follow the protocol described in writing and cleanup.batches.
@@ -13,7 +16,7 @@ from django.db.models.functions import Left
 from django.db.models.lookups import Exact
 from django.utils import timezone
 
-from sessions_app.cleanup_models import CleanupRun
+from sessions_app.cleanup_models import CleanupRun, RemovedSession
 from sessions_app.querysets import (
     AUTO_NAME_PREFIX,
     NAME_START,
@@ -136,6 +139,19 @@ class Session(models.Model):
     def __str__(self) -> str:
         return self.name or str(self.id)
 
+    @classmethod
+    def archived_columns(cls) -> list[str]:
+        """What a cleanup archives of a session besides the id: all that is stored.
+
+        Taken from the model, so that a cleanup fails, and loses nothing, when the archive lacks
+        one of them.
+        """
+        return [
+            field.attname
+            for field in cls._meta.concrete_fields
+            if not field.primary_key and not isinstance(field, models.GeneratedField)
+        ]
+
 
 class Message(models.Model):
     """One entry of a session's transcript; `position` is its place in it."""
@@ -233,52 +249,3 @@ class Message(models.Model):
 
     def __str__(self) -> str:
         return f"{self.role} {self.position}"
-
-
-class RemovedSession(models.Model):
-    """A session that a cleanup removed, column for column, so that it can be restored.
-
-    User and agent are plain numbers without foreign keys: either may be deleted while the
-    session is archived, and checking them would slow down every removal.
-    """
-
-    pk = models.CompositePrimaryKey("run_id", "session_id")
-    run = models.ForeignKey(
-        CleanupRun,
-        on_delete=models.CASCADE,
-        related_name="removed_sessions",
-        db_index=False,  # the primary key starts with it
-        db_constraint=False,  # as above; only sessions_app.cleanup writes rows here
-    )
-    session_id = models.UUIDField()
-    user_id = models.BigIntegerField(null=True)
-    agent_id = models.BigIntegerField(null=True)
-    name = models.CharField()
-    platform = models.CharField()
-    metadata = models.JSONField(null=True)
-    created_at = models.DateTimeField()
-    updated_at = models.DateTimeField()
-    run_finished_at = models.DateTimeField(null=True)
-    pinned_at = models.DateTimeField(null=True)
-    trashed_at = models.DateTimeField(null=True)
-    keep = models.BooleanField(default=False, db_default=False)
-    last_run_status = models.CharField(default="", db_default="")
-
-    class Meta:
-        db_table = "removed_sessions"
-
-    def __str__(self) -> str:
-        return self.name
-
-    @staticmethod
-    def columns() -> list[str]:
-        """The archived columns besides the id: all that Session stores.
-
-        Taken from Session, so that a cleanup fails, and loses nothing, when the archive lacks
-        one of them.
-        """
-        return [
-            field.attname
-            for field in Session._meta.concrete_fields
-            if not field.primary_key and not isinstance(field, models.GeneratedField)
-        ]

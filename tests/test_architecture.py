@@ -38,7 +38,7 @@ LAYERS = [
     ],
     ["sessions_app.reviews", "sessions_app.statistics"],
     ["agents_app.querysets"],
-    ["agents_app.user_models"],
+    ["agents_app.user_models", "agents_app.api_key_models"],
     ["agents_app.models"],
     [
         *("agents_app.run_options", "agents_app.external_users", "agents_app.api_keys"),

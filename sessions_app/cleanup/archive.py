@@ -121,7 +121,7 @@ def _restore_batch(run: CleanupRun, archived: list[RemovedSession]) -> tuple[int
             row.user_id = None
         if row.agent_id not in agents:
             row.agent_id = None
-    columns = RemovedSession.columns()
+    columns = Session.archived_columns()
     Session.objects.bulk_create(
         Session(
             id=row.session_id,

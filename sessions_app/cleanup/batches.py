@@ -21,7 +21,7 @@ from django.db.backends.utils import CursorWrapper
 from django.db.models import QuerySet, TextField, Value, sql
 from django.db.models.expressions import RawSQL
 
-from sessions_app.models import CleanupRun, RemovedSession, Session
+from sessions_app.models import CleanupRun, Session
 from sessions_app.querysets import SessionQuerySet
 
 logger = logging.getLogger(__name__)
@@ -81,7 +81,7 @@ class Batches:
         self._removable = removable.order_by()
         self._delete, self._delete_params = _compile_delete(self._removable)
         # The archive's columns have the same names as the session's.
-        self._column_names = RemovedSession.columns()
+        self._column_names = Session.archived_columns()
         self._columns = ", ".join(f'"{column}"' for column in self._column_names)
         self._insert = f'INSERT INTO "removed_sessions" ("run_id", "session_id", {self._columns})'
 
