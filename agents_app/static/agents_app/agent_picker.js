@@ -1,7 +1,7 @@
 // The choice of an agent: a chip in the message form, and the list that it opens.
 // The form's drop-down list stays what is sent; where there is none, nothing can be chosen.
 
-import { hasKeyboard, messageForm } from "./page.js";
+import { hasKeyboard, messageForm } from "./dom.js";
 
 const MANY = 7; // agents, from which on the list has a visible search
 const GAP = 8; // pixels between the list and the chip, and the edges of the window

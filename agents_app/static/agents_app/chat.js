@@ -4,21 +4,21 @@
 import { pageOf } from "./chat_frame.js";
 import { setUpCodeCopy } from "./code_copy.js";
 import { setUpComposer } from "./composer.js";
+import { jumpButton, messageForm, transcript } from "./dom.js";
 import {
     deleteAllDrafts, deleteDraft, deleteDraftsOfOtherUsers, deleteStoredDrafts,
 } from "./drafts.js";
 import { setUpFeedback } from "./feedback.js";
+import { isAnswering, setUpStop, watchAnswer } from "./live_answer.js";
 import { setUpCopying, setUpMessageForms } from "./message_actions.js";
-import { jumpButton, messageForm, transcript } from "./page.js";
 import { setUpQueue } from "./queue.js";
 import { refresh } from "./refresh.js";
 import { setUpScrolling } from "./scrolling.js";
+import { setUpSelecting } from "./selecting.js";
 import { setUpShortcuts } from "./shortcuts.js";
 import { refreshSidebar, setUpSidebar } from "./sidebar.js";
-import { isAnswering, setUpStop, watchAnswer } from "./stream.js";
 import { setUpTitle } from "./title.js";
 import { enhance, setUpOlderMessages } from "./transcript.js";
-import { setUpSelecting } from "./selecting.js";
 
 let path = location.pathname; // of the page that is shown
 

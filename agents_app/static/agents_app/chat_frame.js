@@ -1,6 +1,6 @@
 // The page of a new chat, made from the frame of one that the page with its form has.
 
-import { fragmentOf, messageForm } from "./page.js";
+import { fragmentOf, messageForm } from "./dom.js";
 
 /** The content of a new chat's page, of the data of its event. */
 export function pageOf({ html, url, name }) {

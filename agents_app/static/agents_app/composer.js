@@ -1,14 +1,14 @@
 // The form in which a message is written: keyboard, drafts, sending.
 
 import { setUpAgentPicker } from "./agent_picker.js";
+import { focusMessage, hasKeyboard, jumpButton, messageForm, showError } from "./dom.js";
 import { clearMessage, fitToText, markSent, restoreDraft, saveDraft } from "./drafts.js";
-import { focusMessage, hasKeyboard, jumpButton, messageForm, showError } from "./page.js";
+import { isAnswering } from "./live_answer.js";
 import { enqueue } from "./queue.js";
 import { refresh } from "./refresh.js";
 import { followLatest } from "./scrolling.js";
 import { setUpStarters } from "./starters.js";
-import { isAnswering } from "./stream.js";
-import { isSending, send } from "./turns.js";
+import { isSending, send } from "./submit_turn.js";
 
 /** Set up the message form; `showChat` shows the new chat if it is the form for one. */
 export function setUpComposer(showChat) {

@@ -1,6 +1,6 @@
 // The message being written: its draft in this tab's storage, and whether it was already sent.
 
-import { messageForm, showError } from "./page.js";
+import { messageForm, showError } from "./dom.js";
 import { findTurn } from "./transcript.js";
 
 const PREFIX = "draft ";

@@ -1,7 +1,7 @@
 // Thumbs up and down, and the reason, without leaving the page.
 
 import { JSON_TYPE, post } from "./api.js";
-import { fragmentOf, showError } from "./page.js";
+import { fragmentOf, showError } from "./dom.js";
 
 export function setUpFeedback() {
     document.addEventListener("submit", (event) => {

@@ -1,9 +1,9 @@
 // What can be done with a message: copy it, edit it, have it answered again, see its versions.
 
 import { JSON_TYPE, getHtml, post } from "./api.js";
-import { focusMessage, fragmentOf, showError, transcript } from "./page.js";
+import { focusMessage, fragmentOf, showError, transcript } from "./dom.js";
 import { refresh } from "./refresh.js";
-import { isSending, send } from "./turns.js";
+import { isSending, send } from "./submit_turn.js";
 
 const SHOWN_FOR = 2000; // milliseconds that a button says what has become of a click
 const STARTS_TURN = "[data-retry], [data-regenerate], [data-continue], [data-edit-form]";

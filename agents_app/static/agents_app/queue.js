@@ -1,10 +1,10 @@
 // The message written while an answer is: it waits below the answer, and is sent at its end.
 
+import { focusMessage, fragmentOf, messageForm, showError, transcript } from "./dom.js";
 import { putBack, storeWaiting, storedWaiting, takeMessage } from "./drafts.js";
-import { focusMessage, fragmentOf, messageForm, showError, transcript } from "./page.js";
+import { isAnswering } from "./live_answer.js";
 import { followLatest, scrollToLatest } from "./scrolling.js";
-import { isAnswering } from "./stream.js";
-import { send } from "./turns.js";
+import { send } from "./submit_turn.js";
 
 const WAITING = "Waits until the answer has ended.";
 const PUT_BACK = "The answer has not come to its end. Your next message is in the box.";

@@ -2,11 +2,11 @@
 
 import { chosenAgent, ownAgentName, replaceChoice } from "./agent_picker.js";
 import { getHtml } from "./api.js";
+import { jumpButton, messageForm, transcript } from "./dom.js";
 import { deleteStoredDrafts } from "./drafts.js";
-import { jumpButton, messageForm, transcript } from "./page.js";
-import { isAnswering, watchAnswer } from "./stream.js";
+import { isAnswering, watchAnswer } from "./live_answer.js";
+import { isSending } from "./submit_turn.js";
 import { enhance, setUpOlderMessages } from "./transcript.js";
-import { isSending } from "./turns.js";
 
 const AGENT = "[data-agent]";
 const OTHER_AGENTS = "[data-other-agents]"; // the menu beside Regenerate

@@ -1,6 +1,6 @@
 // Scrolling: the page follows the latest message until the user scrolls up.
 
-import { focusMessage, jumpButton, transcript } from "./page.js";
+import { focusMessage, jumpButton, transcript } from "./dom.js";
 
 const NEAR_BOTTOM = 60; // pixels
 

@@ -1,6 +1,6 @@
 // Keyboard shortcuts, and the dialog that lists them.
 
-import { messageForm, transcript } from "./page.js";
+import { messageForm, transcript } from "./dom.js";
 import { takeBack } from "./queue.js";
 
 const FIELDS = "input, textarea, select, [contenteditable]";

@@ -1,7 +1,7 @@
 // The sidebar: drawer and column, the menus of its chats, and keeping it up to date.
 
 import { JSON_TYPE, getHtml, post } from "./api.js";
-import { fragmentOf } from "./page.js";
+import { fragmentOf } from "./dom.js";
 import { askForName } from "./renaming.js";
 import { showToast } from "./toast.js";
 

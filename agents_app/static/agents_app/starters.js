@@ -2,7 +2,7 @@
 
 import { chosenAgent } from "./agent_picker.js";
 import { getHtml } from "./api.js";
-import { fragmentOf, messageForm } from "./page.js";
+import { fragmentOf, messageForm } from "./dom.js";
 
 export function setUpStarters() {
     const starters = document.querySelector("[data-starters]");

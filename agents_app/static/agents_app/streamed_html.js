@@ -1,7 +1,7 @@
 // HTML that grows while it is shown: what has finished stays, the rest is replaced.
 
+import { fragmentOf } from "./dom.js";
 import { morphChildren } from "./morphing.js";
-import { fragmentOf } from "./page.js";
 
 export class StreamedHtml {
     /** Replaces what the element holds, but for what is the same already. */

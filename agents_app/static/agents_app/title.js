@@ -1,6 +1,6 @@
 // The tab's title: that an answer is being written, or ready, while the user is elsewhere.
 
-import { isAnswering } from "./stream.js";
+import { isAnswering } from "./live_answer.js";
 
 const WRITING = "Answering… – ";
 const READY = "Answer ready – ";

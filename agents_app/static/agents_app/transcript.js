@@ -1,7 +1,7 @@
 // The transcript's HTML: enhancing what the server rendered, finding turns, older messages.
 
 import { getHtml } from "./api.js";
-import { fragmentOf, transcript } from "./page.js";
+import { fragmentOf, transcript } from "./dom.js";
 import { keepPosition } from "./scrolling.js";
 
 /** Add what needs a script, such as times in the user's time zone. */

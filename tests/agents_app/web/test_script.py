@@ -9,13 +9,15 @@ import pytest
 from django.contrib.staticfiles import finders
 from django.core.management import call_command
 
-ENTRY = finders.find("agents_app/chat.js")
-assert isinstance(ENTRY, str)
-MODULES = sorted(Path(ENTRY).parent.glob("*.js"))
+FOUND = finders.find("agents_app/chat.js")
+assert isinstance(FOUND, str)
+ENTRY = Path(FOUND).resolve()
+MODULES = sorted(ENTRY.parent.rglob("*.js"))
+IMPORT = re.compile(r'^(?:import .*|\} )from "(\.\.?/[\w./]+)";$', re.MULTILINE)
 
 
-def imports(path: Path) -> list[str]:
-    return re.findall(r'^(?:import .*|\} )from "\./([\w.]+)";$', path.read_text(), re.MULTILINE)
+def imports(path: Path) -> list[Path]:
+    return [(path.parent / name).resolve() for name in IMPORT.findall(path.read_text())]
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.name)
@@ -26,10 +28,10 @@ def test_modules_say_what_they_hold_and_stay_short(path: Path) -> None:
 
 
 def test_imports_go_one_way() -> None:
-    graph = {path.name: imports(path) for path in MODULES}
+    graph = {path: imports(path) for path in MODULES}
     order = list(TopologicalSorter(graph).static_order())  # raises CycleError
     assert set(order) == set(graph), "every import exists, and every module is imported"
-    assert order[-1] == "chat.js"
+    assert order[-1] == ENTRY
 
 
 PLAIN = "django.contrib.staticfiles.storage.StaticFilesStorage"
@@ -44,8 +46,8 @@ def test_imports_resolve_in_the_collected_files(
     settings.STATIC_ROOT = tmp_path
     settings.STORAGES = settings.STORAGES | {"staticfiles": {"BACKEND": storage}}
     call_command("collectstatic", interactive=False, verbosity=0)
-    collected = list((tmp_path / "agents_app").glob("*.js"))
+    collected = list((tmp_path / "agents_app").rglob("*.js"))
     assert len(collected) >= len(MODULES)
     for path in collected:
-        for name in imports(path):
-            assert (path.parent / name).is_file(), f"{path.name} imports {name}"
+        for imported in imports(path):
+            assert imported.is_file(), f"{path.name} imports {imported.name}"

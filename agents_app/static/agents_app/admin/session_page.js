@@ -1,6 +1,6 @@
 // The admin's page of a session: keys for the sessions beside it, Copy buttons, the linked message.
 
-import { setUpCodeCopy } from "./code_copy.js";
+import { setUpCodeCopy } from "../code_copy.js";
 
 const FIELDS = "input, textarea, select, [contenteditable]";
 

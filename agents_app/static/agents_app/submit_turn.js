@@ -1,9 +1,9 @@
 // Sending a form that starts a turn: a message, an edited one, a retry. One at a time.
 
 import { NOT_SHOWN, Refusal, postForEvents } from "./api.js";
-import { showError } from "./page.js";
+import { showError } from "./dom.js";
+import { watchAnswer } from "./live_answer.js";
 import { scrollToLatest } from "./scrolling.js";
-import { watchAnswer } from "./stream.js";
 import { appendTurn } from "./transcript.js";
 
 let sending = false;

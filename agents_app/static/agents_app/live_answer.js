@@ -1,8 +1,8 @@
 // The answer being written: shown as its events come, reconnected to, stopped.
 
 import { InvalidEvent, JSON_TYPE, NOT_SHOWN, Refusal, getEvents, post } from "./api.js";
+import { focusMessage, fragmentOf, messageForm, showError } from "./dom.js";
 import { morphAround } from "./morphing.js";
-import { focusMessage, fragmentOf, messageForm, showError } from "./page.js";
 import { StreamedHtml } from "./streamed_html.js";
 import { enhance, showContextStart } from "./transcript.js";
 
