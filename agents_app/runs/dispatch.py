@@ -66,11 +66,11 @@ async def work_on(run_id: UUID) -> None:
 
     When it is cancelled, the run is handed back before CancelledError is raised.
     """
-    attempt = await run_in_db_thread_with_retries(storage.claim, run_id)
-    if attempt is None:
+    run = await run_in_db_thread_with_retries(storage.claim, run_id)
+    if run is None:
         return
-    worker = _open(run_id, attempt, asyncio.get_running_loop())
-    work = asyncio.create_task(_work(worker))
+    worker = _open(run_id, run.attempt, asyncio.get_running_loop())
+    work = asyncio.create_task(_work(worker, run))
     try:
         await asyncio.shield(work)
     except asyncio.CancelledError:

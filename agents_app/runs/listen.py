@@ -15,13 +15,10 @@ from django.db import connection
 
 from agents_app.querysets import PROGRESS_CHANNEL
 
-# Rows are not read more often than this, however many processes notify.
-_SHORTEST_WAIT = 0.05
-
 
 @contextmanager
-def listen() -> Iterator[Callable[[float], None]]:
-    """Yields a function that waits so many seconds for a notification.
+def listen() -> Iterator[Callable[[float, float], None]]:
+    """Yields a function that waits so many seconds for a notification, and at least so many.
 
     The connection is one of its own, past the pooler: a pooler in transaction mode passes no
     notifications on (PgBouncer manual, "SQL feature map for pooling modes").
@@ -38,7 +35,7 @@ class _Listener:
         self._connection: psycopg.Connection[Any] | None = None
         self._can_listen = connection.vendor == "postgresql" and settings.DATABASE_LISTENS
 
-    def wait(self, seconds: float) -> None:
+    def wait(self, seconds: float, at_least: float) -> None:
         started = time.monotonic()
         if not self._can_listen:
             time.sleep(seconds)
@@ -51,7 +48,7 @@ class _Listener:
         except psycopg.Error:
             self.close()
             time.sleep(seconds)
-        time.sleep(max(0.0, started + _SHORTEST_WAIT - time.monotonic()))
+        time.sleep(max(0.0, started + at_least - time.monotonic()))
 
     def close(self) -> None:
         if self._connection is not None:

@@ -13,6 +13,7 @@ from django.db import IntegrityError, transaction
 from django.db.models.functions import Coalesce, Now
 
 from agents_app.models import Agent, AgentRun, RunFacts, RunStatus
+from agents_app.querysets import AgentRunQuerySet
 from agents_app.run_options import RunOptions
 from agents_app.runs.liveness import process_id
 from sessions_app.models import Message, Session
@@ -51,27 +52,34 @@ class RunInput:
     options: RunOptions
 
 
-def claim(run_id: UUID) -> int | None:
-    """Take on a run that is waiting, or whose process has died; returns the attempt's number.
+def claim(run_id: UUID) -> AgentRun | None:
+    """Take on a run that is waiting, or whose process has died; returns it as it is now.
 
-    None when it has ended, is gone, or another process was quicker. A run whose process has
-    died too often fails.
+    It has its message and agent. None when it has ended, is gone, or another process was quicker.
+    A run whose process has died too often fails.
     """
-    run = AgentRun.objects.filter(pk=run_id).first()
-    if run is None or not run.is_active:
-        return None
-    if run.status == RunStatus.RUNNING and run.attempt >= MAX_ATTEMPTS:
-        run.finish(RunStatus.FAILED, error=AgentRun.PRESUMED_DEAD_ERROR)
-        return None
-    own = AgentRun.objects.active().filter(pk=run_id, attempt=run.attempt)
-    claimed = own.update(
-        status=RunStatus.RUNNING,
-        attempt=run.attempt + 1,
-        process_id=process_id(),
-        text="",
-        heartbeat_at=Now(),
-    )
-    return run.attempt + 1 if claimed else None
+    with transaction.atomic():
+        run = _with_input().filter(pk=run_id).first()
+        if run is None or not run.is_active:
+            return None
+        if run.status == RunStatus.RUNNING and run.attempt >= MAX_ATTEMPTS:
+            run.finish(RunStatus.FAILED, error=AgentRun.PRESUMED_DEAD_ERROR)
+            return None
+        own = AgentRun.objects.active().filter(pk=run_id, attempt=run.attempt)
+        run.status, run.attempt, run.process_id = RunStatus.RUNNING, run.attempt + 1, process_id()
+        run.text = ""
+        claimed = own.update(
+            status=run.status,
+            attempt=run.attempt,
+            process_id=run.process_id,
+            text=run.text,
+            heartbeat_at=Now(),
+        )
+    return run if claimed else None
+
+
+def _with_input() -> AgentRunQuerySet:
+    return AgentRun.objects.select_related("agent", "message").defer(*_UNREAD)
 
 
 def hand_back(run_id: UUID, attempt: int) -> bool:
@@ -82,8 +90,7 @@ def hand_back(run_id: UUID, attempt: int) -> bool:
 
 def begin(run_id: UUID) -> RunInput | None:
     """The run's input, now that it is worked on; None when it has been stopped or deleted."""
-    runs = AgentRun.objects.select_related("agent", "message").defer(*_UNREAD)
-    run = runs.filter(pk=run_id).first()
+    run = _with_input().filter(pk=run_id).first()
     if run is None or not (run.is_active or run.is_interrupted):
         return None
     if run.status == RunStatus.PENDING:

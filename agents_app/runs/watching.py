@@ -24,6 +24,11 @@ from agents_app.runs.listen import listen
 logger = logging.getLogger(__name__)
 
 POLL_INTERVAL = 0.25  # seconds
+# However many processes notify, rows are not read more often than this, and reading them takes at
+# most this share of the time, up to a second.
+_SHORTEST_WAIT = 0.08
+_LONGEST_WAIT = 1.0
+_LARGEST_SHARE = 0.1
 _STOP_TIMEOUT = 5
 
 
@@ -139,6 +144,7 @@ class _Reader:
                     if self.stopping.is_set() or not copies:
                         self.thread = None
                         return
+                started = time.monotonic()
                 try:
                     self._read(copies)
                     self._failing_since = None
@@ -147,7 +153,9 @@ class _Reader:
                     self._on_error(error, copies)
                 except Exception:
                     logger.exception("Reading the runs failed unexpectedly")
-                wait(POLL_INTERVAL)
+                pause = (time.monotonic() - started) / _LARGEST_SHARE
+                at_least = min(max(pause, _SHORTEST_WAIT), _LONGEST_WAIT)
+                wait(max(POLL_INTERVAL, at_least), at_least)
 
     def _on_error(self, error: Error, copies: dict[UUID, _Copy]) -> None:
         now = time.monotonic()

@@ -42,6 +42,12 @@ class OperatorCommand(BaseCommand):
         return output
 
 
+def lower_priority() -> None:
+    """Let the processor serve whoever chats on the same machine first."""
+    if hasattr(os, "nice"):  # not on Windows
+        os.nice(10)
+
+
 def explain_database_error(error: Error) -> str:
     """What is wrong with the database and what to do about it, on one line."""
     # PostgreSQL's codes (manual, appendix A); other databases have their texts only.

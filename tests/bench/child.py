@@ -23,6 +23,7 @@ def clean(workers: int, *, archive: bool) -> dict[str, Any]:
     from sessions_app.cleanup import batches
     from sessions_app.cleanup.options import Options, Scope
     from sessions_app.cleanup.run import run_cleanup, start_cleanup
+    from sessions_app.management.operator_command import lower_priority
     from sessions_app.models import CleanupRun, Session
 
     if not archive:
@@ -39,6 +40,7 @@ def clean(workers: int, *, archive: bool) -> dict[str, Any]:
             longest = max(longest, time.perf_counter() - started)
 
     batches.Batches.remove_batch = timed  # type: ignore[method-assign]
+    lower_priority()  # as the command does
     started = time.monotonic()
     run = start_cleanup(
         source=CleanupRun.Source.COMMAND, started_by="bench", matched=0, criteria={}

@@ -118,9 +118,9 @@ class Racer:
 
     def take_over(self, chat: uuid.UUID) -> None:
         run = self.newest(chat)
-        attempt = storage.claim(run.pk)
-        if attempt is not None and self.random.random() < 0.5:
-            storage.hand_back(run.pk, attempt)
+        claimed = storage.claim(run.pk)
+        if claimed is not None and self.random.random() < 0.5:
+            storage.hand_back(run.pk, claimed.attempt)
 
 
 def test_races_leave_the_status_of_the_newest_run() -> None:

@@ -86,7 +86,6 @@ setUpPage();
 setUpFeedback();
 setUpShortcuts();
 setUpSidebar();
-setUpSelecting();
 document.querySelector("[data-log-out]")?.addEventListener("submit", deleteAllDrafts);
 addEventListener("pageshow", (event) => {
     if (event.persisted) {

@@ -7,7 +7,6 @@ import { isAnswering } from "./live_answer.js";
 import { enqueue } from "./queue.js";
 import { refresh } from "./refresh.js";
 import { followLatest } from "./scrolling.js";
-import { setUpStarters } from "./starters.js";
 import { isSending, send } from "./submit_turn.js";
 
 /** Set up the message form; `showChat` shows the new chat if it is the form for one. */
@@ -24,7 +23,6 @@ export function setUpComposer(showChat) {
         }
     });
     setUpAgentPicker();
-    setUpStarters();
     form.addEventListener("change", saveDraft);
     form.addEventListener("submit", (event) => {
         event.preventDefault();

@@ -1,6 +1,6 @@
 // Ticking all chats of a list at once.
 
-export function setUpSelecting() {
+function setUpSelecting() {
     const all = document.querySelector("[data-select-all]");
     if (!all) {
         return;
@@ -12,3 +12,5 @@ export function setUpSelecting() {
         }
     });
 }
+
+setUpSelecting();

@@ -4,7 +4,7 @@ import { chosenAgent } from "./agent_picker.js";
 import { getHtml } from "./api.js";
 import { fragmentOf, messageForm } from "./dom.js";
 
-export function setUpStarters() {
+function setUpStarters() {
     const starters = document.querySelector("[data-starters]");
     if (!starters) {
         return;
@@ -39,3 +39,5 @@ async function showStarters(starters) {
         starters.replaceChildren(fragmentOf(html));
     }
 }
+
+setUpStarters();

@@ -27,7 +27,11 @@ from sessions_app.cleanup.options import (
 from sessions_app.cleanup.run import run_cleanup, start_cleanup
 from sessions_app.management import arguments
 from sessions_app.management.interrupts import stop_on_signal
-from sessions_app.management.operator_command import OperatorCommand, explain_database_error
+from sessions_app.management.operator_command import (
+    OperatorCommand,
+    explain_database_error,
+    lower_priority,
+)
 from sessions_app.models import CleanupRun, Session
 from sessions_app.querysets import RemovalPlan, Window
 
@@ -53,6 +57,10 @@ class Command(OperatorCommand):
         "automagik, not marked keep, with no message and no other record that refers to them. "
         "Everything else is kept. Removed sessions can be restored with restore_sessions."
     )
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        lower_priority()
+        super().run_from_argv(argv)
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from uuid import uuid4
 
 import pytest
+from pytest_django import DjangoAssertNumQueries
 
 from agents_app.models import AgentRun, RunStatus
 from agents_app.querysets import Progress
@@ -17,8 +18,24 @@ def answer() -> list[Message]:
     return [Message(role=Message.Role.ASSISTANT, text_content="Too late")]
 
 
+def claim(run: AgentRun) -> int | None:
+    """The attempt's number."""
+    claimed = storage.claim(run.pk)
+    return claimed.attempt if claimed else None
+
+
+def test_a_claimed_run_has_what_its_answer_needs(
+    run: AgentRun, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    claimed = storage.claim(run.pk)
+    assert claimed is not None
+    with django_assert_num_queries(0):
+        run_input = storage.input_of(claimed)
+    assert (run_input.prompt, run_input.agent) == ("Hello", run.agent)
+
+
 def test_run_is_claimed_anew_after_each_death_and_then_fails(run: AgentRun) -> None:
-    attempts = [storage.claim(run.pk) for _ in range(storage.MAX_ATTEMPTS + 1)]
+    attempts = [claim(run) for _ in range(storage.MAX_ATTEMPTS + 1)]
     assert attempts == [1, 2, 3, None]
     run.refresh_from_db()
     assert (run.status, run.error) == ("failed", AgentRun.PRESUMED_DEAD_ERROR)
@@ -27,7 +44,7 @@ def test_run_is_claimed_anew_after_each_death_and_then_fails(run: AgentRun) -> N
 
 def test_run_that_was_handed_back_is_no_death(run: AgentRun) -> None:
     for expected in range(1, 2 * storage.MAX_ATTEMPTS):
-        assert storage.claim(run.pk) == expected
+        assert claim(run) == expected
         assert storage.hand_back(run.pk, expected)
     run.refresh_from_db()
     assert (run.status, run.process_id, run.text) == ("pending", None, "")

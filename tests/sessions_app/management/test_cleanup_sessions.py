@@ -1,6 +1,7 @@
 """manage.py cleanup_sessions, through its own arguments."""
 
 import json
+import os
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from typing import Any
@@ -262,6 +263,18 @@ def test_database_that_is_unavailable(
     assert complaint in errors
     assert errors.count("\n") == 1
     assert output == ""
+
+
+def test_others_get_the_processor_first(manage: Any) -> None:
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    process = manage("cleanup_sessions")
+    seen = set()
+    while process.poll() is None:
+        seen.add(os.getpriority(os.PRIO_PROCESS, process.pid))
+    assert process.returncode == 0
+    assert max(seen) == min(own + 10, 19)
+    cleanup()  # called from code, it changes nothing for its process
+    assert os.getpriority(os.PRIO_PROCESS, 0) == own
 
 
 def test_json_when_the_database_is_unavailable(manage: Any) -> None:
