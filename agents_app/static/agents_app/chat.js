@@ -14,7 +14,6 @@ import { setUpCopying, setUpMessageForms } from "./message_actions.js";
 import { setUpQueue } from "./queue.js";
 import { refresh } from "./refresh.js";
 import { setUpScrolling } from "./scrolling.js";
-import { setUpSelecting } from "./selecting.js";
 import { setUpShortcuts } from "./shortcuts.js";
 import { refreshSidebar, setUpSidebar } from "./sidebar.js";
 import { setUpTitle } from "./title.js";

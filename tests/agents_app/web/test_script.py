@@ -14,6 +14,14 @@ assert isinstance(FOUND, str)
 ENTRY = Path(FOUND).resolve()
 MODULES = sorted(ENTRY.parent.rglob("*.js"))
 IMPORT = re.compile(r'^(?:import .*|\} )from "(\.\.?/[\w./]+)";$', re.MULTILINE)
+NAMES = re.compile(r'^import \{([^}]*)\} from "(\.\.?/[\w./]+)";$', re.MULTILINE)
+EXPORT = re.compile(r"^export (?:async )?(?:function\*?|const|let|class) (\w+)", re.MULTILINE)
+LOADED = re.compile(r"agents_app/(?:admin/)?\w+\.js")
+TEMPLATES = "".join(
+    path.read_text()
+    for app in ("agents_app", "sessions_app")
+    for path in (ENTRY.parents[3] / app / "templates").rglob("*.html")
+)
 
 
 def imports(path: Path) -> list[Path]:
@@ -30,8 +38,20 @@ def test_modules_say_what_they_hold_and_stay_short(path: Path) -> None:
 def test_imports_go_one_way() -> None:
     graph = {path: imports(path) for path in MODULES}
     order = list(TopologicalSorter(graph).static_order())  # raises CycleError
-    assert set(order) == set(graph), "every import exists, and every module is imported"
-    assert order[-1] == ENTRY
+    assert set(order) == set(graph), "every import exists"
+    used = {name.removeprefix("agents_app/") for name in LOADED.findall(TEMPLATES)}
+    used |= {str(path.relative_to(ENTRY.parent)) for found in graph.values() for path in found}
+    assert used == {str(path.relative_to(ENTRY.parent)) for path in MODULES}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.name)
+def test_what_is_imported_is_exported(path: Path) -> None:
+    text = path.read_text()
+    for names, module in NAMES.findall(text):
+        exported = set(EXPORT.findall((path.parent / module).read_text()))
+        wanted = {name.strip() for name in names.split(",") if name.strip()}
+        assert wanted <= exported, module
+    assert len(NAMES.findall(text)) == len(imports(path))
 
 
 PLAIN = "django.contrib.staticfiles.storage.StaticFilesStorage"
