@@ -76,8 +76,23 @@ def test_pages_of_actions_and_records_have_no_violations(
         page.goto(reverse(f"admin:sessions_app_{name}", args=args))
         check(page, heading)
 
-    gone = str(run.removed_sessions.earliest("session_id").session_id)
-    page.goto(f"/admin/sessions_app/cleanuprun/?q={gone}")
-    expect(page.get_by_role("main")).to_contain_text(gone)
-    check(page, "Cleanup runs")
-    assert Session.objects.count() == 2
+
+def test_where_did_a_session_go(open_page: OpenPage, user: User, agent: Agent) -> None:
+    wanted = phantom(name="Session-boats")
+    phantom()
+    call_command("cleanup_sessions", stdout=StringIO())
+    page = open_page("/admin/sessions_app/cleanuprun/", reduced_motion="reduce")
+
+    for words in (str(wanted.pk), "boats"):
+        page.locator("#searchbar").fill(words)
+        page.keyboard.press("Enter")
+        found = page.get_by_role("region", name="Removed sessions")
+        expect(found.get_by_role("cell", name="Session-boats")).to_be_visible()
+        check(page, "Cleanup runs")
+    found.get_by_role("link").click()
+    row = page.get_by_role("row", name="Session-boats")
+    expect(row).to_be_visible()
+    row.get_by_role("checkbox").check()
+    page.get_by_role("button", name="Restore ticked").click()
+    expect(page.get_by_text("Restored 1 session.")).to_be_visible()
+    assert Session.objects.get() == wanted
