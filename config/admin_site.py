@@ -1,6 +1,6 @@
 """The admin's site: its name, the order of its sections, and its first page.
 
-The only module of the admin that knows both apps.
+`agents_app` may know `sessions_app`; only here does one thing stand above both.
 """
 
 from typing import Any

@@ -27,7 +27,7 @@ LAYERS = [
     [
         *("sessions_app.storable", "sessions_app.tool_entries"),
         *("sessions_app.local_time", "sessions_app.database_errors"),
-        *("sessions_app.search", "sessions_app.name_search", "sessions_app.streaming"),
+        *("sessions_app.search", "sessions_app.name_search", "sessions_app.downloads"),
     ],
     ["sessions_app.querysets", "sessions_app.excerpts"],
     ["sessions_app.review_models", "sessions_app.cleanup_models"],

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 def dollars(amount: Decimal) -> str:
     """An amount of US dollars, with as many digits as it takes to tell it from nothing."""
-    return f"${amount:,.2f}" if amount >= 1 else f"${amount.normalize():f}"
+    return f"${amount:,.2f}" if amount >= 1 or not amount else f"${amount.normalize():f}"
 
 
 def duration(seconds: float) -> str:

@@ -1,11 +1,11 @@
 """What the admin shows of a run: its outcome, what it took, and where it is said."""
 
 from datetime import datetime, timedelta
-from decimal import Decimal
 
 from django.contrib import admin
 from django.utils.text import Truncator
 
+from agents_app.admin.amounts import dollars, duration
 from agents_app.models import AgentRun, RunStatus
 from sessions_app.admin.badges import OUTCOMES, badge
 from sessions_app.admin.shared import short_time
@@ -44,15 +44,15 @@ class RunColumns:
 
     @admin.display(description="cost")
     def shown_cost(self, run: AgentRun) -> str:
-        return dollars(run.cost)
+        return "-" if run.cost is None else dollars(run.cost)
 
     @admin.display(description="first token")
     def first_token(self, run: AgentRun) -> str:
-        return _seconds(run.created_at, run.first_token_at)
+        return _time(run.created_at, run.first_token_at)
 
     @admin.display(description="total")
     def total_time(self, run: AgentRun) -> str:
-        return _seconds(run.created_at, run.finished_at)
+        return _time(run.created_at, run.finished_at)
 
     @admin.display(description="first / total")
     def times(self, run: AgentRun) -> str:
@@ -68,24 +68,10 @@ class RunColumns:
         return Truncator(" ".join(start.split())).chars(ERROR_LENGTH)
 
 
-def dollars(cost: Decimal | None) -> str:
-    """A cost in US dollars, with as many places as say something."""
-    if cost is None:
-        return "-"
-    return f"${cost:,.2f}" if cost >= 1 or not cost else f"${cost.normalize():f}"
-
-
 def _number(count: int | None) -> str:
     return "-" if count is None else f"{count:,}"
 
 
-def _seconds(start: datetime, end: datetime | None) -> str:
+def _time(start: datetime, end: datetime | None) -> str:
     """How long it took, as people say it; nothing while it has not ended."""
-    if end is None:
-        return "-"
-    seconds = max(end - start, timedelta()).total_seconds()
-    if seconds < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+    return "-" if end is None else duration(max(end - start, timedelta()).total_seconds())

@@ -10,10 +10,10 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
 from agents_app.admin.conversation import Place, read_conversation
+from agents_app.admin.feedback_filter import FeedbackFilter
 from agents_app.admin.neighbours import Neighbour, Neighbours, find_neighbours
 from agents_app.admin.reviewing import NOTE_LENGTH, change_review, may_review
 from agents_app.admin.session_facts import removal_sentence, session_facts
-from agents_app.admin.session_filters import FeedbackFilter
 from agents_app.models import AgentRun
 from sessions_app.admin.sessions import BaseSessionAdmin
 from sessions_app.admin.shared import as_text, may_read_transcripts, may_view

@@ -14,9 +14,9 @@ from django.utils.html import format_html, format_html_join
 from django.utils.text import Truncator
 
 from sessions_app.admin.badges import OUTCOMES, Kind, badge
-from sessions_app.admin.message_search import Hit, read_hits
 from sessions_app.admin.session_filters import outcome_label
 from sessions_app.admin.shared import may_read_transcripts, short_time
+from sessions_app.admin.transcript_search import Hit, read_hits
 from sessions_app.keep_reasons import keep_reasons
 from sessions_app.models import Message, Review, Session
 from sessions_app.querysets import NAME_START

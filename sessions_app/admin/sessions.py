@@ -1,4 +1,7 @@
-"""The admin pages of sessions: the list, and one session with its transcript."""
+"""The base of the admin of sessions: the list, its actions, and one session's page.
+
+agents_app.admin.sessions registers it, with the conversation on the page.
+"""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar, cast
@@ -19,7 +22,6 @@ from sessions_app.admin.bulk_removal import remove_empty_sessions
 from sessions_app.admin.export import export_sessions
 from sessions_app.admin.filters import UserFilter
 from sessions_app.admin.keyed_changelist import KeyedChangeList
-from sessions_app.admin.message_search import MessageSearchFilter, search_of
 from sessions_app.admin.saved_filters import SavedFilters
 from sessions_app.admin.session_columns import SessionColumns, prepare
 from sessions_app.admin.session_filters import (
@@ -34,6 +36,7 @@ from sessions_app.admin.session_filters import (
     VerdictFilter,
 )
 from sessions_app.admin.shared import PermittedFieldsAdmin
+from sessions_app.admin.transcript_search import MessageSearchFilter, search_of
 from sessions_app.models import Session
 from sessions_app.name_search import search_sessions
 from sessions_app.writing import SessionGone

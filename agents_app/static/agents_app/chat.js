@@ -1,7 +1,7 @@
 // The entry of the chat pages' script: sets up the parts that the page has.
 // Everything also works without it; the server renders all HTML.
 
-import { pageOf } from "./chat_frame.js";
+import { pageOf } from "./new_chat_page.js";
 import { setUpCodeCopy } from "./code_copy.js";
 import { setUpComposer } from "./composer.js";
 import { jumpButton, messageForm, transcript } from "./dom.js";

@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from agents_app.admin import run_list
-from agents_app.admin.run_columns import dollars
+from agents_app.admin.amounts import dollars
 from agents_app.models import AgentRun
 from agents_app.runs import storage
 from sessions_app.models import Message, Session, TranscriptReading
@@ -67,7 +67,7 @@ def listed(client: Client, query: str = "") -> list[uuid.UUID]:
 def test_list_shows_what_runs_took(reader: Client) -> None:
     run = done(make_user())
     page = Page.of(reader, RUNS)
-    for text in ("Done", "openai:gpt-4.1-mini", "1,234", "56", "$0.0015", "1.0 s", "2.0 s"):
+    for text in ("Done", "openai:gpt-4.1-mini", "1,234", "56", "$0.0015", "1.00 s", "2.00 s"):
         assert text in page.text
     assert message_url(run.message) in page.links
     assert not page.problems
@@ -198,7 +198,7 @@ def test_list_reads_neither_texts_nor_all_rows(reader: Client) -> None:
 
 @pytest.mark.parametrize(
     ("cost", "shown"),
-    [(None, "-"), ("0", "$0.00"), ("0.0015", "$0.0015"), ("1234.5", "$1,234.50")],
+    [("0", "$0.00"), ("0.0015", "$0.0015"), ("1234.5", "$1,234.50")],
 )
-def test_costs_have_the_places_that_say_something(cost: str | None, shown: str) -> None:
-    assert dollars(None if cost is None else Decimal(cost)) == shown
+def test_costs_have_the_places_that_say_something(cost: str, shown: str) -> None:
+    assert dollars(Decimal(cost)) == shown
