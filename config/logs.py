@@ -1,9 +1,10 @@
-"""Log records, as lines or as JSON, with the id of the request."""
+"""Log records, as lines or as JSON, with the id of the request and without API keys."""
 
 import contextvars
 import copy
 import json
 import logging
+import re
 from datetime import UTC, datetime
 from types import TracebackType
 
@@ -18,6 +19,10 @@ from sessions_app.storable import printable
 request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", default="")
 
 _REFUSALS = (BadRequest, Http404, MultiPartParserError, PermissionDenied, SuspiciousOperation)
+
+# The settings are read before agents_app.api_keys, which makes keys, can be imported. Also matched
+# in the middle of a word, since an escaped line break ends with a letter.
+_API_KEY = re.compile(r"cs_[\w-]+")
 
 
 class RequestFilter(logging.Filter):
@@ -45,7 +50,7 @@ class LineFormatter(logging.Formatter):
         record.exc_text = None  # cached here, unescaped, by another handler's formatter
         if _was_refused(record):
             record.exc_info = None
-        return super().format(record)
+        return _without_keys(super().format(record))
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
         return printable(super().formatMessage(record))
@@ -83,7 +88,16 @@ class JsonFormatter(logging.Formatter):
             event["exception"] = self.formatException(record.exc_info)
         if record.stack_info:
             event["stack"] = self.formatStack(record.stack_info)
-        return json.dumps({name: _without_surrogates(text) for name, text in event.items() if text})
+        event = {name: _without_keys(text) for name, text in event.items() if text}
+        return json.dumps({name: _without_surrogates(text) for name, text in event.items()})
+
+
+def _without_keys(text: str) -> str:
+    """Mask API keys, which clients also send where they do not belong, such as in addresses.
+
+    This is done to the finished text, to which messages, arguments and exceptions all come.
+    """
+    return _API_KEY.sub("cs_***", text)
 
 
 def _was_refused(record: logging.LogRecord) -> bool:

@@ -294,10 +294,13 @@ LOGGING = {
     "loggers": {
         "sessions_app": {"level": "INFO"},
         "agents_app": {"level": "INFO"},
-        # Naming these loggers removes their own handlers: Django's only mail ADMINS, and
-        # uvicorn's do not escape control characters.
+        # Naming these loggers removes their own handlers: Django's only mail ADMINS, and those of
+        # servers neither escape control characters nor mask API keys.
         "django": {"level": "WARNING"},
-        # uvicorn's keep the levels of its command line.
-        **{name: {"propagate": True} for name in ("uvicorn", "uvicorn.error", "uvicorn.access")},
+        # Servers' loggers keep their own levels; uvicorn's are those of its command line.
+        **{
+            name: {"propagate": True}
+            for name in ("django.server", "uvicorn", "uvicorn.error", "uvicorn.access")
+        },
     },
 }

@@ -36,7 +36,7 @@ def serve(
         process = subprocess.Popen(
             [
                 *[sys.executable, "-m", "uvicorn", application],
-                *["--fd", str(listening.fileno()), "--log-level", "error"],
+                *["--fd", str(listening.fileno())],
                 *["--timeout-graceful-shutdown", "5"],
             ],
             cwd=ROOT,
@@ -44,6 +44,7 @@ def serve(
                 **os.environ,
                 "DJANGO_SETTINGS_MODULE": "config.settings",
                 "DATABASE_URL": database_url,
+                "UVICORN_LOG_LEVEL": "error",
                 "DEBUG": "on",  # serves static files as they are
                 **environment,
             },

@@ -4,6 +4,7 @@ import http.client
 import json
 import logging
 import re
+import secrets
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 from django.core.exceptions import PermissionDenied
 
+from agents_app.api_keys import KEY_PREFIX
 from config.logs import JsonFormatter, LineFormatter, RequestFilter, request_id
 from tests.serving import serve
 
@@ -200,8 +202,16 @@ def test_tracebacks_are_indented_and_escaped(line: Callable[..., str]) -> None:
 
 def test_every_handler_escapes() -> None:
     """Records of libraries and of the server go through this formatter too."""
-    names = ["", "django", "django.request", "django.security", "sessions_app", "agents_app"]
-    for name in [*names, "uvicorn", "uvicorn.error", "pydantic_ai"]:
+    names = ["", "django", "django.request", "django.security", "django.server"]
+    for name in [
+        *names,
+        "sessions_app",
+        "agents_app",
+        "uvicorn.access",
+        "uvicorn",
+        "uvicorn.error",
+        "pydantic_ai",
+    ]:
         logger: logging.Logger | None = logging.getLogger(name)
         handlers: list[logging.Handler] = []
         while logger:
@@ -299,3 +309,47 @@ def test_the_real_server_logs_json(tmp_path: Path) -> None:
     by_request = {event.get("request"): event for event in events}
     assert by_request[missing.headers["X-Request-ID"]]["message"] == "Not Found: /missing"
     assert "no such table" in by_request[failed.headers["X-Request-ID"]]["exception"]
+
+
+def test_api_keys_are_masked(
+    line: Callable[..., str], event: Callable[..., dict[str, Any]], api_key: str
+) -> None:
+    try:
+        raise ValueError(f"no {api_key}")
+    except ValueError:
+        exc_info = sys.exc_info()
+    arguments = (f"{api_key}.", {"sent": f"\n{api_key}"})
+    message = "GET /?key=cs_***&x=1 cs_***. {'sent': '\\ncs_***'}"
+    text = line(f"GET /?key={api_key}&x=1 %s %s", *arguments, exc_info=exc_info)
+    assert text.startswith(f"WARNING: {message}\n")
+    assert text.endswith("ValueError: no cs_***")
+    written = event(f"GET /?key={api_key}&x=1 %s %s", *arguments, exc_info=exc_info)
+    assert written["message"] == message
+    assert written["exception"].endswith("ValueError: no cs_***")
+
+
+@pytest.mark.parametrize("debug", ["on", "off"])
+@pytest.mark.parametrize("log_format", ["line", "json"])
+def test_the_real_server_logs_no_api_keys(
+    tmp_path: Path, api_key: str, log_format: str, debug: str
+) -> None:
+    """At uvicorn's own level, at which it logs every request."""
+    log = tmp_path / "log"
+    url = f"sqlite:///{tmp_path / 'db.sqlite3'}"
+    settings = {"DEBUG": debug, "LOG_FORMAT": log_format, "UVICORN_LOG_LEVEL": "info"}
+    with log.open("w") as stderr, serve(url, stderr.fileno(), **settings) as server:
+        site = Site(server.address, log)
+        site.ask(f"/api/v1/agents?api_key={api_key}")
+        site.ask(f"/api/v1/agents/{api_key}")
+        site.ask("/api/v1/agents", Authorization=api_key)
+        site.ask("/api/v1/agents", X_API_Key=api_key)
+    logged = log.read_text()
+    assert "/api/v1/agents?api_key=cs_*** HTTP/1.1" in logged
+    assert "Not Found: /api/v1/agents/cs_***" in logged
+    assert ("Unexpected auth - 'cs_***'" in logged) == (debug == "on")
+    assert api_key[:11] not in logged
+
+
+@pytest.fixture
+def api_key() -> str:
+    return KEY_PREFIX + secrets.token_urlsafe(32)
