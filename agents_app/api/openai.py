@@ -41,7 +41,7 @@ from agents_app.services import TurnDetails
 from agents_app.turn_queue import send_in_turn
 from sessions_app.models import Message
 
-_WAIT_SECONDS = 30
+WAIT_SECONDS = 30
 _SPARE_SECONDS = 15
 _MAX_MESSAGES = 1000
 PLATFORM = "app"
@@ -205,10 +205,11 @@ def complete(request: HttpRequest, body: CompletionRequest) -> Any:
     connections.close_all()  # none is held while waiting
     async_to_sync(watching.wait)(run.pk, settings.AGENT_TIME_LIMIT + _SPARE_SECONDS)
     answer = read_answer(run.pk)
+    kept_in = f"The message is in the session {run.session_id}."
     if answer is None:
-        raise ApiError(504, "not_answered_yet", "The answer takes too long.")
+        raise ApiError(504, "not_answered_yet", f"The answer takes too long. {kept_in}")
     if not answer.success:
-        raise ApiError(502, "run_failed", answer.message)
+        raise ApiError(502, "run_failed", f"{answer.message} {kept_in}")
     usage = answer.usage
     return _completion(
         run.pk,
@@ -235,7 +236,7 @@ def _start(
     if parsed is None:
         raise ChatNotFound(f"There is no session {session_id}.")
     details = TurnDetails(options=body.options)
-    return send_in_turn(session_id=parsed, wait_seconds=_WAIT_SECONDS, details=details, **message)
+    return send_in_turn(session_id=parsed, wait_seconds=WAIT_SECONDS, details=details, **message)
 
 
 def _answer_unstored(agent: Agent, user: User, prompt: str, body: CompletionRequest) -> Any:
@@ -309,6 +310,9 @@ def _model(agent: Agent) -> Model:
     return Model(id=agent.name, object="model", created=created, owned_by="chat-sessions")
 
 
+# OpenAI's clients repeat these by themselves unless told not to. Here the message may have been
+# stored, so that each repeat would make another session.
+_NOT_TO_BE_REPEATED = {409, 500, 502, 504}
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
 
@@ -325,6 +329,8 @@ def on_error(request: HttpRequest, error: Exception) -> HttpResponse:
         status, code, detail, headers = describe(error)
     except Exception:
         status, code, detail, headers = log_unexpected(request)
+    if status in _NOT_TO_BE_REPEATED:
+        headers = {**headers, "X-Should-Retry": "false"}
     # OpenAI's clients take 404 for an unknown model, and 400 for a bad body.
     return openai_error(400 if status == 422 else status, code, detail, **headers)
 

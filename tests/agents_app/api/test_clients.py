@@ -14,8 +14,8 @@ from django.contrib.auth.models import User
 
 from agents_app.models import Agent
 from sessions_app.models import Message, Session
-from tests.agents_app.api.conftest import key_for
-from tests.agents_app.chats import make_user
+from tests.agents_app.api.conftest import ApiClient, key_for
+from tests.agents_app.chats import ask, make_user
 from tests.factories import make_session
 from tests.model_server import ToldModel
 
@@ -172,6 +172,29 @@ class TestOpenAI:
         )
         with pytest.raises(openai.APIError):
             list(stream)
+
+    def test_failure_is_not_repeated(self, client: openai.OpenAI, model: ToldModel) -> None:
+        """With the retries that the package makes by default."""
+        patient = client.with_options(max_retries=openai.DEFAULT_MAX_RETRIES)
+        model.fail()
+        with pytest.raises(openai.InternalServerError) as failed:
+            patient.chat.completions.create(model="simple", messages=user_says("Hello"))
+        assert str(Session.objects.get().pk) in failed.value.message
+
+    def test_busy_session_is_not_tried_again(
+        self, api: ApiClient, user: User, agent: Agent, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """By the package: it has waited already."""
+        monkeypatch.setattr("agents_app.api.openai.WAIT_SECONDS", 0)
+        run = ask(user, agent=agent)
+        body = {
+            "model": "simple",
+            "messages": user_says("Two"),
+            "metadata": {"session_id": str(run.session_id)},
+        }
+        refused = api("POST", "/v1/chat/completions", body)
+        assert refused.status_code == 409
+        assert refused["X-Should-Retry"] == "false"
 
 
 @pytest.fixture(scope="session")
