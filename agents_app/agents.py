@@ -141,7 +141,11 @@ class SimpleAgent:
         return result.text
 
     async def stream(
-        self, prompt: str, *, message_history: Sequence[ModelMessage] = ()
+        self,
+        prompt: str,
+        *,
+        message_history: Sequence[ModelMessage] = (),
+        facts: RunFacts | None = None,
     ) -> AsyncGenerator[str | RunResult]:
         """As `answer`, but yields the pieces of text, and finally RunResult.
 
@@ -149,7 +153,12 @@ class SimpleAgent:
         """
         pieces: asyncio.Queue[str | None] = asyncio.Queue()
         answering = asyncio.create_task(
-            self.answer(prompt, on_text=pieces.put_nowait, message_history=message_history)
+            self.answer(
+                prompt,
+                on_text=pieces.put_nowait,
+                message_history=message_history,
+                facts=facts,
+            )
         )
         answering.add_done_callback(lambda _: pieces.put_nowait(None))
         try:

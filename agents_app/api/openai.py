@@ -210,14 +210,7 @@ def complete(request: HttpRequest, body: CompletionRequest) -> Any:
         raise ApiError(504, "not_answered_yet", f"The answer takes too long. {kept_in}")
     if not answer.success:
         raise ApiError(502, "run_failed", f"{answer.message} {kept_in}")
-    usage = answer.usage
-    return _completion(
-        run.pk,
-        agent,
-        answer.message,
-        (usage.input_tokens, usage.output_tokens) if usage else (None, None),
-        session_id=answer.session_id,
-    )
+    return _completion(run.pk, agent, answer.message, End.of(answer), session_id=answer.session_id)
 
 
 def _start(
@@ -244,19 +237,17 @@ def _answer_unstored(agent: Agent, user: User, prompt: str, body: CompletionRequ
     if body.stream:
         return _stream(pieces, agent, body, None)
     connections.close_all()  # none is held while waiting
-    text, usage = dispatch.run_in_loop(_collect(pieces))
-    return _completion(uuid.uuid4(), agent, text, usage, session_id="")
+    text, end = dispatch.run_in_loop(_collect(pieces))
+    return _completion(uuid.uuid4(), agent, text, end, session_id="")
 
 
-async def _collect(
-    pieces: AsyncGenerator[Any],
-) -> tuple[str, tuple[int | None, int | None]]:
+async def _collect(pieces: AsyncGenerator[Any]) -> tuple[str, End]:
     text = ""
     async for piece in pieces:
         if isinstance(piece, End):
             if piece.error:
                 raise ApiError(502, "run_failed", piece.error)
-            return text, piece.usage
+            return text, piece
         text += piece
     raise AssertionError("the pieces end with End")
 
@@ -275,28 +266,21 @@ def _stream(
     return StreamingHttpResponse(chunks, headers=HEADERS)
 
 
-def _completion(
-    run_id: UUID,
-    agent: Agent,
-    text: str,
-    usage: tuple[int | None, int | None],
-    *,
-    session_id: str,
-) -> Completion:
+def _completion(run_id: UUID, agent: Agent, text: str, end: End, *, session_id: str) -> Completion:
     message = {"role": "assistant", "content": text, "refusal": None}
-    choice = {"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}
-    tokens = [count or 0 for count in usage]
+    choice = {
+        "index": 0,
+        "message": message,
+        "finish_reason": end.finish_reason,
+        "logprobs": None,
+    }
     return Completion(
         id=_completion_id(run_id),
         object="chat.completion",
         created=int(time.time()),
         model=agent.name,
         choices=[choice],
-        usage={
-            "prompt_tokens": tokens[0],
-            "completion_tokens": tokens[1],
-            "total_tokens": sum(tokens),
-        },
+        usage=end.usage,
         metadata={"session_id": session_id} if session_id else {},
     )
 

@@ -5,12 +5,13 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from django.contrib.auth.models import User
 
 from agents_app.api.run_serializers import read_answer
-from agents_app.models import Agent, AgentRun
+from agents_app.api.schemas import RunAnswer
+from agents_app.models import Agent, AgentRun, RunFacts
 from agents_app.run_options import RunOptions
 from agents_app.runs import dispatch, watching
 from agents_app.runs.broadcast import Signal
@@ -31,11 +32,37 @@ HEADERS = {
 
 @dataclass(frozen=True)
 class End:
-    """How an answer has ended: the tokens in and out, or an error."""
+    """How an answer has ended."""
 
-    usage: tuple[int | None, int | None] = (None, None)
-    error: str = ""
+    input_tokens: int = 0
+    output_tokens: int = 0
     truncated: bool = False
+    error: str = ""
+
+    @classmethod
+    def of(cls, answer: RunAnswer) -> Self:
+        """How a stored run has ended."""
+        if not answer.success:
+            return cls(error=answer.message)
+        usage = answer.usage
+        return cls(
+            input_tokens=(usage.input_tokens or 0) if usage else 0,
+            output_tokens=(usage.output_tokens or 0) if usage else 0,
+            truncated=answer.truncated,
+        )
+
+    @property
+    def finish_reason(self) -> str:
+        return "length" if self.truncated else "stop"
+
+    @property
+    def usage(self) -> dict[str, int]:
+        """The tokens, in OpenAI's shape."""
+        return {
+            "prompt_tokens": self.input_tokens,
+            "completion_tokens": self.output_tokens,
+            "total_tokens": self.input_tokens + self.output_tokens,
+        }
 
 
 def stored_pieces(run: AgentRun) -> AsyncGenerator[str | Signal | End]:
@@ -66,11 +93,7 @@ async def _stored_pieces(
         return
     if answer.success and not has_text:
         yield answer.message
-    usage = answer.usage
-    yield End(
-        usage=(usage.input_tokens, usage.output_tokens) if usage else (None, None),
-        error="" if answer.success else answer.message,
-    )
+    yield End.of(answer)
 
 
 async def unstored_pieces(
@@ -81,13 +104,20 @@ async def unstored_pieces(
     from agents_app.conversation import codec
 
     history = codec.to_model_messages(earlier)
+    facts = RunFacts()
     async with dispatch.concurrency_slot(user.pk):
-        answering = SimpleAgent.for_row(agent, options).stream(prompt, message_history=history)
+        answering = SimpleAgent.for_row(agent, options).stream(
+            prompt, message_history=history, facts=facts
+        )
         try:
             async with aclosing(answering) as pieces:
                 async for piece in pieces:
                     if isinstance(piece, RunResult):
-                        yield End(truncated=piece.truncated)
+                        yield End(
+                            input_tokens=facts.input_tokens or 0,
+                            output_tokens=facts.output_tokens or 0,
+                            truncated=piece.truncated,
+                        )
                     else:
                         yield piece
         except AgentFailed as error:
@@ -130,15 +160,9 @@ async def completion_chunks(
                     error = {"message": piece.error, "type": "server_error", "code": "run_failed"}
                     yield _event({"error": error})
                     break
-                yield chunk({}, "length" if piece.truncated else "stop")
+                yield chunk({}, piece.finish_reason)
                 if include_usage:
-                    tokens = [count or 0 for count in piece.usage]
-                    usage = {
-                        "prompt_tokens": tokens[0],
-                        "completion_tokens": tokens[1],
-                        "total_tokens": sum(tokens),
-                    }
-                    yield _event({**base, "choices": [], "usage": usage})
+                    yield _event({**base, "choices": [], "usage": piece.usage})
     yield b"data: [DONE]\n\n"
 
 

@@ -29,6 +29,7 @@ def read_answer(run_id: UUID) -> RunAnswer | None:
         tool_outputs=_entries(row.tool_outputs for row in rows),
         user_id=None if run.user_id is None else str(run.user_id),
         usage=usage_of(run),
+        truncated=run.truncated,
         message_id=str(rows[-1].pk) if rows else None,
         run_id=str(run.pk),
     )

@@ -123,6 +123,7 @@ class RunAnswer(Schema):
     tool_outputs: list[Any]
     user_id: str | None
     usage: Usage | None
+    truncated: Annotated[bool, Field(description="Whether it ended at the token limit.")]
     message_id: str | None
     run_id: str
 

@@ -134,6 +134,32 @@ class TestOpenAI:
         assert not Session.objects.exists()
         assert not Message.objects.exists()
 
+    @pytest.mark.parametrize("finish_reason", ["stop", "length"])
+    @pytest.mark.parametrize("stream", [False, True])
+    @pytest.mark.parametrize("store", [False, True])
+    def test_tokens_and_their_limit(
+        self,
+        client: openai.OpenAI,
+        model: ToldModel,
+        monkeypatch: pytest.MonkeyPatch,
+        store: bool,
+        stream: bool,
+        finish_reason: str,
+    ) -> None:
+        monkeypatch.setattr(model, "finish_reason", finish_reason)
+        model.will_say("As far as it")
+        options: Any = {"stream": True, "stream_options": {"include_usage": True}} if stream else {}
+        answer: Any = client.chat.completions.create(
+            model="simple", messages=user_says("Hello"), max_tokens=7, store=store, **options
+        )
+        if stream:
+            *_, finish, answer = answer
+        else:
+            finish = answer
+        assert finish.choices[0].finish_reason == finish_reason
+        usage = answer.usage
+        assert (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens) == (5, 2, 7)
+
     def test_errors(self, client: openai.OpenAI, served: str) -> None:
         others = make_session(user=make_user("bruno"))
         create = client.chat.completions.create
