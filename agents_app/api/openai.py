@@ -31,7 +31,7 @@ from agents_app.api.openai_stream import (
 )
 from agents_app.api.references import find_agent, parse_session_id
 from agents_app.api.run_serializers import read_answer
-from agents_app.api.schemas import MAX_TOKENS, Body, check_text
+from agents_app.api.schemas import MAX_TOKENS, STREAMED, Body, check_text
 from agents_app.chat_errors import ChatNotFound
 from agents_app.chat_validation import MESSAGE_LENGTH
 from agents_app.models import Agent, AgentRun, Scope
@@ -181,8 +181,9 @@ def read_model(request: HttpRequest, model: str) -> Model:
 
 @api.post(
     "/chat/completions",
-    response={200: Completion, ERRORS: OpenAIError},
+    response={200: Completion, ERRORS | {502}: OpenAIError},
     auth=require_scope(Scope.CHAT),
+    openapi_extra=STREAMED,
 )
 def complete(request: HttpRequest, body: CompletionRequest) -> Any:
     """Answer the last message.

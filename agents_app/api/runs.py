@@ -20,6 +20,7 @@ from agents_app.api.references import find_agent, parse_session_id
 from agents_app.api.run_serializers import read_answer, run_state
 from agents_app.api.schemas import (
     DEFAULT_ORIGIN,
+    STREAMED,
     AgentSummary,
     RunAnswer,
     RunRequest,
@@ -80,7 +81,10 @@ def list_agents_as_before(request: HttpRequest) -> list[AgentSummary]:
 
 
 @router.post(
-    "/agent/{agent}/run", response={200: RunAnswer, ERRORS: Error}, auth=require_scope(Scope.CHAT)
+    "/agent/{agent}/run",
+    response={200: RunAnswer, ERRORS: Error},
+    auth=require_scope(Scope.CHAT),
+    openapi_extra=STREAMED,
 )
 def run_agent(
     request: HttpRequest,

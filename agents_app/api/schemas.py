@@ -107,6 +107,10 @@ class RunRequest(Body):
         return TurnDetails(self.message_type or "text", self.context, self.channel_payload, options)
 
 
+# The `openapi_extra` of an operation whose answer can be streamed.
+STREAMED = {"responses": {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}}
+
+
 class Usage(Schema):
     input_tokens: int | None
     output_tokens: int | None

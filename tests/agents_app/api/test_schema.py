@@ -4,8 +4,10 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
+import httpx2
 import pytest
 import schemathesis
+from django.contrib.auth.models import User
 from hypothesis import HealthCheck, Phase, given, settings
 from ninja import NinjaAPI
 from schemathesis import GenerationMode
@@ -19,11 +21,12 @@ from schemathesis.specs.openapi.checks import (
 
 from agents_app.api.openai import api as openai_api
 from agents_app.api.urls import api as main_api
+from agents_app.models import Agent
 from sessions_app.models import Session
 from tests.agents_app.api.conftest import key_for
 from tests.agents_app.chats import make_agent, make_user
 from tests.conftest import database_url
-from tests.model_server import ModelServer, served_model
+from tests.model_server import ModelServer, ToldModel, served_model
 from tests.serving import serve
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -101,3 +104,38 @@ def test_generated_requests(operation: Any, mode: GenerationMode, address: str, 
                 assert Session.objects.count() == before
 
     check()
+
+
+RUN, COMPLETIONS = "/api/v1/agent/{agent}/run", "/v1/chat/completions"
+
+
+@pytest.mark.parametrize("path", [RUN, COMPLETIONS])
+@pytest.mark.parametrize("answer", ["whole", "streamed", "failed", "refused"])
+def test_answers_of_the_model(
+    path: str, answer: str, served: str, model: ToldModel, user: User, agent: Agent
+) -> None:
+    """Also those that generated requests do not come to."""
+    if answer == "failed":
+        model.fail()
+    else:
+        model.will_say("Hi!")
+    response = httpx2.request(
+        "PUT" if answer == "refused" else "POST",
+        served + path.format(agent=agent.name),
+        json={
+            "message_content": "Hello",
+            "model": agent.name,
+            "messages": [{"role": "user", "content": "Hello"}],
+            "stream": answer == "streamed",
+        },
+        headers={
+            "X-API-Key": key_for(user),
+            "Accept": "text/event-stream" if answer == "streamed" else "application/json",
+        },
+        timeout=30,
+    )
+    api = main_api if path == RUN else openai_api
+    documented = api.get_openapi_schema()["paths"][path]["post"]["responses"]
+    media_type = response.headers["Content-Type"].partition(";")[0]
+    assert (media_type == "text/event-stream") == (answer == "streamed")
+    assert media_type in documented[response.status_code]["content"]
