@@ -1,6 +1,7 @@
 """The API's errors: each has a `detail` for people and a `code` for programs."""
 
 import logging
+import re
 from http import HTTPStatus
 from typing import Any
 
@@ -71,6 +72,10 @@ _CODES: dict[type[Exception], tuple[int, str]] = {
 }
 
 
+# Where a field can have several types, each one's errors are located under the type's name.
+_TYPE = re.compile(r"(constrained-)?(int|str)|.*\[.*", re.DOTALL)
+
+
 def error_response(
     status: int, code: str, detail: str, headers: dict[str, str] | None = None
 ) -> HttpResponse:
@@ -84,7 +89,7 @@ def describe(error: Exception) -> tuple[int, str, str, dict[str, str]]:
         headers = {name.replace("_", "-"): value for name, value in error.headers.items()}
         return error.status, error.code, str(error), headers
     if isinstance(error, ValidationError):
-        return 422, "invalid", _validation_text(error.errors), {}
+        return 422, "invalid", _validation_text(error), {}
     if isinstance(error, AuthenticationError):
         text = "Send a valid API key in the X-API-Key header, or as a bearer token."
         return 401, "no_valid_key", text, {"WWW-Authenticate": "Bearer"}
@@ -137,10 +142,26 @@ def install_handlers(api: NinjaAPI) -> None:
         api.exception_handler(kind)(on_error)
 
 
-def _validation_text(errors: list[dict[str, Any]]) -> str:
-    """The first error as a sentence that names the field."""
-    first = errors[0]
-    # The location begins with the part of the request and the parameter's name in the code.
-    path = [str(part) for part in first["loc"] if part not in {"body", "query", "path", "header"}]
-    field = ".".join(path[1:] if len(path) > 1 else path)
-    return f"{field}: {first['msg']}." if field else f"{first['msg']}."
+def invalid_field(error: Exception) -> str | None:
+    """The name of the field that does not have a valid value, if that is the error."""
+    return _field(_clearest(error)) if isinstance(error, ValidationError) else None
+
+
+def _validation_text(error: ValidationError) -> str:
+    """One of the errors as a sentence that names the field."""
+    message = _clearest(error)["msg"].removeprefix("Value error, ").rstrip(".")
+    return f"{_field(_clearest(error)) or 'body'}: {message}."
+
+
+def _clearest(error: ValidationError) -> dict[str, Any]:
+    """The error about the innermost value: of the types that a field can have, the nearest."""
+    found: dict[str, Any] = max(error.errors, key=lambda one: len(one["loc"]))
+    return found
+
+
+def _field(error: dict[str, Any]) -> str:
+    """The path to the value; empty for the whole body."""
+    source, *path = error["loc"]
+    if source == "body":
+        path = path[1:]  # the parameter's name in the code
+    return ".".join(str(part) for part in path if not _TYPE.fullmatch(str(part)))

@@ -21,7 +21,7 @@ from pydantic import Field, field_validator
 
 from agents_app import services
 from agents_app.api.auth import require_scope, user_of
-from agents_app.api.errors import ERRORS, ApiError, describe, log_unexpected
+from agents_app.api.errors import ERRORS, ApiError, describe, invalid_field, log_unexpected
 from agents_app.api.openai_stream import (
     HEADERS,
     End,
@@ -301,10 +301,22 @@ _NOT_TO_BE_REPEATED = {409, 500, 502, 504}
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
 
-def openai_error(status: int, code: str, message: str, **headers: str) -> HttpResponse:
+# The field that an error is about.
+_PARAMS = {
+    "agent_not_found": "model",
+    "session_not_found": "metadata.session_id",
+    "invalid_message": "messages",
+    "invalid_messages": "messages",
+    "unsupported_content": "messages",
+}
+
+
+def openai_error(
+    status: int, code: str, message: str, *, param: str | None = None, **headers: str
+) -> HttpResponse:
     """An error in OpenAI's shape."""
     kind = _TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
-    error = {"message": message, "type": kind, "param": None, "code": code}
+    error = {"message": message, "type": kind, "param": param, "code": code}
     return JsonResponse({"error": error}, status=status, headers=headers)
 
 
@@ -317,7 +329,8 @@ def on_error(request: HttpRequest, error: Exception) -> HttpResponse:
     if status in _NOT_TO_BE_REPEATED:
         headers = {**headers, "X-Should-Retry": "false"}
     # OpenAI's clients take 404 for an unknown model, and 400 for a bad body.
-    return openai_error(400 if status == 422 else status, code, detail, **headers)
+    param = invalid_field(error) or _PARAMS.get(code)
+    return openai_error(400 if status == 422 else status, code, detail, param=param, **headers)
 
 
 for kind in (Exception, ValidationError, AuthenticationError, HttpError):

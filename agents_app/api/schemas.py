@@ -7,7 +7,8 @@ from ninja import Schema
 from pydantic import ConfigDict, Field, field_validator
 
 from agents_app.api.paging import COUNT_LIMIT
-from agents_app.chat_validation import MESSAGE_LENGTH, NAME_LENGTH
+from agents_app.chat_errors import InvalidMessage, InvalidName
+from agents_app.chat_validation import MESSAGE_LENGTH, NAME_LENGTH, check_message, check_name
 from agents_app.external_users import UserDescription
 from agents_app.run_options import RunOptions
 from agents_app.services import TurnDetails
@@ -45,6 +46,26 @@ def _check_json(value: Any) -> Any:
         return storable_json(value)
     except (UnstorableText, ValueError, RecursionError) as error:
         raise ValueError(str(error) or "it is nested too deeply") from None
+
+
+def _valid_message(text: str) -> str:
+    try:
+        check_message(text)
+    except InvalidMessage as error:
+        raise ValueError(str(error)) from None
+    return text
+
+
+def _valid_name(name: str) -> str:
+    try:
+        check_name(name)
+    except InvalidName as error:
+        raise ValueError(str(error)) from None
+    return name
+
+
+def _valid_optional_name(name: str | None) -> str | None:
+    return _valid_name(name) if name else name
 
 
 class Body(Schema):
@@ -92,6 +113,8 @@ class RunRequest(Body):
     user_id: Annotated[int, Field(strict=True)] | str | None = None
     user: DescribedUser | None = None
 
+    _message = field_validator("message_content")(_valid_message)
+    _name = field_validator("session_name")(_valid_optional_name)
     _text = field_validator("message_type", "system_prompt")(check_text)
     _json = field_validator("context", "channel_payload")(_check_json)
 
@@ -174,9 +197,13 @@ class SessionRequest(Body):
     agent: str | int | None = None
     platform: Origin = "app"
 
+    _name = field_validator("name")(_valid_name)
+
 
 class Rename(Body):
     name: Annotated[str, Field(max_length=NAME_LENGTH)]
+
+    _name = field_validator("name")(_valid_name)
 
 
 class SessionSummary(Schema):

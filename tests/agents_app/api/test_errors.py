@@ -12,16 +12,23 @@ from django.test import Client
 from django.urls import get_resolver
 
 from agents_app.api.error_responders import error_responder_for
+from agents_app.models import Agent
 from config.form_encoding import MULTIPART, URL_ENCODED
 from config.middleware import ReadableRequestMiddleware
 from sessions_app.models import Session
-from tests.agents_app.api.conftest import key_for
+from tests.agents_app.api.conftest import ApiClient, key_for
 from tests.agents_app.chats import make_agent, make_user
 from tests.conftest import database_url
 from tests.serving import serve
 
 PATHS = ["/api/v1/agents", "/api/v1/missing", "/api/v1/health", "/v1/models", "/v1/missing"]
 TOO_LARGE = django_settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1
+
+SAID = {"message_content": "x"}
+
+
+def user_says(content: Any) -> dict[str, Any]:
+    return {"role": "user", "content": content}
 
 
 def error_of(response: Any, path: str) -> tuple[int, str]:
@@ -96,6 +103,72 @@ def test_errors_in_middleware(
     response = Client(raise_request_exception=False).get(path)
     assert error_of(response, path) == expected
     assert ("Retry-After" in response) == (expected[0] == 503)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("method", "path", "body", "detail"),
+    [
+        ("POST", "agent/simple/run", None, "body: Field required."),
+        ("POST", "agent/simple/run", {}, "message_content: Field required."),
+        ("POST", "agent/simple/run", {"message_content": ""}, "message_content: Write a message"),
+        ("POST", "agent/simple/run", {"message_content": " "}, "message_content: Write a message"),
+        ("POST", "agent/simple/run", {"message_content": "\0"}, "message_content: The text holds"),
+        ("POST", "agent/simple/run", {**SAID, "session_name": " "}, "session_name: A chat needs"),
+        ("POST", "agent/simple/run", {**SAID, "user_id": []}, "user_id: Input should be a valid"),
+        ("POST", "agent/simple/run", {**SAID, "user": {"email": 5}}, "user.email: Input should be"),
+        ("POST", "agent/simple/run", {**SAID, "context": {"a": "\0"}}, "context: The text holds"),
+        (
+            "POST",
+            "agent/simple/run",
+            {**SAID, "parameters": {"max_tokens": 0}},
+            "parameters.max_tokens: Input should be",
+        ),
+        ("POST", "agent/simple/run?wait=x", SAID, "wait: Input should be"),
+        ("POST", "sessions", {"name": "x", "agent": []}, "agent: Input should be a valid"),
+        ("POST", "sessions", {"name": " "}, "name: A chat needs a name."),
+        ("PATCH", "sessions/x", {"name": ""}, "name: A chat needs a name."),
+        ("GET", "sessions?page=0", None, "page: Input should be"),
+    ],
+)
+def test_bad_requests_name_the_field(
+    api: ApiClient, method: str, path: str, body: Any, detail: str
+) -> None:
+    response = api(method, path, body)
+    assert error_of(response, path)[0] == 422
+    text = response.json()["detail"]
+    assert text.startswith(detail)
+    assert text.endswith(".")
+    assert not text.endswith("..")
+    assert "Value error" not in text
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("changed", "param", "message"),
+    [
+        ({"model": 5}, "model", "model: Input should be a valid string."),
+        ({"model": "nobody"}, "model", "There is no active agent"),
+        ({"messages": [{"role": "x"}]}, "messages.0.role", "messages.0.role: Input should be"),
+        ({"messages": [user_says(5)]}, "messages.0.content", "messages.0.content: Input should"),
+        (
+            {"messages": [user_says([{"type": "text", "text": 5}])]},
+            "messages.0.content.0.text",
+            "messages.0.content.0.text: Input should",
+        ),
+        ({"messages": [user_says(" ")]}, "messages", "The last message is empty."),
+        ({"messages": [user_says([{"type": "image_url"}])]}, "messages", "Only text can be sent."),
+        ({"temperature": 3}, "temperature", "temperature: Input should be"),
+        ({"metadata": {"session_id": "x"}}, "metadata.session_id", "There is no session x."),
+    ],
+)
+def test_openai_errors_name_the_field(
+    api: ApiClient, agent: Agent, changed: dict[str, Any], param: str, message: str
+) -> None:
+    body = {"model": "simple", "messages": [user_says("Hello")], **changed}
+    error = api("POST", "/v1/chat/completions", body).json()["error"]
+    assert error["param"] == param
+    assert error["message"].startswith(message)
 
 
 @pytest.fixture(scope="module")
