@@ -8,7 +8,7 @@ from ninja.security import APIKeyHeader, HttpBearer
 
 from agents_app.api import throttling
 from agents_app.api.errors import ApiError
-from agents_app.api_keys import find_key
+from agents_app.api_keys import KEY_PREFIX, find_key
 from agents_app.external_users import (
     UserDescription,
     UserNotFound,
@@ -48,13 +48,20 @@ class HeaderKey(_Checked, APIKeyHeader):
         self.scope = scope
 
     def authenticate(self, request: HttpRequest, key: str | None) -> Any:
-        if _IN_QUERY & {name.lower() for name in request.GET}:
+        if _has_key_in_address(request):
             raise ApiError(
                 401,
                 "key_in_address",
                 "A key in an address ends up in logs. Send it in the X-API-Key header.",
             )
         return self.check(request, key)
+
+
+def _has_key_in_address(request: HttpRequest) -> bool:
+    if _IN_QUERY & {name.lower() for name in request.GET}:
+        return True
+    words = " ".join(value for _, values in request.GET.lists() for value in values).split()
+    return any(word.startswith(KEY_PREFIX) for word in words)
 
 
 class BearerKey(_Checked, HttpBearer):

@@ -45,12 +45,22 @@ def test_cookies_do_not_count(user: User) -> None:
     assert client("GET", "agents").status_code == 401
 
 
-@pytest.mark.parametrize("name", ["api_key", "X-API-Key", "key", "access_token"])
-def test_key_in_the_address(user: User, name: str) -> None:
+@pytest.mark.parametrize(
+    "query",
+    ["api_key={}", "X-API-Key=x", "access_token={}", "token={}", "auth=Bearer%20{}", "a={}&a=1"],
+)
+@pytest.mark.parametrize("path", ["agents", "/v1/models"])
+def test_key_in_the_address(user: User, path: str, query: str) -> None:
     key = key_for(user)
-    response = ApiClient()("GET", f"agents?{name}={key}")
-    assert response.status_code == 401
-    assert "X-API-Key header" in response.json()["detail"]
+    for sent in ("", key):
+        response = ApiClient(sent)("GET", f"{path}?{query.format(key)}")
+        assert response.status_code == 401
+        assert "A key in an address ends up in logs" in response.content.decode()
+        assert "X-API-Key header" in response.content.decode()
+
+
+def test_words_that_only_resemble_a_key(api: ApiClient) -> None:
+    assert api("GET", "sessions?cursor=topics_x").status_code == 422
 
 
 def test_expired_revoked_and_inactive(user: User) -> None:
