@@ -206,5 +206,5 @@ def test_large_bodies_as_served(address: str, key: str, path: str, is_chunked: b
     ids=["host", "unknown encoding"],
 )
 def test_damaged_headers_as_served(address: str, path: str, header: dict[str, str]) -> None:
-    response = httpx2.get(address + path, headers=header)
+    response = httpx2.get(address + path, headers=header, timeout=30)
     assert error_of(response, path) == (400, "bad_request")
