@@ -60,7 +60,7 @@ def as_markdown(chat_session: Session) -> Iterator[str]:
     yield f"# {' '.join(encodable(display_name(chat_session)).split())}\n\n"
     yield f"- Started: {_time(chat_session.created_at)}\n"
     yield f"- Last used: {_time(chat_session.updated_at)}\n"
-    yield f"- Agent: {agent.name}\n" if agent else ""
+    yield f"- Agent: {agent.shown_name}\n" if agent else ""
     latest_runs = {run.message_id: run for run in _runs(chat_session)}
     unanswered: Any = None
     for message in _messages(chat_session.messages.chosen()):
@@ -184,7 +184,7 @@ def _section(message: Message) -> str:
     if message.role == Message.Role.USER:
         author = "You"
     elif message.role == Message.Role.ASSISTANT:
-        author = _name(message.agent) or "Agent"
+        author = message.agent.shown_name if message.agent else "Agent"
     else:
         author = message.get_role_display()
     shown = "\n\n".join(filter(None, parts))
@@ -198,7 +198,8 @@ def _failure(run: Any) -> str:
     said = with_fences_closed(encodable(run.unfinished_text))
     how = encodable(f"{run.get_status_display()}. {run.error}").strip()
     shown = "\n\n".join(filter(None, [said, f"*{how}*"]))
-    return f"\n## {_name(run.agent) or 'Agent'}, {_time(run.created_at)}\n\n{shown}\n"
+    author = run.agent.shown_name if run.agent else "Agent"
+    return f"\n## {author}, {_time(run.created_at)}\n\n{shown}\n"
 
 
 def _folded(details: Details) -> str:

@@ -45,8 +45,9 @@ _ON_LINES_OF_ITS_OWN = {"$$", r"\["}
 # or a digit on its outer side.
 _DOLLARS = re.compile(r"(?<![\w$])\$(?![\s$])(?:[^\\$]|\\.)+(?<!\s)\$(?![\w$])", re.DOTALL)
 _ENTITY = re.compile(r"&#x([0-9A-Fa-f]{2,6});")
-# What the library takes for letters when it does not know it.
-_UNREAD = re.compile(r"\\.|[&{}$]")
+# What the library takes for letters when it does not know it. The symbols that it does know are
+# entities in what it writes.
+_UNREAD = re.compile(r"\\.|&(?!#x)|[{}$]")
 _ENVIRONMENTS = re.compile(r"\\(begin|end)\{(?:aligned|split|align|eqnarray\*?)\}")
 _CENTERED = re.compile(r"\\(begin|end)\{(?:gathered|gather\*?)\}")
 

@@ -103,7 +103,7 @@ class Turn:
     def written_by(self) -> str:
         """The name of the agent that has answered."""
         agents = [self.run and self.run.agent, *(entry.message.agent for entry in self.entries)]
-        return next((agent.name for agent in agents if agent), "")
+        return next((agent.shown_name for agent in agents if agent), "")
 
     @property
     def written_at(self) -> datetime | None:

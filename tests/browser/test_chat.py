@@ -236,6 +236,18 @@ def scrolled(page: Page) -> Any:
     )
 
 
+def test_text_that_comes_in_leaps_is_followed(page: Page, model: ToldModel) -> None:
+    send(page, "At length")
+    answer = model.asked()
+    for number in range(30):
+        answer.say(f"Line {number}.\n\n" * 6)
+        expect(conversation(page)).to_contain_text(f"Line {number}.")
+        expect(page.get_by_role("button", name="Jump to latest")).to_be_hidden()
+    answer.end()
+    wait_for_end(page)
+    expect(page.get_by_text("Line 29.").last).to_be_in_viewport()
+
+
 def test_scrolling_up_pauses_following(page: Page, model: ToldModel) -> None:
     send(page, "At length")
     answer = model.asked().say("Top.\n" + "line\n" * 100 + "Middle.")

@@ -86,6 +86,10 @@ def test_menu_closes(open_page: OpenPage, user: User) -> None:
     menus: list[tuple[Callable[[], Any], Locator]] = [
         (lambda: open_menu(page, "Boats"), page.locator(".entry").get_by_text("Delete")),
         (lambda: page.locator("details.rename > summary").click(), rename),
+        (
+            lambda: page.locator("details.export > summary").click(),
+            page.get_by_role("link", name="Markdown"),
+        ),
     ]
     for open_it, shown in menus:
         open_it()
@@ -96,6 +100,32 @@ def test_menu_closes(open_page: OpenPage, user: User) -> None:
         expect(shown).to_be_visible()
         conversation(page).click()
         expect(shown).to_be_hidden()
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_search_opens_while_the_sidebar_is_closed(
+    open_page: OpenPage, user: User, size: Any
+) -> None:
+    page = open_page(viewport=size)
+    if size == WIDE:
+        sidebar(page).get_by_role("button", name="Hide the list of chats").click()
+    expect(page.locator("#sidebar")).to_be_hidden()
+    page.get_by_label("Message").press("Control+k")
+    expect(page.get_by_role("searchbox")).to_be_focused()
+
+
+def test_select_all_says_what_is_ticked(open_page: OpenPage, user: User) -> None:
+    answered(user, "Boats")
+    answered(user, "Trains")
+    page = open_page("/chats/all/", viewport=WIDE)
+    all_, boxes = page.get_by_label("Select all"), page.locator("[name=chats]")
+    all_.check()
+    expect(page.locator("[name=chats]:checked")).to_have_count(2)
+    boxes.first.uncheck()
+    expect(all_).not_to_be_checked()
+    assert all_.evaluate("box => box.indeterminate")
+    boxes.first.check()
+    expect(all_).to_be_checked()
 
 
 def test_drawer(open_page: OpenPage, user: User) -> None:

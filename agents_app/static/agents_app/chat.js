@@ -61,6 +61,7 @@ function showChat(chat, events) {
     deleteDraft(); // of the list's form
     document.querySelector("main").replaceChildren(pageOf(chat));
     document.body.className = "chat";
+    document.querySelector(".new[aria-current]")?.removeAttribute("aria-current");
     history.pushState(null, "", chat.url);
     document.title = chat.title;
     path = location.pathname;

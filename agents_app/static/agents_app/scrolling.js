@@ -9,8 +9,12 @@ let follows = true;
 
 export function setUpScrolling() {
     history.scrollRestoration = "manual";
+    let lastTop = page.scrollTop;
     addEventListener("scroll", () => {
-        follows = isNearBottom();
+        // The event of our own scrolling comes late: the page may have grown since.
+        const isUp = page.scrollTop < lastTop;
+        lastTop = page.scrollTop;
+        follows = isNearBottom() || (follows && !isUp);
         jumpButton().hidden = follows;
     }, { passive: true });
     jumpButton().addEventListener("click", () => {

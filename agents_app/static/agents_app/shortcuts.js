@@ -54,7 +54,11 @@ function editLast() {
 
 function openSearch() {
     const all = Array.from(document.querySelectorAll("[data-search]"));
-    const search = all.find((element) => element.getClientRects().length) ?? all[0];
+    const isVisible = (element) => element.checkVisibility({ visibilityProperty: true });
+    if (!all.some(isVisible)) {
+        document.querySelector("[data-open-sidebar]")?.click();
+    }
+    const search = all.find(isVisible) ?? all[0];
     if (search?.matches("input")) {
         search.focus();
         search.select();

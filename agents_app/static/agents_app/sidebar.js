@@ -8,7 +8,7 @@ import { showToast } from "./toast.js";
 const POLL = 3000; // milliseconds, while an answer is being written
 const COOKIE = "path=/; max-age=31536000; samesite=lax";
 const CHAT = /^\/chats\/([0-9a-f-]{36})\/$/; // the path of a chat's page
-const MENUS = "details.menu, details.rename";
+const MENUS = "details.menu, details.rename, details.export";
 
 const panel = document.querySelector("[data-sidebar-panel]");
 const narrow = matchMedia("(max-width: 47.99rem)");
@@ -112,7 +112,7 @@ function setOpen(open) {
 
 function closeMenus(event) {
     for (const menu of document.querySelectorAll(`:is(${MENUS})[open]`)) {
-        if (!menu.contains(event.target)) {
+        if (!menu.contains(event.target) || event.target.closest("a[download]")) {
             menu.open = false;
         }
     }
@@ -167,6 +167,7 @@ async function showMore(link) {
 function renamed(url, name) {
     if (isCurrent(url)) {
         document.querySelector(".chat-head h1").textContent = name;
+        document.querySelector(".rename [name=name]").value = name;
         document.title = document.title.replace(/^.*( – )/s, `${name}$1`);
     }
     refreshSidebar();

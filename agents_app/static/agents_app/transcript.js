@@ -36,8 +36,9 @@ export function appendTurn(html, replaced) {
         replaced.nextElementSibling.remove();
     }
     replaced?.remove();
-    // Only the last answer can be had anew.
-    transcript().querySelectorAll("[data-regenerate]").forEach((form) => form.remove());
+    // Only the last answer can be had anew, or go on.
+    const forms = "[data-regenerate], [data-retry], [data-continue]";
+    transcript().querySelectorAll(forms).forEach((form) => form.remove());
     transcript().append(turn);
     enhance(turn);
     return turn;

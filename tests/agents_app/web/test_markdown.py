@@ -40,6 +40,26 @@ def test_formulas(formula: str) -> None:
 @pytest.mark.parametrize(
     "tex",
     [
+        r"\alpha",
+        r"\pi r^2",
+        r"x \in \mathbb{R}",
+        r"\partial f'(x)",
+        r"a \le b",
+        r"\sin^2\theta",
+        r"\lambda \to \infty",
+        r"\int_0^\infty e^{-x^2}dx=\frac{\sqrt\pi}2",
+        r"\sum_{i=1}^n i",
+    ],
+)
+def test_symbols_are_read(tex: str) -> None:
+    html = markdown(f"So ${tex}$, and $${tex}$$")
+    assert html.count("<math") == 2
+    assert "formula-source" not in html
+
+
+@pytest.mark.parametrize(
+    "tex",
+    [
         r"\unknown{x}",
         r"\frac{1}",
         "x^",
