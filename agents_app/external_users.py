@@ -10,8 +10,10 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
 
 from agents_app.models import ExternalUser, ImportedUser
+from sessions_app.storable import is_storable
 
 _LARGEST_ID = 2**31 - 1
+_LONGEST_ID = len(str(_LARGEST_ID))
 
 
 class UserNotFound(Exception):
@@ -33,10 +35,11 @@ def find_user(reference: str) -> User:
     Raises UserNotFound.
     """
     text = reference.strip()
-    if text.isascii() and text.isdigit() and int(text) <= _LARGEST_ID:
-        by_id = User.objects.filter(pk=int(text)).first()
-        if by_id is not None:
-            return by_id
+    if not is_storable(text):
+        raise UserNotFound(f"There is no user {text}.")
+    by_id = User.objects.filter(pk=int(text)).first() if _is_id(text) else None
+    if by_id is not None:
+        return by_id
     external = ExternalUser.objects.filter(Q(original_id=text) | Q(phone_number=text))
     found = User.objects.filter(pk__in=external.values("user")).order_by("pk").first()
     if found is None and "@" in text:
@@ -79,6 +82,12 @@ def find_or_create_described(description: UserDescription) -> User:
             raise
         return found
     return user
+
+
+def _is_id(text: str) -> bool:
+    # Python does not parse numbers of thousands of digits.
+    is_number = len(text) <= _LONGEST_ID and text.isascii() and text.isdigit()
+    return is_number and int(text) <= _LARGEST_ID
 
 
 def _with_email(email: str) -> QuerySet[User]:

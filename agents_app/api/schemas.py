@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from ninja import Schema
-from pydantic import ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, field_validator
 
 from agents_app.api.paging import COUNT_LIMIT
 from agents_app.chat_validation import MESSAGE_LENGTH, NAME_LENGTH
@@ -47,8 +47,22 @@ def _check_json(value: Any) -> Any:
         raise ValueError(str(error) or "it is nested too deeply") from None
 
 
-class Body(Schema):
-    """A request's body: fields that are not known are ignored."""
+def _refuse_bool(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("a number, not true or false")
+    return value
+
+
+# Python takes true for 1.
+Integer = Annotated[int, BeforeValidator(_refuse_bool)]
+Number = Annotated[float, BeforeValidator(_refuse_bool)]
+
+
+class Body(BaseModel):
+    """A request's body: fields that are not known are ignored.
+
+    Not the library's Schema, which takes text or a list for an object without any field.
+    """
 
     model_config = ConfigDict(extra="ignore")
 
@@ -72,8 +86,8 @@ class DescribedUser(Body):
 class Parameters(Body):
     """The model's settings in one run."""
 
-    temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
-    max_tokens: Annotated[int, Field(ge=1, le=MAX_TOKENS)] | None = None
+    temperature: Annotated[Number, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
+    max_tokens: Annotated[Integer, Field(ge=1, le=MAX_TOKENS)] | None = None
 
 
 class RunRequest(Body):
@@ -85,7 +99,7 @@ class RunRequest(Body):
     session_name: Annotated[str, Field(max_length=NAME_LENGTH)] | None = None
     session_origin: Origin | None = None
     system_prompt: Annotated[str, Field(max_length=MESSAGE_LENGTH)] | None = None
-    message_limit: Annotated[int, Field(ge=1, le=1000)] | None = 10
+    message_limit: Annotated[Integer, Field(ge=1, le=1000)] | None = 10
     parameters: Parameters | None = None
     context: dict[str, Any] | None = None
     channel_payload: dict[str, Any] | None = None
@@ -166,7 +180,7 @@ class SessionRequest(Body):
     """An empty session, made on purpose."""
 
     name: Annotated[str, Field(max_length=NAME_LENGTH)]
-    agent: str | int | None = None
+    agent: Annotated[int, Field(strict=True)] | str | None = None
     platform: Origin = "app"
 
 
@@ -258,11 +272,11 @@ class UserList(Schema):
 class CleanupRequest(Body):
     """What a cleanup may remove; it is a dry run unless `dry_run` is false."""
 
-    dry_run: bool = True
+    dry_run: StrictBool = True
     created_after: datetime | None = None
     created_before: datetime | None = None
-    limit: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
-    max_seconds: Annotated[float, Field(gt=0, le=300, allow_inf_nan=False)] = 25
+    limit: Annotated[Integer, Field(ge=1, le=2**31 - 1)] | None = None
+    max_seconds: Annotated[Number, Field(gt=0, le=300, allow_inf_nan=False)] = 25
 
 
 class CleanupOutcome(Schema):

@@ -6,11 +6,11 @@ from typing import Any
 
 import httpx2
 import pytest
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import User
 
 from agents_app.models import Agent, AgentRun, ExternalUser, Scope
 from sessions_app.models import Message, Session
-from tests.agents_app.api.conftest import key_for
+from tests.agents_app.api.conftest import grant, key_for
 from tests.agents_app.chats import make_agent, make_user
 from tests.factories import make_session
 from tests.model_server import ToldModel
@@ -20,14 +20,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def ask(http: httpx2.Client, text: str = "Hello", /, **body: Any) -> httpx2.Response:
     return http.post("agent/simple/run", json={"message_content": text, **body})
-
-
-def grant(user: User, *permissions: str) -> None:
-    for permission in permissions:
-        app, codename = permission.split(".")
-        user.user_permissions.add(
-            Permission.objects.get(content_type__app_label=app, codename=codename)
-        )
 
 
 def test_answer(http: httpx2.Client, model: ToldModel, user: User, agent: Agent) -> None:

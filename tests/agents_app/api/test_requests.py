@@ -1,0 +1,118 @@
+"""What a program asks for, without an answer of an agent: how it is found, refused, and scoped."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+
+from agents_app.models import Agent, AgentRun, Ticket
+from sessions_app.models import Message, Session
+from tests.agents_app.api.conftest import ApiClient
+from tests.agents_app.chats import make_agent
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+RUN = "agent/simple/run/async"
+
+
+@pytest.fixture
+def unchanged(agent: Agent, api: ApiClient) -> Iterator[None]:
+    """The test makes no row of anything that a run may need."""
+
+    def rows() -> list[list[Any]]:
+        models = (User, Session, Message, AgentRun, Ticket)
+        return [list(model._base_manager.order_by("pk").values_list("pk")) for model in models]
+
+    before = rows()
+    yield
+    assert rows() == before
+
+
+class TestAgents:
+    @pytest.mark.parametrize("stored", ["sofia", "sofia_agent", "sofia-agent"])
+    @pytest.mark.parametrize("asked", ["sofia", "sofia_agent", "sofia-agent"])
+    def test_suffixes_make_no_difference(self, api: ApiClient, stored: str, asked: str) -> None:
+        make_agent(stored)
+        response = api("POST", f"agent/{asked}/run/async", {"message_content": "Hello"})
+        assert response.json()["agent_name"] == stored
+
+    @pytest.mark.parametrize("asked", ["sofia", "sofia_agent", "sofia-agent"])
+    def test_the_exact_name_comes_first(self, api: ApiClient, asked: str) -> None:
+        for name in ("sofia-agent", "sofia_agent", "sofia"):
+            make_agent(name)
+        response = api("POST", f"agent/{asked}/run/async", {"message_content": "Hello"})
+        assert response.json()["agent_name"] == asked
+
+    def test_by_id(self, api: ApiClient, agent: Agent) -> None:
+        response = api("POST", f"agent/{agent.pk}/run/async", {"message_content": "Hello"})
+        assert response.json()["agent_name"] == "simple"
+
+
+@pytest.mark.usefixtures("unchanged")
+class TestRefused:
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"user": "bob@example.org"},
+            {"user": ["bob@example.org"]},
+            {"user": 5},
+            {"parameters": []},
+            {"parameters": "x"},
+            {"parameters": {"max_tokens": True}},
+            {"parameters": {"temperature": True}},
+            {"message_limit": True},
+            {"user_id": True},
+        ],
+        ids=str,
+    )
+    def test_wrong_types(self, api: ApiClient, fields: dict[str, Any]) -> None:
+        response = api("POST", RUN, {"message_content": "Hello", **fields})
+        assert response.status_code == 422
+
+    @pytest.mark.parametrize("field", ["metadata", "stream_options"])
+    @pytest.mark.parametrize("value", ["x", [], 5])
+    def test_wrong_types_in_openai_shape(self, api: ApiClient, field: str, value: Any) -> None:
+        body = {"model": "simple", "messages": [{"role": "user", "content": "Hello"}]}
+        response = api("POST", "/v1/chat/completions", {**body, field: value})
+        assert response.status_code == 400
+
+    @pytest.mark.parametrize(
+        "body", [[], "x", 5, {"dry_run": 0}, {"dry_run": "false"}, {"limit": True}], ids=str
+    )
+    def test_wrong_types_of_a_cleanup(self, api: ApiClient, user: User, body: Any) -> None:
+        User.objects.filter(pk=user.pk).update(is_staff=True, is_superuser=True)
+        assert api("POST", "sessions/cleanup", body).status_code == 422
+
+    @pytest.mark.parametrize("agent_of_session", [True, [], {}])
+    def test_wrong_types_of_a_session(self, api: ApiClient, agent_of_session: Any) -> None:
+        response = api("POST", "sessions", {"name": "Trip", "agent": agent_of_session})
+        assert response.status_code == 422
+
+    @pytest.mark.parametrize(
+        ("method", "path", "body"),
+        [
+            ("POST", RUN, {"message_content": "x", "user_id": "\ud800"}),
+            ("POST", RUN, {"message_content": "x", "user_id": "9" * 5000}),
+            ("POST", RUN, {"message_content": "x", "session_id": "\ud800"}),
+            ("POST", "sessions", {"name": "n", "agent": "\ud800"}),
+            ("POST", "sessions", {"name": "n", "agent": "9" * 5000}),
+            ("GET", f"users/{'9' * 5000}", None),
+            ("GET", "users/%00", None),
+            (
+                "POST",
+                "/v1/chat/completions",
+                {"model": "\ud800", "messages": [{"role": "user", "content": "Hello"}]},
+            ),
+        ],
+        ids=lambda value: str(value)[:60].encode(errors="replace").decode(),
+    )
+    def test_names_that_nothing_can_have(
+        self, api: ApiClient, user: User, method: str, path: str, body: Any
+    ) -> None:
+        User.objects.filter(pk=user.pk).update(is_superuser=True)
+        assert api(method, path, body).status_code == 404
+
+    def test_session_name_that_cannot_be_stored(self, api: ApiClient) -> None:
+        response = api("POST", RUN, {"message_content": "x", "session_name": "\ud800"})
+        assert response.status_code == 422
