@@ -24,7 +24,7 @@ from ninja import NinjaAPI, Schema
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
 from agents_app import chat_errors
-from agents_app.external_users import UserNotFound
+from agents_app.external_users import InvalidEmail, UserNotFound
 from sessions_app.cleanup.archive import NotRestorable
 from sessions_app.database_errors import is_too_complex, is_unavailable
 
@@ -62,6 +62,7 @@ _CODES: dict[type[Exception], tuple[int, str]] = {
     chat_errors.InvalidMessage: (422, "invalid_message"),
     chat_errors.InvalidName: (422, "invalid_name"),
     UserNotFound: (404, "user_not_found"),
+    InvalidEmail: (422, "invalid_email"),
     NotRestorable: (409, "not_restorable"),
     BadRequest: (400, "bad_request"),
     SuspiciousOperation: (400, "bad_request"),

@@ -110,14 +110,15 @@ def read_session(
 ) -> SessionDetail:
     """A session with a page of its messages, the newest first unless `sort_desc` is false."""
     chat_session = find_session(user_of(request), session)
-    messages = Message.objects.filter(session=chat_session).exclude(role=Message.Role.SYSTEM)
+    all_messages = Message.objects.filter(session=chat_session)
+    messages = all_messages.exclude(role=Message.Role.SYSTEM)
     if hide_tools:
         messages = messages.exclude(role=Message.Role.TOOL)
     order = "-position" if sort_desc else "position"
     start = (page - 1) * page_size
     rows = _read_columns(messages).order_by(order)[start : start + page_size]
     count = messages.count()
-    summary = _summary(chat_session, message_count=count)
+    summary = _summary(chat_session, message_count=all_messages.count())
     if session != str(chat_session.pk):
         summary["session_id"] = session  # as it was asked for
     return SessionDetail(

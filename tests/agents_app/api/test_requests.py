@@ -1,15 +1,18 @@
 """What a program asks for, without an answer of an agent: how it is found, refused, and scoped."""
 
+import uuid
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.utils import timezone
 
 from agents_app.models import Agent, AgentRun, Ticket
 from sessions_app.models import Message, Session
 from tests.agents_app.api.conftest import ApiClient
-from tests.agents_app.chats import make_agent
+from tests.agents_app.chats import ask, make_agent, make_user
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -27,6 +30,18 @@ def unchanged(agent: Agent, api: ApiClient) -> Iterator[None]:
     before = rows()
     yield
     assert rows() == before
+
+
+def test_strangers_do_not_queue(api: ApiClient, agent: Agent) -> None:
+    """Although others wait there, whoever has no such session learns so at once."""
+    others = ask(make_user("bruno"), agent=agent).session
+    Ticket.objects.create(session=others, expires_at=timezone.now() + timedelta(minutes=1))
+    body = {"message_content": "Hello", "session_id": str(others.pk)}
+    assert api("POST", f"{RUN}?wait=0", body).status_code == 404
+    numbers = Ticket.objects.values_list("pk", flat=True)
+    # A ticket that was taken and given back would have used a number.
+    following = Ticket.objects.create(session=others, expires_at=timezone.now())
+    assert following.pk == min(numbers) + 1
 
 
 class TestAgents:
@@ -112,6 +127,20 @@ class TestRefused:
     ) -> None:
         User.objects.filter(pk=user.pk).update(is_superuser=True)
         assert api(method, path, body).status_code == 404
+
+    @pytest.mark.parametrize("path", ["agent/simple/run", RUN])
+    @pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
+    @pytest.mark.parametrize("session_id", ["", " ", "nonsense", str(uuid.uuid4())])
+    def test_unknown_session(self, api: ApiClient, path: str, accept: str, session_id: str) -> None:
+        body = {"message_content": "Hello", "session_id": session_id}
+        response = api("POST", path, body, Accept=accept)
+        assert (response.status_code, response.json()["code"]) == (404, "session_not_found")
+
+    @pytest.mark.parametrize("path", ["agent/nobody/run", "agent/nobody/run/async"])
+    @pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
+    def test_unknown_agent(self, api: ApiClient, path: str, accept: str) -> None:
+        response = api("POST", path, {"message_content": "Hello"}, Accept=accept)
+        assert (response.status_code, response.json()["code"]) == (404, "agent_not_found")
 
     def test_session_name_that_cannot_be_stored(self, api: ApiClient) -> None:
         response = api("POST", RUN, {"message_content": "x", "session_name": "\ud800"})

@@ -197,6 +197,20 @@ class TestInBackground:
         again = http.post(f"run/{started['run_id']}/stop").json()
         assert again["stopped"] is False
 
+    def test_text_of_a_stopped_run(self, http: httpx2.Client, model: ToldModel) -> None:
+        headers = {"Accept": "text/event-stream"}
+        body = {"message_content": "Hello"}
+        with http.stream("POST", "agent/simple/run", json=body, headers=headers) as response:
+            model.asked().say("Hi")
+            lines = response.iter_lines()
+            assert any('"delta":"Hi"' in line for line in lines)
+            run = AgentRun.objects.get()
+            http.post(f"runs/{run.pk}/stop")
+            assert any("[DONE]" in line for line in lines)
+        state = http.get(f"runs/{run.pk}/status").json()
+        assert (state["status"], state["error"]) == ("stopped", None)
+        assert (state["result"], state["progress"]) == ("Hi", {"text": "Hi"})
+
     @pytest.mark.parametrize("run_id", ["x", str(uuid.uuid4())])
     def test_unknown_run(self, http: httpx2.Client, run_id: str) -> None:
         for response in (http.get(f"runs/{run_id}/status"), http.post(f"runs/{run_id}/stop")):

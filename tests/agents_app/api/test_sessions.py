@@ -173,6 +173,11 @@ class TestRead:
         assert [m["role"] for m in hidden["messages"]] == ["assistant"]
         assert hidden["messages"][0]["tool_calls"] == {}
         assert hidden["system_prompt"] == "Be kind."
+        # However many are shown, the session has as many as the list says.
+        [listed] = api("GET", "sessions").json()["sessions"]
+        counts = [shown["message_count"] for shown in (answer, hidden, listed)]
+        assert counts == [3, 3, 3]
+        assert (answer["total_messages"], hidden["total_messages"]) == (2, 1)
 
     def test_message(self, api: ApiClient, user: User) -> None:
         mine = say(make_session(user=user))
