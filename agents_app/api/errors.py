@@ -57,7 +57,6 @@ _CODES: dict[type[Exception], tuple[int, str]] = {
     chat_errors.AgentUnavailable: (404, "agent_not_found"),
     chat_errors.AgentChosen: (409, "agent_changed"),
     chat_errors.AlreadyAnswering: (409, "session_busy"),
-    chat_errors.AlreadyUsed: (409, "idempotency_key_used"),
     chat_errors.NotRetryable: (409, "not_retryable"),
     chat_errors.InvalidMessage: (422, "invalid_message"),
     chat_errors.InvalidName: (422, "invalid_name"),
@@ -97,6 +96,9 @@ def describe(error: Exception) -> tuple[int, str, str, dict[str, str]]:
         return 413, "too_large", f"A request can have at most {limit:,} bytes.", {}
     if isinstance(error, DisallowedHost):
         return 400, "bad_request", "The Host header names no host of this site.", {}
+    if isinstance(error, chat_errors.AlreadyUsed):  # whose own sentence is about forms
+        text = "This Idempotency-Key came with another request. Send this one with a new key."
+        return 409, "idempotency_key_used", text, {}
     for kind, (status, code) in _CODES.items():
         if isinstance(error, kind):
             return status, code, str(error) or HTTPStatus(status).phrase, {}

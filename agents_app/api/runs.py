@@ -191,7 +191,7 @@ def _start(
         wait_seconds=wait,
         text=body.message_content,
         message_id=_message_id(request, idempotency_key),
-        details=body.details(),
+        details=body.details(body.digest(agent.pk) if idempotency_key else ""),
     )
 
 

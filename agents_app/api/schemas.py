@@ -1,6 +1,8 @@
 """The shapes of the API's requests and answers, named as Automagik's clients know them."""
 
+import json
 from datetime import datetime
+from hashlib import sha256
 from typing import Annotated, Any, Literal
 
 from ninja import Schema
@@ -109,7 +111,7 @@ class RunRequest(Body):
     _text = field_validator("message_type", "system_prompt")(check_text)
     _json = field_validator("context", "channel_payload")(_check_json)
 
-    def details(self) -> TurnDetails:
+    def details(self, digest: str = "") -> TurnDetails:
         """What is stored with the message and the run."""
         parameters = self.parameters or Parameters()
         options = RunOptions(
@@ -118,7 +120,18 @@ class RunRequest(Body):
             temperature=parameters.temperature,
             max_tokens=parameters.max_tokens,
         )
-        return TurnDetails(self.message_type or "text", self.context, self.channel_payload, options)
+        return TurnDetails(
+            self.message_type or "text",
+            self.context,
+            self.channel_payload,
+            options,
+            digest=digest,
+        )
+
+    def digest(self, agent_id: int) -> str:
+        """The same for requests to the agent that mean the same."""
+        values = [agent_id, self.model_dump()]
+        return sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 class Usage(Schema):

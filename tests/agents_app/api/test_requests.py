@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from django.contrib.auth.models import User
@@ -62,6 +62,54 @@ class TestAgents:
     def test_by_id(self, api: ApiClient, agent: Agent) -> None:
         response = api("POST", f"agent/{agent.pk}/run/async", {"message_content": "Hello"})
         assert response.json()["agent_name"] == "simple"
+
+
+class TestRepeats:
+    BODY: ClassVar[dict[str, Any]] = {"message_content": "Pay", "session_name": "bills"}
+
+    def send(self, api: ApiClient, path: str = RUN, **fields: Any) -> Any:
+        return api("POST", path, {**self.BODY, **fields}, **{"Idempotency-Key": "4711"})
+
+    def test_the_same_request(self, api: ApiClient, agent: Agent) -> None:
+        first = self.send(api)
+        for path in (RUN, f"agent/{agent.pk}/run/async", "agent/simple-agent/run/async"):
+            again = self.send(api, path, mediaUrl="ignored")
+            assert again.json() == first.json()
+        assert AgentRun.objects.count() == 1
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"message_content": "Else"},
+            {"session_name": "other"},
+            {"session_name": None},
+            {"system_prompt": "Be a pirate."},
+            {"message_limit": 3},
+            {"parameters": {"temperature": 1}},
+            {"context": {"a": 1}},
+            {"session_origin": "discord"},
+        ],
+        ids=str,
+    )
+    def test_another_request(self, api: ApiClient, agent: Agent, fields: dict[str, Any]) -> None:
+        first = self.send(api).json()
+        AgentRun.objects.get(pk=first["run_id"]).finish(AgentRun.Status.DONE)
+        refused = self.send(api, **fields)
+        assert (refused.status_code, refused.json()["code"]) == (409, "idempotency_key_used")
+        assert "Idempotency-Key" in refused.json()["detail"]
+        assert AgentRun.objects.count() == Session.objects.count() == 1
+
+    def test_another_agent(self, api: ApiClient, agent: Agent) -> None:
+        self.send(api)
+        make_agent("other")
+        assert self.send(api, "agent/other/run/async").status_code == 409
+
+    def test_deleted_session(self, api: ApiClient, agent: Agent) -> None:
+        """What is answered exists."""
+        first = self.send(api, session_name=None).json()
+        api("DELETE", f"sessions/{first['session_id']}")
+        again = self.send(api, session_name=None)
+        assert (again.status_code, again.json()["code"]) == (404, "session_not_found")
 
 
 @pytest.mark.usefixtures("unchanged")

@@ -168,9 +168,6 @@ def test_idempotency_key(http: httpx2.Client, model: ToldModel) -> None:
     answers = [http.post("agent/simple/run", json=body, headers=headers) for _ in range(2)]
     assert answers[0].json() == answers[1].json()
     assert Session.objects.count() == 1
-    other = http.post("agent/simple/run", json={"message_content": "Else"}, headers=headers)
-    assert other.status_code == 409
-    assert other.json()["code"] == "idempotency_key_used"
 
 
 class TestInBackground:
