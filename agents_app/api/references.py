@@ -3,6 +3,8 @@
 from uuid import UUID
 
 from django.contrib.auth.models import User
+from django.urls import register_converter
+from django.urls.converters import StringConverter
 
 from agents_app.chat_errors import AgentUnavailable, ChatNotFound
 from agents_app.chats import get_session
@@ -13,6 +15,15 @@ from sessions_app.storable import is_storable
 
 _LARGEST_ID = 2**63 - 1
 _SUFFIXES = ("_agent", "-agent")
+
+
+class AnyConverter(StringConverter):
+    """A part of a path that is any text: names may hold slashes and line breaks."""
+
+    regex = r"[\s\S]+"
+
+
+register_converter(AnyConverter, "any")
 
 
 def find_agent(reference: str) -> Agent:

@@ -78,7 +78,9 @@ def list_agents_as_before(request: HttpRequest) -> list[AgentSummary]:
 
 
 @router.post(
-    "/agent/{agent}/run", response={200: RunAnswer, ERRORS: Error}, auth=require_scope(Scope.CHAT)
+    "/agent/{any:agent}/run",
+    response={200: RunAnswer, ERRORS: Error},
+    auth=require_scope(Scope.CHAT),
 )
 def run_agent(
     request: HttpRequest,
@@ -108,7 +110,7 @@ def run_agent(
 
 
 @router.post(
-    "/agent/{agent}/run/async",
+    "/agent/{any:agent}/run/async",
     response={200: RunStarted, ERRORS: Error},
     auth=require_scope(Scope.CHAT),
 )

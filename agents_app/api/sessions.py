@@ -95,7 +95,7 @@ def create(request: HttpRequest, body: SessionRequest) -> Status[SessionSummary]
 
 
 @router.get(
-    "/sessions/{session}",
+    "/sessions/{any:session}",
     response={200: SessionDetail, ERRORS: Error},
     auth=require_scope(Scope.READ),
 )
@@ -134,7 +134,7 @@ def read_session(
 
 
 @router.patch(
-    "/sessions/{session}",
+    "/sessions/{any:session}",
     response={200: SessionSummary, ERRORS: Error},
     auth=require_scope(Scope.CHAT),
 )
@@ -151,7 +151,9 @@ def rename(
 
 
 @router.delete(
-    "/sessions/{session}", response={200: Deleted, ERRORS: Error}, auth=require_scope(Scope.CHAT)
+    "/sessions/{any:session}",
+    response={200: Deleted, ERRORS: Error},
+    auth=require_scope(Scope.CHAT),
 )
 def delete(
     request: HttpRequest, session: Annotated[str, Path(description="The session's id or name.")]

@@ -43,7 +43,8 @@ def operations() -> Iterator[Operation]:
                         (getattr(auth, "scope", None) for auth in operation.auth_callbacks), None
                     )
                     for method in operation.methods:
-                        yield Operation(method, f"{root}{path}", scope)
+                        plain = path.replace("{any:", "{")  # without the converter
+                        yield Operation(method, f"{root}{plain}", scope)
 
 
 def described() -> set[str]:

@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any, ClassVar
+from urllib.parse import quote
 
 import pytest
 from django.contrib.auth.models import User
@@ -58,6 +59,13 @@ class TestAgents:
             make_agent(name)
         response = api("POST", f"agent/{asked}/run/async", {"message_content": "Hello"})
         assert response.json()["agent_name"] == asked
+
+    @pytest.mark.parametrize("name", ["a/b", "run", "run/async", "create"])
+    def test_any_name(self, api: ApiClient, name: str) -> None:
+        make_agent(name)
+        path = f"agent/{quote(name, safe='')}/run/async"
+        assert api("POST", path, {"message_content": "Hello"}).json()["agent_name"] == name
+        assert api("GET", f"/v1/models/{quote(name, safe='')}").json()["id"] == name
 
     def test_by_id(self, api: ApiClient, agent: Agent) -> None:
         response = api("POST", f"agent/{agent.pk}/run/async", {"message_content": "Hello"})
