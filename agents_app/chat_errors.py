@@ -8,6 +8,9 @@ class ChatError(Exception):
 class AgentUnavailable(ChatError):
     """There is no such agent, or it is switched off."""
 
+    def __init__(self, text: str = "This agent is not available; choose another one.") -> None:
+        super().__init__(text)
+
 
 class AgentChosen(ChatError):
     """The session has another agent that is active, and keeps it."""

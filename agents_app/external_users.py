@@ -1,21 +1,30 @@
 """Users as other systems know them: by original id, e-mail address or phone number."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
 
 from agents_app.models import ExternalUser, ImportedUser
+from sessions_app.storable import is_storable
 
 _LARGEST_ID = 2**31 - 1
+_LONGEST_ID = len(str(_LARGEST_ID))
 
 
 class UserNotFound(Exception):
     """There is no such user."""
+
+
+class InvalidEmail(Exception):
+    """A new user cannot have this e-mail address."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +42,11 @@ def find_user(reference: str) -> User:
     Raises UserNotFound.
     """
     text = reference.strip()
-    if text.isascii() and text.isdigit() and int(text) <= _LARGEST_ID:
-        by_id = User.objects.filter(pk=int(text)).first()
-        if by_id is not None:
-            return by_id
+    if not is_storable(text):
+        raise UserNotFound(f"There is no user {text}.")
+    by_id = User.objects.filter(pk=int(text)).first() if _is_id(text) else None
+    if by_id is not None:
+        return by_id
     external = ExternalUser.objects.filter(Q(original_id=text) | Q(phone_number=text))
     found = User.objects.filter(pk__in=external.values("user")).order_by("pk").first()
     if found is None and "@" in text:
@@ -55,16 +65,21 @@ def find_described(description: UserDescription) -> User | None:
     return found
 
 
-def find_or_create_described(description: UserDescription) -> User:
-    """The described user, created if there is none. Nobody can log in as a created one."""
-    found = find_described(description)
-    if found is not None:
-        return found
-    username = description.email or description.phone_number
-    if not username or User.objects.filter(username=username).exists():
-        username = f"channel-{uuid4()}"
-    try:
-        with transaction.atomic():
+def create_described(description: UserDescription) -> User | None:
+    """The described user, created; None if another request has created them meanwhile.
+
+    Nobody can log in as a created one. Raises InvalidEmail.
+    """
+    if description.email:
+        try:
+            validate_email(description.email)
+        except ValidationError:
+            raise InvalidEmail("The user's email is not an e-mail address.") from None
+    # The name may be that of somebody else, whose address is another one.
+    for username in (description.email or description.phone_number, f"channel-{uuid4()}"):
+        if find_described(description) is not None:
+            return None
+        with suppress(IntegrityError), transaction.atomic():
             user = User.objects.create(
                 username=username, email=description.email, password=make_password(None)
             )
@@ -72,13 +87,14 @@ def find_or_create_described(description: UserDescription) -> User:
             ExternalUser.objects.create(
                 user=user, phone_number=description.phone_number or None, data=description.data
             )
-    except IntegrityError:
-        # Another request has created it in the meantime.
-        found = find_described(description)
-        if found is None:
-            raise
-        return found
-    return user
+            return user
+    return None
+
+
+def _is_id(text: str) -> bool:
+    # Python does not parse numbers of thousands of digits.
+    is_number = len(text) <= _LONGEST_ID and text.isascii() and text.isdigit()
+    return is_number and int(text) <= _LARGEST_ID
 
 
 def _with_email(email: str) -> QuerySet[User]:

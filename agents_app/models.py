@@ -199,6 +199,8 @@ class AgentRun(models.Model):
     status = models.CharField(choices=RunStatus, default=RunStatus.PENDING)
     # What the client has asked for in this run only: agents_app.run_options.
     options = models.JSONField(null=True, editable=False)
+    # Of the request, if it came with an Idempotency-Key: the same key must mean the same request.
+    request_digest = models.CharField(blank=True, default="", db_default="", editable=False)
     # The WorkerProcess that has taken it on. No foreign key: processes come and go.
     process_id = models.UUIDField(null=True, editable=False)
     # How often a process has taken it on. A process that finds a higher number than its own

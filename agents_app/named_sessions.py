@@ -9,11 +9,12 @@ from agents_app import services
 from agents_app.models import Agent, AgentRun
 from agents_app.turn_queue import send_in_turn
 from sessions_app.models import Session
+from sessions_app.storable import is_storable
 
 
 def find_named(*, user: User, name: str) -> Session | None:
     """The user's session of this name, the last used one of several."""
-    if "\0" in name:
+    if not is_storable(name):
         return None
     named = Session.objects.for_user(user).named(name).select_related("agent")
     return named.order_by("-updated_at", "pk").first()

@@ -19,11 +19,11 @@ from agents_app.chat_errors import (
     AgentChosen,
     AgentUnavailable,
     AlreadyAnswering,
-    AlreadyUsed,
     NotRetryable,
 )
 from agents_app.chat_validation import check_message, check_name, title_from_message
 from agents_app.chats import chat_deleted, get_question, get_run, get_session, lock_session
+from agents_app.first_submits import find_first_run
 from agents_app.models import Agent, AgentRun
 from agents_app.run_options import NO_OPTIONS, RunOptions
 from agents_app.runs import dispatch
@@ -43,13 +43,14 @@ class TurnDetails:
     options: RunOptions = NO_OPTIONS
     # Of a new session: the messages before the first one that is answered, as unsaved rows.
     earlier: tuple[Message, ...] = ()
+    # Of the whole request, if it may be repeated; see AgentRun.request_digest.
+    digest: str = ""
 
 
 _PLAIN = TurnDetails()
 # What a session's row says while it has an active run. What writes to the row before it creates a
 # run writes this too, so that it costs no statement; see AgentRunQuerySet.last_status.
 _ANSWERING = {"last_run_status": AgentRun.Status.RUNNING.value}
-_UNAVAILABLE = "This agent is not available; choose another one."
 
 
 def start_session(
@@ -91,7 +92,7 @@ def start_session(
             run = _create_run(chat_session, message, agent, user, details)
             dispatch.start_run(run)
     except IntegrityError:
-        return _run_of_first_submit(message_id, text, user, agent_id=agent_id)
+        return find_first_run(message_id, text, user, agent_id=agent_id, digest=details.digest)
     return run
 
 
@@ -136,8 +137,13 @@ def send_message(
             run = _create_run(chat_session, message, agent, user, details)
             dispatch.start_run(run)
     except IntegrityError:
-        return _run_of_first_submit(
-            message_id, text, user, agent_id=agent_id, session_id=session_id
+        return find_first_run(
+            message_id,
+            text,
+            user,
+            agent_id=agent_id,
+            session_id=session_id,
+            digest=details.digest,
         )
     except SessionGone:
         raise chat_deleted() from None
@@ -228,9 +234,7 @@ def edit_message(
             run = _create_run(chat_session, new, agent, user)
             dispatch.start_run(run)
     except IntegrityError:
-        return _run_of_first_submit(
-            new_message_id, text, user, agent_id=agent_id, session_id=session_id
-        )
+        return find_first_run(new_message_id, text, user, agent_id=agent_id, session_id=session_id)
     except SessionGone:
         raise chat_deleted() from None
     return run
@@ -287,7 +291,7 @@ def stop_run(*, user: User, session_id: UUID, run_id: UUID) -> bool:
 
 def _available(agent: Agent | None) -> Agent:
     if agent is None or not agent.active:
-        raise AgentUnavailable(_UNAVAILABLE)
+        raise AgentUnavailable
     return agent
 
 
@@ -298,8 +302,10 @@ def _agent_for(chat_session: Session, agent_id: int | None, *, switch: bool = Fa
         if agent_id not in {None, own.pk}:
             raise _other_agent_chosen()
         return own
+    if agent_id is None and own is None:
+        raise AgentUnavailable("This chat has no agent; choose one.")
     if agent_id is None:
-        raise AgentUnavailable(_UNAVAILABLE if own else "This chat has no agent; choose one.")
+        raise AgentUnavailable
     return _available(Agent.objects.filter(pk=agent_id).first())
 
 
@@ -361,6 +367,7 @@ def _create_run(
         agent=agent,
         user_id=user.pk,  # a worker gets the run, and must not hold the request's user
         options=details.options.as_json(),
+        request_digest=details.digest,
         process_id=dispatch.process_id(),
         heartbeat_at=Now(),
     )
@@ -370,28 +377,3 @@ def _check_not_answering(chat_session: Session) -> None:
     """Raise AlreadyAnswering when a run is active. Called with the session's row locked."""
     if AgentRun.objects.active().filter(session=chat_session).exists():
         raise AlreadyAnswering("An answer is still being written; wait for it or stop it.")
-
-
-def _run_of_first_submit(
-    message_id: UUID,
-    text: str,
-    user: User,
-    *,
-    agent_id: int | None,
-    session_id: UUID | None = None,
-) -> AgentRun:
-    """The run of the first submit of this same form. Raises AlreadyUsed for another form's."""
-    message = Message.objects.filter(pk=message_id).first()
-    if message is None:
-        # The integrity error was another one: the agent has just been deleted.
-        raise AgentUnavailable(_UNAVAILABLE)
-    is_same = (
-        message.text_content == text
-        and agent_id in {None, message.agent_id}
-        and session_id in {None, message.session_id}
-    )
-    run = AgentRun.objects.filter(message=message, user=user, session__user=user)
-    first = run.order_by("created_at").first()
-    if first is None or not is_same:
-        raise AlreadyUsed("Another message was sent with this form. Send it once more.")
-    return first

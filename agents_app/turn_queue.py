@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from agents_app import services
 from agents_app.chat_errors import AlreadyAnswering, ChatNotFound
+from agents_app.chats import get_session
 from agents_app.models import AgentRun, Ticket
 from agents_app.runs import watching
 from sessions_app.models import Message
@@ -43,6 +44,8 @@ def send_in_turn(
     if is_repeated or not _tickets(session_id).exists():
         with suppress(AlreadyAnswering):
             return send()
+    # A message that cannot be sent has no turn.
+    get_session(user=user, session_id=session_id)
     ticket = _take_ticket(session_id, wait_seconds)
     try:
         while True:

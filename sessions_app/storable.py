@@ -37,6 +37,15 @@ def check_storable(text: str) -> None:
         ) from None
 
 
+def is_storable(text: str) -> bool:
+    """Whether every database stores the text exactly: no row can hold other text."""
+    try:
+        check_storable(text)
+    except UnstorableText:
+        return False
+    return True
+
+
 def storable_json(value: object, *, depth: int = 0) -> object:
     """An equal JSON value that every database returns as it was stored.
 

@@ -50,9 +50,11 @@ LAYERS = [
     ["agents_app.runs"],
     ["agents_app.chat_validation", "agents_app.agent_pictures"],
     ["agents_app.chats", "agents_app.versions"],
+    ["agents_app.first_submits"],
     ["agents_app.services", "agents_app.feedback", "agents_app.tasks", "agents_app.accounts"],
     ["agents_app.turn_queue"],
     ["agents_app.named_sessions"],
+    ["agents_app.requested_runs"],
     ["agents_app.web", "agents_app.api", "agents_app.automagik", "agents_app.checks"],
     [
         *("sessions_app.admin", "sessions_app.management"),

@@ -11,7 +11,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from agents_app.agents import SimpleAgent
 from agents_app.history import MessageHistory
-from agents_app.models import Agent, AgentRun
+from agents_app.models import Agent, AgentRun, Ticket
 from agents_app.services import start_session
 from sessions_app.models import CleanupRun, Message, Session
 from tests.factories import phantom
@@ -34,10 +34,15 @@ def run(ana: User) -> AgentRun:
 
 @pytest.fixture(autouse=True)
 def unchanged(run: AgentRun) -> Iterator[None]:
-    """Every test here leaves the sessions as they were."""
-    before = set(Session.objects.values_list("pk", flat=True))
+    """Every test here leaves the sessions as they were, and all that belongs to them."""
+
+    def rows() -> list[set[object]]:
+        models = (Session, Message, AgentRun, Ticket)
+        return [set(model._base_manager.values_list("pk", flat=True)) for model in models]
+
+    before = rows()
     yield
-    assert set(Session.objects.values_list("pk", flat=True)) == before
+    assert rows() == before
 
 
 def test_building_agents() -> None:

@@ -13,12 +13,13 @@ from agents_app.external_users import (
     UserDescription,
     UserNotFound,
     find_described,
-    find_or_create_described,
     find_user,
 )
 from agents_app.models import ApiKey, Scope
 
 _IN_QUERY = {"api_key", "apikey", "api-key", "x-api-key", "x_api_key", "key", "access_token"}
+
+_ACT = "agents_app.act_for_users"
 
 
 class _Checked:
@@ -99,8 +100,10 @@ def check_permission(request: HttpRequest, permission: str, what: str) -> None:
 
 def acting_user(
     request: HttpRequest, *, user_id: str | None, described: UserDescription | None
-) -> User:
+) -> User | UserDescription:
     """The user for whom a run is made: the key's own, or another one, with the permission.
+
+    The description of one who does not exist is returned, if the key may make users.
 
     A description wins over an id: channels send both, with an id that is always the same.
     Raises ApiError and UserNotFound.
@@ -112,7 +115,7 @@ def acting_user(
             _check_may_act(request)
         if found is None:
             check_permission(request, "auth.add_user", "make users")
-            found = find_or_create_described(described)
+            return described
         return _active(found)
     if user_id is None or user_id == str(own.pk):
         return own
@@ -126,12 +129,18 @@ def acting_user(
     return _active(found)
 
 
+def may_act_for_users(request: HttpRequest) -> bool:
+    """Whether the key acts for other users too, as a channel's does."""
+    may_act = user_of(request).has_perm(_ACT)
+    return may_act and Scope.USERS in key_of(request).scopes
+
+
 def _check_may_act(request: HttpRequest) -> None:
     if Scope.USERS not in key_of(request).scopes:
         raise ApiError(
             403, "wrong_scope", "This key acts for its own user only: it lacks the scope 'users'."
         )
-    check_permission(request, "agents_app.act_for_users", "act for other users")
+    check_permission(request, _ACT, "act for other users")
 
 
 def _active(user: User) -> User:

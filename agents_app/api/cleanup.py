@@ -40,7 +40,7 @@ _RESTORE = "sessions_app.restore_session"  # as in the admin
 )
 def clean_up(request: HttpRequest, body: CleanupRequest | None = None) -> CleanupOutcome:
     """Remove what is removable, or, unless `dry_run` is false, say what would be removed."""
-    check_permission(request, _REMOVE, "remove sessions")
+    _check_staff(request, _REMOVE, "remove sessions")
     body = body or CleanupRequest()
     started = time.monotonic()
     try:
@@ -84,7 +84,7 @@ def list_cleanup_runs(
     page_size: Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE)] = 50,
 ) -> CleanupRunList:
     """The cleanups, newest first."""
-    check_permission(request, _VIEW, "see cleanups")
+    _check_staff(request, _VIEW, "see cleanups")
     start = (page - 1) * page_size
     runs = CleanupRun.objects.with_current_status().order_by("-pk")
     rows = list(runs[start : start + page_size + 1])
@@ -103,7 +103,7 @@ def list_cleanup_runs(
 )
 def restore(request: HttpRequest, run_id: int) -> Restored:
     """Restore the sessions that a cleanup removed, marked keep: no later one removes them."""
-    check_permission(request, _RESTORE, "restore sessions")
+    _check_staff(request, _RESTORE, "restore sessions")
     run = CleanupRun.objects.filter(pk=run_id).first() if 0 < run_id < 2**63 else None
     if run is None:
         raise ApiError(404, "cleanup_run_not_found", f"There is no cleanup {run_id}.")
@@ -111,6 +111,13 @@ def restore(request: HttpRequest, run_id: int) -> Restored:
     return Restored(
         run=run.pk, restored=restored.count, ids_in_use=[str(pk) for pk in restored.ids_in_use]
     )
+
+
+def _check_staff(request: HttpRequest, permission: str, what: str) -> None:
+    """Raise ApiError unless the key's user is staff, as for the admin, and has a permission."""
+    if not user_of(request).is_staff:
+        raise ApiError(403, "no_permission", f"Only staff may {what}.")
+    check_permission(request, permission, what)
 
 
 def _summary(run: CleanupRun) -> CleanupRunSummary:

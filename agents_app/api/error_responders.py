@@ -3,11 +3,11 @@
 For errors that no operation raises, such as those of middleware, or of a method that is refused.
 """
 
-from collections.abc import Callable
-from functools import wraps
+from collections.abc import Callable, Sequence
+from functools import partial, wraps
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern, URLResolver
 
@@ -22,21 +22,43 @@ _RESPONDERS: dict[str, Responder] = {"/api/v1/": errors.on_error, "/v1/": openai
 
 def error_responder_for(path: str) -> Responder | None:
     """What answers errors at a path of an API; None for all other paths."""
-    return next((answer for start, answer in _RESPONDERS.items() if path.startswith(start)), None)
+    roots = _RESPONDERS.items()
+    return next((answer for root, answer in roots if f"{path}/".startswith(root)), None)
 
 
-def with_json_405(urls: Urls, respond: Responder) -> Urls:
-    """The URLs of an API, with 405 in its shape; its library answers with a line of text."""
-    for pattern in urls[0]:
-        if isinstance(pattern, URLPattern):
-            pattern.callback = _refusing_methods(pattern.callback, respond)
+def with_json_errors(urls: Urls, respond: Responder) -> Urls:
+    """The URLs of an API, with what its library does not answer as an operation in its shape."""
+    patterns = [pattern for pattern in urls[0] if isinstance(pattern, URLPattern)]
+    views = [(pattern.pattern, pattern.callback) for pattern in patterns]
+    for number, (route, view) in enumerate(views):
+        # `sessions/cleanup` is also the session of that name.
+        others = [
+            partial(other, **match[2])
+            for pattern, other in views[number + 1 :]
+            if (match := pattern.match(str(route)))
+        ]
+        patterns[number].callback = _responding(view, others, respond)
     return urls
 
 
-def _refusing_methods(view: View, respond: Responder) -> View:
+def _responding(view: View, others: Sequence[View], respond: Responder) -> View:
+    """The view, and the others for the methods that it refuses."""
+
     @wraps(view)
     def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        response = view(request, *args, **kwargs)
+        method = request.method
+        if method == "HEAD":
+            request.method = "GET"  # the server sends no body
+        try:
+            response = view(request, *args, **kwargs)
+            for other in others:
+                if isinstance(response, HttpResponseNotAllowed):
+                    response = other(request)
+        except Http404:
+            text = f"There is nothing at {request.path}."
+            return respond(request, errors.ApiError(404, "not_found", text))
+        finally:
+            request.method = method
         if not isinstance(response, HttpResponseNotAllowed):
             return response
         text = f"{request.method} is not possible here."

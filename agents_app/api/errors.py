@@ -25,7 +25,7 @@ from ninja import NinjaAPI, Schema
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
 from agents_app import chat_errors
-from agents_app.external_users import UserNotFound
+from agents_app.external_users import InvalidEmail, UserNotFound
 from sessions_app.cleanup.archive import NotRestorable
 from sessions_app.database_errors import is_too_complex, is_unavailable
 
@@ -58,11 +58,11 @@ _CODES: dict[type[Exception], tuple[int, str]] = {
     chat_errors.AgentUnavailable: (404, "agent_not_found"),
     chat_errors.AgentChosen: (409, "agent_changed"),
     chat_errors.AlreadyAnswering: (409, "session_busy"),
-    chat_errors.AlreadyUsed: (409, "idempotency_key_used"),
     chat_errors.NotRetryable: (409, "not_retryable"),
     chat_errors.InvalidMessage: (422, "invalid_message"),
     chat_errors.InvalidName: (422, "invalid_name"),
     UserNotFound: (404, "user_not_found"),
+    InvalidEmail: (422, "invalid_email"),
     NotRestorable: (409, "not_restorable"),
     BadRequest: (400, "bad_request"),
     SuspiciousOperation: (400, "bad_request"),
@@ -101,6 +101,9 @@ def describe(error: Exception) -> tuple[int, str, str, dict[str, str]]:
         return 413, "too_large", f"A request can have at most {limit:,} bytes.", {}
     if isinstance(error, DisallowedHost):
         return 400, "bad_request", "The Host header names no host of this site.", {}
+    if isinstance(error, chat_errors.AlreadyUsed):  # whose own sentence is about forms
+        text = "This Idempotency-Key came with another request. Send this one with a new key."
+        return 409, "idempotency_key_used", text, {}
     for kind, (status, code) in _CODES.items():
         if isinstance(error, kind):
             return status, code, str(error) or HTTPStatus(status).phrase, {}

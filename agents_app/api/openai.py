@@ -172,7 +172,9 @@ def list_models(request: HttpRequest) -> ModelList:
 
 
 @api.get(
-    "/models/{model}", response={200: Model, ERRORS: OpenAIError}, auth=require_scope(Scope.READ)
+    "/models/{any:model}",
+    response={200: Model, ERRORS: OpenAIError},
+    auth=require_scope(Scope.READ),
 )
 def read_model(request: HttpRequest, model: str) -> Model:
     """One agent, as a model."""
@@ -338,6 +340,6 @@ for kind in (Exception, ValidationError, AuthenticationError, HttpError):
 
 
 @csrf_exempt
-def absent(request: HttpRequest, rest: str) -> HttpResponse:
+def absent(request: HttpRequest, rest: str = "") -> HttpResponse:
     """404 in OpenAI's shape for a path that does not exist."""
     return openai_error(404, "unknown_url", f"Unknown request URL: {request.method} {request.path}")

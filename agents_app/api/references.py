@@ -3,31 +3,46 @@
 from uuid import UUID
 
 from django.contrib.auth.models import User
+from django.urls import register_converter
+from django.urls.converters import StringConverter
 
 from agents_app.chat_errors import AgentUnavailable, ChatNotFound
 from agents_app.chats import get_session
 from agents_app.models import Agent
 from agents_app.named_sessions import find_named
 from sessions_app.models import Session
+from sessions_app.storable import is_storable
 
 _LARGEST_ID = 2**63 - 1
 _SUFFIXES = ("_agent", "-agent")
 
 
+class AnyConverter(StringConverter):
+    """A part of a path that is any text: names may hold slashes and line breaks."""
+
+    regex = r"[\s\S]+"
+
+
+register_converter(AnyConverter, "any")
+
+
 def find_agent(reference: str) -> Agent:
-    """The active agent with this name or id; `name_agent` and `name-agent` mean the same.
+    """The active agent with this name or id; `name`, `name_agent` and `name-agent` are the same.
 
     Raises AgentUnavailable.
     """
     active = Agent.objects.active()
-    found = active.filter(name=reference).first() if "\0" not in reference else None
-    if found is None and reference.isascii() and reference.isdigit():
-        found = active.filter(pk=int(reference)).first() if _fits(reference) else None
+    base = reference
     for suffix in _SUFFIXES:
-        if found is None and reference.endswith(suffix):
-            found = active.filter(name=reference.removesuffix(suffix)).first()
-    if found is None and "\0" not in reference:
-        found = active.filter(name__in=[reference + suffix for suffix in _SUFFIXES]).first()
+        base = base.removesuffix(suffix) if base == reference else base
+    names = [reference, base, *(base + suffix for suffix in _SUFFIXES)]
+    is_name = is_storable(reference)
+    named = {agent.name: agent for agent in active.filter(name__in=names)} if is_name else {}
+    found = named.get(reference)
+    if found is None and reference.isascii() and reference.isdigit() and _fits(reference):
+        found = active.filter(pk=int(reference)).first()
+    if found is None:
+        found = next((named[name] for name in names if name in named), None)
     if found is None:
         raise AgentUnavailable(f"There is no active agent {reference}.")
     return found

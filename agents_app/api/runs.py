@@ -7,14 +7,13 @@ from uuid import UUID
 
 from asgiref.sync import async_to_sync
 from django.conf import settings
-from django.contrib.auth.models import User
 from django.db import connections
 from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
 from ninja import Header, Query, Router
 
 from agents_app import services
 from agents_app.api import ui_stream
-from agents_app.api.auth import acting_user, key_of, require_scope, user_of
+from agents_app.api.auth import acting_user, key_of, may_act_for_users, require_scope, user_of
 from agents_app.api.errors import ERRORS, ApiError, Error
 from agents_app.api.references import find_agent, parse_session_id
 from agents_app.api.run_serializers import read_answer, run_state
@@ -30,9 +29,8 @@ from agents_app.api.schemas import (
 )
 from agents_app.chat_errors import ChatNotFound
 from agents_app.models import Agent, AgentRun, Scope
-from agents_app.named_sessions import send_to_named
+from agents_app.requested_runs import request_run
 from agents_app.runs import watching
-from agents_app.turn_queue import send_in_turn
 
 router = Router(tags=["agents and runs"])
 
@@ -81,7 +79,7 @@ def list_agents_as_before(request: HttpRequest) -> list[AgentSummary]:
 
 
 @router.post(
-    "/agent/{agent}/run",
+    "/agent/{any:agent}/run",
     response={200: RunAnswer, ERRORS: Error},
     auth=require_scope(Scope.CHAT),
     openapi_extra=STREAMED,
@@ -114,7 +112,7 @@ def run_agent(
 
 
 @router.post(
-    "/agent/{agent}/run/async",
+    "/agent/{any:agent}/run/async",
     response={200: RunStarted, ERRORS: Error},
     auth=require_scope(Scope.CHAT),
 )
@@ -141,7 +139,7 @@ def run_agent_in_background(
 )
 def run_status(request: HttpRequest, run_id: str) -> RunState:
     """How far a run has come."""
-    return run_state(_own_run(user_of(request), run_id))
+    return run_state(_find_run(request, run_id))
 
 
 @router.get(
@@ -157,9 +155,11 @@ def runs_status(request: HttpRequest, run_id: str) -> RunState:
 )
 def stop_run(request: HttpRequest, run_id: str) -> Stopped:
     """Stop a run; what it has written is kept."""
-    user = user_of(request)
-    run = _own_run(user, run_id)
-    stopped = services.stop_run(user=user, session_id=run.session_id, run_id=run.pk)
+    run = _find_run(request, run_id)
+    owner = run.session.user
+    stopped = owner is not None and services.stop_run(
+        user=owner, session_id=run.session_id, run_id=run.pk
+    )
     run.refresh_from_db(fields=["status"])
     return Stopped(run_id=str(run.pk), status=run.status, stopped=stopped)
 
@@ -182,30 +182,21 @@ def _start(
     agent = find_agent(agent_reference)
     described = body.user.as_description() if body.user else None
     user_id = None if body.user_id is None else str(body.user_id)
-    user = acting_user(request, user_id=user_id, described=described)
-    message: dict[str, Any] = {
-        "text": body.message_content,
-        "message_id": _message_id(request, idempotency_key),
-        "details": body.details(),
-    }
-    platform = body.session_origin or DEFAULT_ORIGIN
-    if body.session_id:
-        session_id = parse_session_id(body.session_id)
-        if session_id is None:
-            raise ChatNotFound(f"There is no session {body.session_id}.")
-        return send_in_turn(
-            user=user, session_id=session_id, agent_id=agent.pk, wait_seconds=wait, **message
-        )
-    if body.session_name:
-        return send_to_named(
-            user=user,
-            name=body.session_name,
-            agent=agent,
-            platform=platform,
-            wait_seconds=wait,
-            **message,
-        )
-    return services.start_session(user=user, agent_id=agent.pk, platform=platform, **message)
+    person = acting_user(request, user_id=user_id, described=described)
+    session_id = None if body.session_id is None else parse_session_id(body.session_id)
+    if body.session_id is not None and session_id is None:
+        raise ChatNotFound(f"There is no session {body.session_id}.")
+    return request_run(
+        person=person,
+        agent=agent,
+        session_id=session_id,
+        session_name=body.session_name or None,
+        platform=body.session_origin or DEFAULT_ORIGIN,
+        wait_seconds=wait,
+        text=body.message_content,
+        message_id=_message_id(request, idempotency_key),
+        details=body.details(body.digest(agent.pk) if idempotency_key else ""),
+    )
 
 
 def _message_id(request: HttpRequest, idempotency_key: str | None) -> UUID:
@@ -221,17 +212,17 @@ def _stream(run: AgentRun) -> HttpResponseBase:
     return StreamingHttpResponse(events, headers=ui_stream.HEADERS)
 
 
-def _own_run(user: User, run_id: str) -> AgentRun:
+def _find_run(request: HttpRequest, run_id: str) -> AgentRun:
+    """A run of the key's user, or of anybody for whom the key acts. Raises ApiError."""
+    runs = AgentRun.objects.filter(session__trashed_at=None, session__user__isnull=False)
+    if not may_act_for_users(request):
+        runs = runs.filter(session__user=user_of(request))
     parsed = parse_session_id(run_id)
-    run = (
+    found = (
         None
         if parsed is None
-        else (
-            AgentRun.objects.filter(pk=parsed, session__user=user, session__trashed_at=None)
-            .select_related("agent")
-            .first()
-        )
+        else runs.filter(pk=parsed).select_related("agent", "session__user").first()
     )
-    if run is None:
+    if found is None:
         raise ApiError(404, "run_not_found", f"There is no run {run_id}.")
-    return run
+    return found

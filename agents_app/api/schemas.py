@@ -1,10 +1,12 @@
 """The shapes of the API's requests and answers, named as Automagik's clients know them."""
 
+import json
 from datetime import datetime
+from hashlib import sha256
 from typing import Annotated, Any, Literal
 
 from ninja import Schema
-from pydantic import ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, field_validator
 
 from agents_app.api.paging import COUNT_LIMIT
 from agents_app.chat_errors import InvalidMessage, InvalidName
@@ -68,8 +70,22 @@ def _valid_optional_name(name: str | None) -> str | None:
     return _valid_name(name) if name else name
 
 
-class Body(Schema):
-    """A request's body: fields that are not known are ignored."""
+def _refuse_bool(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("a number, not true or false")
+    return value
+
+
+# Python takes true for 1.
+Integer = Annotated[int, BeforeValidator(_refuse_bool)]
+Number = Annotated[float, BeforeValidator(_refuse_bool)]
+
+
+class Body(BaseModel):
+    """A request's body: fields that are not known are ignored.
+
+    Not the library's Schema, which takes text or a list for an object without any field.
+    """
 
     model_config = ConfigDict(extra="ignore")
 
@@ -93,8 +109,8 @@ class DescribedUser(Body):
 class Parameters(Body):
     """The model's settings in one run."""
 
-    temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
-    max_tokens: Annotated[int, Field(ge=1, le=MAX_TOKENS)] | None = None
+    temperature: Annotated[Number, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
+    max_tokens: Annotated[Integer, Field(ge=1, le=MAX_TOKENS)] | None = None
 
 
 class RunRequest(Body):
@@ -106,7 +122,7 @@ class RunRequest(Body):
     session_name: Annotated[str, Field(max_length=NAME_LENGTH)] | None = None
     session_origin: Origin | None = None
     system_prompt: Annotated[str, Field(max_length=MESSAGE_LENGTH)] | None = None
-    message_limit: Annotated[int, Field(ge=1, le=1000)] | None = 10
+    message_limit: Annotated[Integer, Field(ge=1, le=1000)] | None = 10
     parameters: Parameters | None = None
     context: dict[str, Any] | None = None
     channel_payload: dict[str, Any] | None = None
@@ -118,7 +134,7 @@ class RunRequest(Body):
     _text = field_validator("message_type", "system_prompt")(check_text)
     _json = field_validator("context", "channel_payload")(_check_json)
 
-    def details(self) -> TurnDetails:
+    def details(self, digest: str = "") -> TurnDetails:
         """What is stored with the message and the run."""
         parameters = self.parameters or Parameters()
         options = RunOptions(
@@ -127,7 +143,18 @@ class RunRequest(Body):
             temperature=parameters.temperature,
             max_tokens=parameters.max_tokens,
         )
-        return TurnDetails(self.message_type or "text", self.context, self.channel_payload, options)
+        return TurnDetails(
+            self.message_type or "text",
+            self.context,
+            self.channel_payload,
+            options,
+            digest=digest,
+        )
+
+    def digest(self, agent_id: int) -> str:
+        """The same for requests to the agent that mean the same."""
+        values = [agent_id, self.model_dump()]
+        return sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 # The `openapi_extra` of an operation whose answer can be streamed.
@@ -194,7 +221,7 @@ class SessionRequest(Body):
     """An empty session, made on purpose."""
 
     name: Annotated[str, Field(max_length=NAME_LENGTH)]
-    agent: str | int | None = None
+    agent: Annotated[int, Field(strict=True)] | str | None = None
     platform: Origin = "app"
 
     _name = field_validator("name")(_valid_name)
@@ -290,11 +317,11 @@ class UserList(Schema):
 class CleanupRequest(Body):
     """What a cleanup may remove; it is a dry run unless `dry_run` is false."""
 
-    dry_run: bool = True
+    dry_run: StrictBool = True
     created_after: datetime | None = None
     created_before: datetime | None = None
-    limit: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
-    max_seconds: Annotated[float, Field(gt=0, le=300, allow_inf_nan=False)] = 25
+    limit: Annotated[Integer, Field(ge=1, le=2**31 - 1)] | None = None
+    max_seconds: Annotated[Number, Field(gt=0, le=300, allow_inf_nan=False)] = 25
 
 
 class CleanupOutcome(Schema):

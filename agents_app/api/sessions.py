@@ -95,7 +95,7 @@ def create(request: HttpRequest, body: SessionRequest) -> Status[SessionSummary]
 
 
 @router.get(
-    "/sessions/{session}",
+    "/sessions/{any:session}",
     response={200: SessionDetail, ERRORS: Error},
     auth=require_scope(Scope.READ),
 )
@@ -110,14 +110,15 @@ def read_session(
 ) -> SessionDetail:
     """A session with a page of its messages, the newest first unless `sort_desc` is false."""
     chat_session = find_session(user_of(request), session)
-    messages = Message.objects.filter(session=chat_session).exclude(role=Message.Role.SYSTEM)
+    all_messages = Message.objects.filter(session=chat_session)
+    messages = all_messages.exclude(role=Message.Role.SYSTEM)
     if hide_tools:
         messages = messages.exclude(role=Message.Role.TOOL)
     order = "-position" if sort_desc else "position"
     start = (page - 1) * page_size
     rows = _read_columns(messages).order_by(order)[start : start + page_size]
     count = messages.count()
-    summary = _summary(chat_session, message_count=count)
+    summary = _summary(chat_session, message_count=all_messages.count())
     if session != str(chat_session.pk):
         summary["session_id"] = session  # as it was asked for
     return SessionDetail(
@@ -133,7 +134,7 @@ def read_session(
 
 
 @router.patch(
-    "/sessions/{session}",
+    "/sessions/{any:session}",
     response={200: SessionSummary, ERRORS: Error},
     auth=require_scope(Scope.CHAT),
 )
@@ -150,7 +151,9 @@ def rename(
 
 
 @router.delete(
-    "/sessions/{session}", response={200: Deleted, ERRORS: Error}, auth=require_scope(Scope.CHAT)
+    "/sessions/{any:session}",
+    response={200: Deleted, ERRORS: Error},
+    auth=require_scope(Scope.CHAT),
 )
 def delete(
     request: HttpRequest, session: Annotated[str, Path(description="The session's id or name.")]

@@ -7,7 +7,7 @@ from django.views.decorators.csrf import csrf_exempt
 from ninja import NinjaAPI
 
 from agents_app.api import cleanup, health, openai, runs, sessions, users
-from agents_app.api.error_responders import with_json_405
+from agents_app.api.error_responders import with_json_errors
 from agents_app.api.errors import error_response, install_handlers, on_error
 
 # What Automagik serves under these names, with what this product says instead.
@@ -18,6 +18,11 @@ ABSENT = {
     "analytics": "Analytics are not part of this product; /metrics has figures",
     "prompts": "An agent's system prompt is edited in the admin",
     "memories": "Memories are not part of this API yet",
+    "agent/create": "Agents are created in the admin",
+    "agent/{id}": "Agents are edited in the admin, and /api/v1/agents lists them",
+    "agent/{id}/prompt": "An agent's system prompt is edited in the admin",
+    "agent/{id}/prompt/{id}": "An agent's system prompt is edited in the admin",
+    "agent/{id}/prompt/{id}/activate": "An agent's system prompt is edited in the admin",
 }
 
 _DESCRIPTION = f"""
@@ -47,19 +52,25 @@ install_handlers(api)
 
 
 @csrf_exempt
-def absent(request: HttpRequest, rest: str) -> HttpResponse:
+def absent(request: HttpRequest, rest: str = "") -> HttpResponse:
     """404 as JSON for a path that does not exist."""
-    name = rest.split("/")[0]
-    if name in ABSENT:
-        return error_response(404, "not_part_of_this_product", f"{ABSENT[name]}.")
+    parts = rest.rstrip("/").split("/")
+    for path_of_automagik, instead in ABSENT.items():
+        names = path_of_automagik.split("/")
+        # A single name stands for all below it.
+        found = parts if len(names) > 1 else parts[:1]
+        if len(names) == len(found) and all(
+            name in {part, "{id}"} for name, part in zip(names, found, strict=True)
+        ):
+            return error_response(404, "not_part_of_this_product", f"{instead}.")
     text = f"There is nothing at {request.path}; /api/v1/docs lists what there is."
     return error_response(404, "not_found", text)
 
 
 urlpatterns = [
-    path("api/v1/", with_json_405(api.urls, on_error)),
-    re_path(r"^api/v1/(?P<rest>.*)$", absent),
+    path("api/v1/", with_json_errors(api.urls, on_error)),
+    re_path(r"^api/v1(?:/(?P<rest>[\s\S]*))?$", absent),
     path("api/", lambda request: redirect("api:openapi-view")),
-    path("v1/", with_json_405(openai.api.urls, openai.on_error)),
-    re_path(r"^v1/(?P<rest>.*)$", openai.absent),
+    path("v1/", with_json_errors(openai.api.urls, openai.on_error)),
+    re_path(r"^v1(?:/(?P<rest>[\s\S]*))?$", openai.absent),
 ]

@@ -40,7 +40,7 @@ def list_users(
 
 
 @router.get(
-    "/users/{user}", response={200: UserSummary, ERRORS: Error}, auth=require_scope(Scope.USERS)
+    "/users/{any:user}", response={200: UserSummary, ERRORS: Error}, auth=require_scope(Scope.USERS)
 )
 def read_user(
     request: HttpRequest,

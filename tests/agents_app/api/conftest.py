@@ -1,11 +1,12 @@
 """Keys, and the served API with a model that answers what the test wants."""
 
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx2
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.test import Client
 
 from agents_app.api_keys import create_key
@@ -36,7 +37,7 @@ class ApiClient:
 
 
 def _json(body: Any) -> bytes:
-    return httpx2.Request("POST", "http://unused", json=body).content
+    return json.dumps(body).encode()
 
 
 MakeKey = Callable[..., str]
@@ -44,6 +45,14 @@ MakeKey = Callable[..., str]
 
 def key_for(user: User, *scopes: Scope) -> str:
     return create_key(user, scopes=scopes or list(Scope))[1]
+
+
+def grant(user: User, *permissions: str) -> None:
+    for permission in permissions:
+        app, codename = permission.split(".")
+        user.user_permissions.add(
+            Permission.objects.get(content_type__app_label=app, codename=codename)
+        )
 
 
 @pytest.fixture

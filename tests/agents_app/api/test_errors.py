@@ -10,6 +10,7 @@ from django.conf import settings as django_settings
 from django.db import OperationalError
 from django.test import Client
 from django.urls import get_resolver
+from pytest_django import Settings
 
 from agents_app.api.error_responders import error_responder_for
 from agents_app.models import Agent
@@ -85,6 +86,60 @@ def test_refused_methods(path: str) -> None:
     response = client.delete(path)
     assert error_of(response, path) == (405, "method_not_allowed")
     assert response["Allow"] == "GET"
+
+
+@pytest.mark.parametrize("debug", [True, False])
+@pytest.mark.parametrize("method", ["GET", "POST", "HEAD"])
+@pytest.mark.parametrize(
+    "path", ["/api/v1", "/api/v1/", "/v1", "/v1/", "/api/v1/tools%0a", "/api/v1/x%0a", "/v1/x%0ay"]
+)
+def test_paths_that_are_nothing(
+    client: Client, settings: Settings, path: str, method: str, debug: bool
+) -> None:
+    settings.DEBUG = debug
+    response = client.generic(method, path)
+    assert response.status_code == 404
+    assert response["Content-Type"] == "application/json"
+    if method != "HEAD":
+        assert error_of(response, f"{path}/")[0] == 404
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(
+            "tools",
+            "tools/x",
+            "mcp/servers",
+            "workflows/",
+            "analytics/a/b",
+            "prompts",
+            "memories/1",
+        ),
+        *("agent/create", "agent/simple", "agent/1/prompt", "agent/1/prompt/2"),
+        "agent/1/prompt/2/activate",
+    ],
+)
+def test_what_only_automagik_has(client: Client, path: str) -> None:
+    response = client.get(f"/api/v1/{path}")
+    assert error_of(response, "/api/v1/") == (404, "not_part_of_this_product")
+
+
+@pytest.mark.parametrize("path", ["agent", "agent/simple/walk", "agent/1/prompt/2/else", "tool"])
+def test_what_nobody_has(client: Client, path: str) -> None:
+    assert error_of(client.get(f"/api/v1/{path}"), "/api/v1/") == (404, "not_found")
+
+
+def test_the_documentation_names_what_is_absent(client: Client) -> None:
+    described = client.get("/api/v1/openapi.json").json()["info"]["description"]
+    for path in ("/tools", "/agent/create", "/agent/{id}/prompt/{id}/activate"):
+        assert f"`{path}`" in described
+
+
+def test_head(client: Client) -> None:
+    response = client.head("/api/v1/health")
+    assert (response.status_code, response.content) == (200, b"")
+    assert client.head("/api/v1/agents").status_code == 401
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,11 @@ from typing import Any
 
 import httpx2
 import pytest
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import User
 
 from agents_app.models import Agent, AgentRun, ExternalUser, Scope
 from sessions_app.models import Message, Session
-from tests.agents_app.api.conftest import key_for
+from tests.agents_app.api.conftest import grant, key_for
 from tests.agents_app.chats import make_agent, make_user
 from tests.factories import make_session
 from tests.model_server import ToldModel
@@ -20,14 +20,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def ask(http: httpx2.Client, text: str = "Hello", /, **body: Any) -> httpx2.Response:
     return http.post("agent/simple/run", json={"message_content": text, **body})
-
-
-def grant(user: User, *permissions: str) -> None:
-    for permission in permissions:
-        app, codename = permission.split(".")
-        user.user_permissions.add(
-            Permission.objects.get(content_type__app_label=app, codename=codename)
-        )
 
 
 def test_answer(http: httpx2.Client, model: ToldModel, user: User, agent: Agent) -> None:
@@ -176,9 +168,6 @@ def test_idempotency_key(http: httpx2.Client, model: ToldModel) -> None:
     answers = [http.post("agent/simple/run", json=body, headers=headers) for _ in range(2)]
     assert answers[0].json() == answers[1].json()
     assert Session.objects.count() == 1
-    other = http.post("agent/simple/run", json={"message_content": "Else"}, headers=headers)
-    assert other.status_code == 409
-    assert other.json()["code"] == "idempotency_key_used"
 
 
 class TestInBackground:
@@ -204,6 +193,20 @@ class TestInBackground:
         assert (stopped["status"], stopped["stopped"]) == ("stopped", True)
         again = http.post(f"run/{started['run_id']}/stop").json()
         assert again["stopped"] is False
+
+    def test_text_of_a_stopped_run(self, http: httpx2.Client, model: ToldModel) -> None:
+        headers = {"Accept": "text/event-stream"}
+        body = {"message_content": "Hello"}
+        with http.stream("POST", "agent/simple/run", json=body, headers=headers) as response:
+            model.asked().say("Hi")
+            lines = response.iter_lines()
+            assert any('"delta":"Hi"' in line for line in lines)
+            run = AgentRun.objects.get()
+            http.post(f"runs/{run.pk}/stop")
+            assert any("[DONE]" in line for line in lines)
+        state = http.get(f"runs/{run.pk}/status").json()
+        assert (state["status"], state["error"]) == ("stopped", None)
+        assert (state["result"], state["progress"]) == ("Hi", {"text": "Hi"})
 
     @pytest.mark.parametrize("run_id", ["x", str(uuid.uuid4())])
     def test_unknown_run(self, http: httpx2.Client, run_id: str) -> None:

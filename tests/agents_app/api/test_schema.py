@@ -77,7 +77,7 @@ def address(django_db_setup: None) -> Iterator[str]:
 @pytest.fixture
 def key(transactional_db: None) -> str:
     make_agent()
-    return key_for(make_user(is_superuser=True))
+    return key_for(make_user(is_staff=True, is_superuser=True))
 
 
 generated = settings(

@@ -3,6 +3,7 @@
 import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from django.contrib.auth.models import User
@@ -157,6 +158,18 @@ class TestRead:
         make_session(user=user, name="Trip")
         assert api("GET", "sessions/Trip").json()["session_id"] == "Trip"
 
+    @pytest.mark.parametrize(
+        "name", ["a/b", "/a", "a/", "a\nb", "a\n", "cleanup", "1/cleanup", "ü?"]
+    )
+    def test_any_name(self, api: ApiClient, user: User, name: str) -> None:
+        make_session(user=user, name=name)
+        path = f"sessions/{quote(name, safe='')}"
+        assert api("GET", path).json()["session_name"] == name
+        assert api("HEAD", path).status_code == 200
+        assert api("PATCH", path, {"name": name}).json()["session_name"] == name
+        assert api("DELETE", path).json()["session_id"] == name
+        assert api("GET", path).status_code == 404
+
     def test_tools_and_system_prompt(self, api: ApiClient, user: User) -> None:
         chat_session = make_session(user=user)
         say(chat_session, "Be kind.", role="system")
@@ -173,6 +186,11 @@ class TestRead:
         assert [m["role"] for m in hidden["messages"]] == ["assistant"]
         assert hidden["messages"][0]["tool_calls"] == {}
         assert hidden["system_prompt"] == "Be kind."
+        # However many are shown, the session has as many as the list says.
+        [listed] = api("GET", "sessions").json()["sessions"]
+        counts = [shown["message_count"] for shown in (answer, hidden, listed)]
+        assert counts == [3, 3, 3]
+        assert (answer["total_messages"], hidden["total_messages"]) == (2, 1)
 
     def test_message(self, api: ApiClient, user: User) -> None:
         mine = say(make_session(user=user))

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.django_db
     ],
 )
 def test_window_of_a_cleanup(moment: str, status: int) -> None:
-    staff = ApiClient(key_for(make_user(is_superuser=True)))
+    staff = ApiClient(key_for(make_user(is_staff=True, is_superuser=True)))
     response = staff("POST", "sessions/cleanup", {"created_after": moment})
     assert response.status_code == status, response.content
 

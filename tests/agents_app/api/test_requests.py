@@ -1,0 +1,203 @@
+"""What a program asks for, without an answer of an agent: how it is found, refused, and scoped."""
+
+import uuid
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any, ClassVar
+from urllib.parse import quote
+
+import pytest
+from django.contrib.auth.models import User
+from django.utils import timezone
+
+from agents_app.models import Agent, AgentRun, Ticket
+from sessions_app.models import Message, Session
+from tests.agents_app.api.conftest import ApiClient
+from tests.agents_app.chats import ask, make_agent, make_user
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+RUN = "agent/simple/run/async"
+
+
+@pytest.fixture
+def unchanged(agent: Agent, api: ApiClient) -> Iterator[None]:
+    """The test makes no row of anything that a run may need."""
+
+    def rows() -> list[list[Any]]:
+        models = (User, Session, Message, AgentRun, Ticket)
+        return [list(model._base_manager.order_by("pk").values_list("pk")) for model in models]
+
+    before = rows()
+    yield
+    assert rows() == before
+
+
+def test_strangers_do_not_queue(api: ApiClient, agent: Agent) -> None:
+    """Although others wait there, whoever has no such session learns so at once."""
+    others = ask(make_user("bruno"), agent=agent).session
+    Ticket.objects.create(session=others, expires_at=timezone.now() + timedelta(minutes=1))
+    body = {"message_content": "Hello", "session_id": str(others.pk)}
+    assert api("POST", f"{RUN}?wait=0", body).status_code == 404
+    numbers = Ticket.objects.values_list("pk", flat=True)
+    # A ticket that was taken and given back would have used a number.
+    following = Ticket.objects.create(session=others, expires_at=timezone.now())
+    assert following.pk == min(numbers) + 1
+
+
+class TestAgents:
+    @pytest.mark.parametrize("stored", ["sofia", "sofia_agent", "sofia-agent"])
+    @pytest.mark.parametrize("asked", ["sofia", "sofia_agent", "sofia-agent"])
+    def test_suffixes_make_no_difference(self, api: ApiClient, stored: str, asked: str) -> None:
+        make_agent(stored)
+        response = api("POST", f"agent/{asked}/run/async", {"message_content": "Hello"})
+        assert response.json()["agent_name"] == stored
+
+    @pytest.mark.parametrize("asked", ["sofia", "sofia_agent", "sofia-agent"])
+    def test_the_exact_name_comes_first(self, api: ApiClient, asked: str) -> None:
+        for name in ("sofia-agent", "sofia_agent", "sofia"):
+            make_agent(name)
+        response = api("POST", f"agent/{asked}/run/async", {"message_content": "Hello"})
+        assert response.json()["agent_name"] == asked
+
+    @pytest.mark.parametrize("name", ["a/b", "run", "run/async", "create"])
+    def test_any_name(self, api: ApiClient, name: str) -> None:
+        make_agent(name)
+        path = f"agent/{quote(name, safe='')}/run/async"
+        assert api("POST", path, {"message_content": "Hello"}).json()["agent_name"] == name
+        assert api("GET", f"/v1/models/{quote(name, safe='')}").json()["id"] == name
+
+    def test_by_id(self, api: ApiClient, agent: Agent) -> None:
+        response = api("POST", f"agent/{agent.pk}/run/async", {"message_content": "Hello"})
+        assert response.json()["agent_name"] == "simple"
+
+
+class TestRepeats:
+    BODY: ClassVar[dict[str, Any]] = {"message_content": "Pay", "session_name": "bills"}
+
+    def send(self, api: ApiClient, path: str = RUN, **fields: Any) -> Any:
+        return api("POST", path, {**self.BODY, **fields}, **{"Idempotency-Key": "4711"})
+
+    def test_the_same_request(self, api: ApiClient, agent: Agent) -> None:
+        first = self.send(api)
+        for path in (RUN, f"agent/{agent.pk}/run/async", "agent/simple-agent/run/async"):
+            again = self.send(api, path, mediaUrl="ignored")
+            assert again.json() == first.json()
+        assert AgentRun.objects.count() == 1
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"message_content": "Else"},
+            {"session_name": "other"},
+            {"session_name": None},
+            {"system_prompt": "Be a pirate."},
+            {"message_limit": 3},
+            {"parameters": {"temperature": 1}},
+            {"context": {"a": 1}},
+            {"session_origin": "discord"},
+        ],
+        ids=str,
+    )
+    def test_another_request(self, api: ApiClient, agent: Agent, fields: dict[str, Any]) -> None:
+        first = self.send(api).json()
+        AgentRun.objects.get(pk=first["run_id"]).finish(AgentRun.Status.DONE)
+        refused = self.send(api, **fields)
+        assert (refused.status_code, refused.json()["code"]) == (409, "idempotency_key_used")
+        assert "Idempotency-Key" in refused.json()["detail"]
+        assert AgentRun.objects.count() == Session.objects.count() == 1
+
+    def test_another_agent(self, api: ApiClient, agent: Agent) -> None:
+        self.send(api)
+        make_agent("other")
+        assert self.send(api, "agent/other/run/async").status_code == 409
+
+    def test_deleted_session(self, api: ApiClient, agent: Agent) -> None:
+        """What is answered exists."""
+        first = self.send(api, session_name=None).json()
+        api("DELETE", f"sessions/{first['session_id']}")
+        again = self.send(api, session_name=None)
+        assert (again.status_code, again.json()["code"]) == (404, "session_not_found")
+
+
+@pytest.mark.usefixtures("unchanged")
+class TestRefused:
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"user": "bob@example.org"},
+            {"user": ["bob@example.org"]},
+            {"user": 5},
+            {"parameters": []},
+            {"parameters": "x"},
+            {"parameters": {"max_tokens": True}},
+            {"parameters": {"temperature": True}},
+            {"message_limit": True},
+            {"user_id": True},
+        ],
+        ids=str,
+    )
+    def test_wrong_types(self, api: ApiClient, fields: dict[str, Any]) -> None:
+        response = api("POST", RUN, {"message_content": "Hello", **fields})
+        assert response.status_code == 422
+
+    @pytest.mark.parametrize("field", ["metadata", "stream_options"])
+    @pytest.mark.parametrize("value", ["x", [], 5])
+    def test_wrong_types_in_openai_shape(self, api: ApiClient, field: str, value: Any) -> None:
+        body = {"model": "simple", "messages": [{"role": "user", "content": "Hello"}]}
+        response = api("POST", "/v1/chat/completions", {**body, field: value})
+        assert response.status_code == 400
+
+    @pytest.mark.parametrize(
+        "body", [[], "x", 5, {"dry_run": 0}, {"dry_run": "false"}, {"limit": True}], ids=str
+    )
+    def test_wrong_types_of_a_cleanup(self, api: ApiClient, user: User, body: Any) -> None:
+        User.objects.filter(pk=user.pk).update(is_staff=True, is_superuser=True)
+        assert api("POST", "sessions/cleanup", body).status_code == 422
+
+    @pytest.mark.parametrize("agent_of_session", [True, [], {}])
+    def test_wrong_types_of_a_session(self, api: ApiClient, agent_of_session: Any) -> None:
+        response = api("POST", "sessions", {"name": "Trip", "agent": agent_of_session})
+        assert response.status_code == 422
+
+    @pytest.mark.parametrize(
+        ("method", "path", "body"),
+        [
+            ("POST", RUN, {"message_content": "x", "user_id": "\ud800"}),
+            ("POST", RUN, {"message_content": "x", "user_id": "9" * 5000}),
+            ("POST", RUN, {"message_content": "x", "session_id": "\ud800"}),
+            ("POST", "sessions", {"name": "n", "agent": "\ud800"}),
+            ("POST", "sessions", {"name": "n", "agent": "9" * 5000}),
+            ("GET", f"users/{'9' * 5000}", None),
+            ("GET", "users/%00", None),
+            (
+                "POST",
+                "/v1/chat/completions",
+                {"model": "\ud800", "messages": [{"role": "user", "content": "Hello"}]},
+            ),
+        ],
+        ids=lambda value: str(value)[:60].encode(errors="replace").decode(),
+    )
+    def test_names_that_nothing_can_have(
+        self, api: ApiClient, user: User, method: str, path: str, body: Any
+    ) -> None:
+        User.objects.filter(pk=user.pk).update(is_superuser=True)
+        assert api(method, path, body).status_code == 404
+
+    @pytest.mark.parametrize("path", ["agent/simple/run", RUN])
+    @pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
+    @pytest.mark.parametrize("session_id", ["", " ", "nonsense", str(uuid.uuid4())])
+    def test_unknown_session(self, api: ApiClient, path: str, accept: str, session_id: str) -> None:
+        body = {"message_content": "Hello", "session_id": session_id}
+        response = api("POST", path, body, Accept=accept)
+        assert (response.status_code, response.json()["code"]) == (404, "session_not_found")
+
+    @pytest.mark.parametrize("path", ["agent/nobody/run", "agent/nobody/run/async"])
+    @pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
+    def test_unknown_agent(self, api: ApiClient, path: str, accept: str) -> None:
+        response = api("POST", path, {"message_content": "Hello"}, Accept=accept)
+        assert (response.status_code, response.json()["code"]) == (404, "agent_not_found")
+
+    def test_session_name_that_cannot_be_stored(self, api: ApiClient) -> None:
+        response = api("POST", RUN, {"message_content": "x", "session_name": "\ud800"})
+        assert response.status_code == 422
