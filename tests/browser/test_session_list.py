@@ -52,11 +52,11 @@ def test_the_list(open_page: OpenPage, user: User, width: int, scheme: str) -> N
     assert page.locator(".results").evaluate("box => box.scrollWidth <= box.clientWidth")
     assert shown_columns(page) >= PHONE
     if width > 1400:
-        opening, name = (
+        opening, given = (
             page.locator("tr:has(.opening)").first.locator(".field-shown_name span").all()
         )
         assert "opening" in str(opening.get_attribute("class"))
-        assert opening.evaluate("one => one.getBoundingClientRect().left") < name.evaluate(
+        assert opening.evaluate("one => one.getBoundingClientRect().left") < given.evaluate(
             "one => one.getBoundingClientRect().left"
         )
     assert width > 400 or shown_columns(page) == PHONE
