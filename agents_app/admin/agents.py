@@ -149,6 +149,7 @@ class AgentAdmin(PermittedFieldsAdmin):
     )
     readonly_fields = ("picture_shown", "created_at_shown", "updated_at_shown")
 
+    shows_times = True
     created_at_shown = time_field("created_at")
     updated_at_shown = time_field("updated_at")
 

@@ -45,6 +45,7 @@ class ApiKeyAdmin(PermittedFieldsAdmin):
     fields_revealing = {User: ("user",)}
     fieldsets = ((None, {"fields": ("user", "name", "scopes", "expires_at")}),)
 
+    shows_times = True
     last_used = time_field("last_used_at")
     expires = time_field("expires_at")
     revoked = time_field("revoked_at")

@@ -24,7 +24,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from agents_app.models import AgentRun, RunStatus
-from sessions_app.admin.badges import badge, cleanup_badge
+from sessions_app.admin.badges import OUTCOMES, badge, cleanup_badge
 from sessions_app.admin.charts import Series, share_bar, stacked_bars, top_of
 from sessions_app.admin.shared import link_if_allowed, may_read_transcripts, may_view, short_time
 from sessions_app.models import CleanupRun, Message, Session
@@ -48,11 +48,13 @@ NEWEST = 5  # cleanups and failures
 TIMED = 1000  # answers whose times are looked at
 SLOW_SECONDS, CACHE_SECONDS = 0.2, 60
 
+# How an answer ended, by the colour of its bars.
 _ENDED = {
-    RunStatus.DONE: "good",
-    RunStatus.STOPPED: "neutral",
-    RunStatus.FAILED: "bad",
-    RunStatus.INTERRUPTED: "warn",
+    RunStatus.DONE: OUTCOMES[RunStatus.DONE],
+    RunStatus.STOPPED: OUTCOMES[RunStatus.STOPPED],
+    RunStatus.FAILED: OUTCOMES[RunStatus.FAILED],
+    # Lies next to the failed ones, whose colour it shares.
+    RunStatus.INTERRUPTED: f"{OUTCOMES[RunStatus.INTERRUPTED]}-2",
 }
 
 
@@ -367,7 +369,8 @@ class FailureRow:
     asked: Text
     chat_session: Text
     agent: str
-    what: Text
+    outcome: SafeString
+    error: str  # empty for who may not read it
 
 
 def _failures(request: HttpRequest) -> list[FailureRow]:
@@ -382,11 +385,8 @@ def _failures(request: HttpRequest) -> list[FailureRow]:
             asked=link_if_allowed(request, run, short_time(run.created_at)),
             chat_session=link_if_allowed(request, run.session, str(run.session)),
             agent=run.agent.name if run.agent else "-",
-            what=(
-                run.public_error
-                if shows_errors and run.error
-                else badge(run.get_status_display(), "bad")
-            ),
+            outcome=badge(run.get_status_display(), OUTCOMES[RunStatus.FAILED]),
+            error=run.public_error if shows_errors else "",
         )
         for run in newest.only(*columns)[:NEWEST]
     ]

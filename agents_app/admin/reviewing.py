@@ -82,13 +82,16 @@ def change_review(model_admin: ModelAdmin, request: HttpRequest, object_id: str)
         return _back(request, object_id)
     user = cast("User", request.user)  # never anonymous in the admin
     try:
-        changed = bool(review_session(chat_session, by=user, **form.changes()))
-        if form.cleaned_data["keep"] is not None:
-            changed |= keep_session(chat_session, by=user, keep=form.cleaned_data["keep"])
+        reviewed = review_session(chat_session, by=user, **form.changes())
+        keep = form.cleaned_data["keep"]
+        marked = keep is not None and keep_session(chat_session, by=user, keep=keep)
     except SessionGone:
         return _gone(model_admin, request)
-    if changed:
+    if reviewed:
         model_admin.message_user(request, "The review was saved.", messages.SUCCESS)
+    if marked:
+        done = "Marked keep: no cleanup removes it." if keep else "No longer marked keep."
+        model_admin.message_user(request, done, messages.SUCCESS)
     following = form.cleaned_data["next"]
     return _back(request, str(following or object_id), stay=following is None)
 

@@ -280,17 +280,16 @@ def _report(run: CleanupRun) -> tuple[str, int]:
     missing = max(0, run.matched - run.removed)
     removed = session_count(run.removed)
     if missing:
-        removed = f"{run.removed} of {session_count(run.matched)}"
+        removed = f"{run.removed:,} of {session_count(run.matched)}"
     if run.status == CleanupRun.Status.FAILED:
         reason = run.error.rstrip(".")
         return f"The database stopped the cleanup ({reason}). Removed {removed}.", messages.ERROR
     if run.status == CleanupRun.Status.PARTIAL:
         return f"Stopped. Removed {removed}.", messages.WARNING
     if missing:
-        kept = ngettext(
-            "%d was in use, or already gone.", "%d were in use, or already gone.", missing
-        )
-        return f"Removed {removed}; {kept % missing}", messages.WARNING
+        were = ngettext("was", "were", missing)
+        kept = f"{missing:,} {were} in use, or already gone."
+        return f"Removed {removed}; {kept}", messages.WARNING
     return f"Removed {removed}.", messages.SUCCESS
 
 

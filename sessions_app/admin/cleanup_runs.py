@@ -135,9 +135,15 @@ class CleanupRunAdmin(ReadOnlyAdmin):
     def shown_status(self, run: CleanupRun) -> str:
         return cleanup_badge(run.current_status)
 
+    def get_fieldsets(self, request: HttpRequest, obj: CleanupRun | None = None) -> Any:
+        fieldsets = super().get_fieldsets(request, obj)
+        if obj is not None and not self.shown_error(obj):
+            fieldsets[0][1]["fields"].remove("shown_error")
+        return fieldsets
+
     @admin.display(description="error")
-    def shown_error(self, run: CleanupRun) -> str | None:
-        return run.error or (CleanupRunQuerySet.PROCESS_EXITED if _is_presumed_dead(run) else None)
+    def shown_error(self, run: CleanupRun) -> str:
+        return run.error or (CleanupRunQuerySet.PROCESS_EXITED if _is_presumed_dead(run) else "")
 
     @admin.display(description="duration")
     def took(self, run: CleanupRun) -> str:

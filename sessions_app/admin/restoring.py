@@ -143,7 +143,7 @@ def _part(count: int, total: int | None) -> str:
     count = max(0, count)
     if total is None or total <= count:
         return session_count(count)
-    return f"{count} of {session_count(total)}"
+    return f"{count:,} of {session_count(total)}"
 
 
 def _failed(

@@ -102,7 +102,7 @@ class SessionColumns:
 
     @admin.display(description="name", ordering=NAME_START)
     def shown_name(self, chat_session: Session) -> str:
-        """The name; beside an automatic one, how the user begins."""
+        """The name; before an automatic one, how the user begins."""
         name = chat_session.name or "(no name)"
         opening = _facts(chat_session).opening
         if not opening and len(name) <= _SURELY_SHOWN:
@@ -110,9 +110,9 @@ class SessionColumns:
         if not opening:
             return format_html('<span class="name" title="{}">{}</span>', name, name)
         return format_html(
-            '<span class="name with-opening" title="{}">{}</span> '
-            '<span class="opening" title="{}">{}</span>',
-            *(name, name, opening, opening),
+            '<span class="opening" title="{}">{}</span> '
+            '<span class="name with-opening" title="{}">{}</span>',
+            *(opening, opening, name, name),
         )
 
     @admin.display(description="platform", empty_value="-")
@@ -120,8 +120,8 @@ class SessionColumns:
         return badge(chat_session.platform) if chat_session.platform else ""
 
     @admin.display(description="messages")
-    def message_count(self, chat_session: Session) -> int:
-        return _facts(chat_session).message_count
+    def message_count(self, chat_session: Session) -> str:
+        return f"{_facts(chat_session).message_count:,}"
 
     @admin.display(description="last answer", empty_value="-")
     def outcome(self, chat_session: Session) -> str:

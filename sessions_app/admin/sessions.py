@@ -15,7 +15,6 @@ from django.db import transaction
 from django.db.models import CASCADE, Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.utils import timezone
 from django.utils.text import capfirst
 
 from sessions_app.admin.bulk_removal import remove_empty_sessions
@@ -98,6 +97,7 @@ class BaseSessionAdmin(SessionColumns, SavedFilters, PermittedFieldsAdmin):
     actions = (remove_empty_sessions, export_sessions)
 
     fields = _EDITABLE
+    shows_times = True
 
     class Media:
         css = {"all": ["sessions_app/admin.css", "sessions_app/admin/list.css"]}
@@ -137,7 +137,6 @@ class BaseSessionAdmin(SessionColumns, SavedFilters, PermittedFieldsAdmin):
             raise PermissionDenied
         context = {
             "title": capfirst(str(self.opts.verbose_name_plural)),
-            "time_zone": timezone.get_current_timezone_name(),
             **self.saved_filters_context(request),
             **(extra_context or {}),
         }
@@ -222,7 +221,7 @@ class BaseSessionAdmin(SessionColumns, SavedFilters, PermittedFieldsAdmin):
     ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
         """Like Django's, but counts the dependents of a session instead of listing them all."""
         counts = dependent_counts(objs)
-        summary = [f"{n} {model_ngettext(model._meta, n)}" for model, n in counts.items()]
+        summary = [f"{n:,} {model_ngettext(model._meta, n)}" for model, n in counts.items()]
         by_name = {str(model._meta.verbose_name_plural): n for model, n in counts.items()}
         lacking = {
             str(model._meta.verbose_name)

@@ -93,6 +93,8 @@ class CheckedAdmin(ModelAdmin):
     Django rejects filters that it cannot build; some can be built and fail in the database.
     """
 
+    shows_times: ClassVar[bool] = False  # the pages then say of which time zone
+
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         # No page links to these, and a pattern can keep a database busy for minutes.
         if lookup.rpartition(LOOKUP_SEP)[2] in {"regex", "iregex"}:
@@ -219,6 +221,8 @@ class PermittedFieldsAdmin(CheckedAdmin):
 class ReadOnlyAdmin(PermittedFieldsAdmin):
     """Pages on which rows can be viewed, but not added, changed or deleted."""
 
+    shows_times = True  # all of these record when something happened
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
@@ -245,13 +249,13 @@ def json_field(name: str) -> Callable[[ModelAdmin, Model], str]:
     return show
 
 
-def time_field(name: str) -> Callable[[ModelAdmin, Model], str | None]:
+def time_field(name: str) -> Callable[[ModelAdmin, Model], str]:
     """A read-only field for a ModelAdmin that shows the time column `name`."""
 
     @admin.display(description=name.replace("_", " "))
-    def show(model_admin: ModelAdmin, obj: Model) -> str | None:
+    def show(model_admin: ModelAdmin, obj: Model) -> str:
         moment: datetime | None = getattr(obj, name)
-        return None if moment is None else date_format(local_time(moment), "DATETIME_FORMAT")
+        return "-" if moment is None else date_format(local_time(moment), "DATETIME_FORMAT")
 
     return show
 
@@ -262,5 +266,5 @@ def short_time(moment: datetime) -> str:
 
 
 def session_count(count: int) -> str:
-    """`1 session`, `2 sessions`."""
-    return ngettext("%d session", "%d sessions", count) % count
+    """`1 session`, `2,000 sessions`."""
+    return f"{count:,} {ngettext('session', 'sessions', count)}"

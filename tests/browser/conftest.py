@@ -113,21 +113,29 @@ def user(transactional_db: None) -> User:
 
 @pytest.fixture
 def open_page(browser: Browser, served: str, user: User, agent: Agent) -> Iterator[OpenPage]:
-    """Open a page for the user, in a browser context of its own unless a page of one is given."""
+    """Open a page for the user, in a browser context of its own unless a page of one is given.
+
+    A dialog is a fault, unless a list is given that takes the kinds of those that were dismissed.
+    """
     contexts: list[BrowserContext] = []
     problems: list[str] = []
-
-    def on_dialog(dialog: Dialog) -> None:
-        problems.append(dialog.message)
-        dialog.dismiss()
 
     def on_console(message: ConsoleMessage) -> None:
         if "Content Security Policy" in message.text:
             problems.append(message.text)
 
     def start(
-        path: str = "/chats/", *, login: bool = True, beside: Page | None = None, **options: Any
+        path: str = "/chats/",
+        *,
+        login: bool = True,
+        beside: Page | None = None,
+        dialogs: list[str] = problems,
+        **options: Any,
     ) -> Page:
+        def on_dialog(dialog: Dialog) -> None:
+            dialogs.append(dialog.type)
+            dialog.dismiss()
+
         if beside is None:
             context = browser.new_context(base_url=served, **options)
             contexts.append(context)

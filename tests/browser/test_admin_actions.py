@@ -76,6 +76,14 @@ def test_pages_of_actions_and_records_have_no_violations(
         page.goto(reverse(f"admin:sessions_app_{name}", args=args))
         check(page, heading)
 
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(reverse("admin:sessions_app_transcriptreading_changelist"))
+    rows = page.locator("#result_list tbody tr")
+    expect(rows).to_have_count(2)
+    heights = rows.evaluate_all("all => all.map((row) => Math.round(row.offsetHeight))")
+    assert len(set(heights)) == 1
+    assert heights[0] < 40, "one line"
+
 
 def test_where_did_a_session_go(open_page: OpenPage, user: User, agent: Agent) -> None:
     wanted = phantom(name="Session-boats")

@@ -9,7 +9,7 @@ from django.utils import timezone
 from playwright.sync_api import Page, expect
 
 from agents_app.models import Agent
-from sessions_app.models import CleanupRun
+from sessions_app.models import CleanupRun, Session
 from tests.agents_app.chats import answered, failed, make_user
 from tests.browser.axe import check_page
 from tests.browser.conftest import OpenPage
@@ -36,7 +36,7 @@ def background(page: Page) -> str:
 
 def test_the_dashboard_has_no_violations(open_page: OpenPage, user: User, agent: Agent) -> None:
     answered(user)
-    failed(user)
+    failed(user, error="The provider is busy, and says so at length. " * 10)
     phantom(created_at=timezone.now() - timedelta(days=20))
     phantom()
     CleanupRun.objects.create(source=CleanupRun.Source.ADMIN, started_by=user.username)
@@ -50,6 +50,14 @@ def test_the_dashboard_has_no_violations(open_page: OpenPage, user: User, agent:
         for size in (WIDE, MIDDLE, NARROW):
             shape(page, size, scheme)
             check_page(page, f"{scheme} {size}")
+
+    label_ends, bars_begin = page.evaluate(
+        "[document.querySelector('.plot .top').getBoundingClientRect().bottom,"
+        " document.querySelector('.plot .bars').getBoundingClientRect().top]"
+    )
+    assert label_ends <= bars_begin
+    error = page.locator(".said > p").first
+    assert error.evaluate("p => p.scrollHeight > p.clientHeight")
 
     bar = page.locator(".bar-good").first
     assert bar.evaluate("bar => getComputedStyle(bar).fill") not in {"none", "rgb(0, 0, 0)"}
@@ -68,6 +76,7 @@ def test_the_dashboard_has_no_violations(open_page: OpenPage, user: User, agent:
 
 def test_lists_and_forms_have_no_violations(open_page: OpenPage, user: User, agent: Agent) -> None:
     chat_session = answered(user)
+    Session.objects.filter(pk=chat_session.pk).update(name="x" * 250)
     phantom()
     page = open_page("/admin/", reduced_motion="reduce")
     for name, args in (

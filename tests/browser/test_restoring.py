@@ -36,10 +36,11 @@ def run(monkeypatch: pytest.MonkeyPatch, user: User) -> CleanupRun:
     return CleanupRun.objects.get()
 
 
-def answer_here(page: Page, user: User, *, stop: bool = False) -> list[str]:
+def answer_here(page: Page, user: User, *, stop: bool = False, hold: bool = False) -> list[str]:
     """Answer the page's restoring requests in this process; returns how each was made.
 
-    With `stop`, "Stop here" is pressed while the second one is under way.
+    With `stop`, "Stop here" is pressed while the second one is under way; with `hold`, those made
+    in place are not answered.
     """
     client = Client()
     client.force_login(user)
@@ -51,6 +52,8 @@ def answer_here(page: Page, user: User, *, stop: bool = False) -> list[str]:
             route.continue_()
             return
         made.append(request.resource_type)
+        if hold and request.resource_type == "fetch":
+            return
         if stop and len(made) == 2:
             page.evaluate("document.querySelector('[name=stop]').click()")
         path = "/" + request.url.split("/", 3)[3]
@@ -89,3 +92,20 @@ def test_a_restore_can_be_stopped(open_page: OpenPage, user: User, run: CleanupR
     expect(page).to_have_url(re.compile("/change/$"))
     assert made == ["document", "fetch", "document"]
     assert Session.objects.count() == 6
+
+
+def test_continue_is_offered_only_without_script(
+    open_page: OpenPage, user: User, run: CleanupRun
+) -> None:
+    url = f"/admin/sessions_app/cleanuprun/{run.pk}/restore/"
+    for has_script in (True, False):
+        page = open_page(url, java_script_enabled=has_script)
+        answer_here(page, user, hold=True)
+        page.get_by_role("button", name=re.compile(r"Restore \d+ sessions")).click()
+        expect(page.get_by_role("button", name="Stop here")).to_be_visible()
+        shown = expect(page.get_by_role("button", name="Continue"))
+        how_to = expect(page.get_by_text("Press “Continue” until all are restored."))
+        for one in (shown, how_to):
+            one.not_to_be_visible() if has_script else one.to_be_visible()
+    page.get_by_role("button", name="Continue").click()
+    expect(page.get_by_text("Restored 6 of 7 sessions so far.")).to_be_visible()

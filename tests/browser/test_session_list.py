@@ -49,7 +49,16 @@ def test_the_list(open_page: OpenPage, user: User, width: int, scheme: str) -> N
     check_page(page, "a search")
     page.goto(LIST)
     assert len(row_heights(page)) == 1
+    assert page.locator(".results").evaluate("box => box.scrollWidth <= box.clientWidth")
     assert shown_columns(page) >= PHONE
+    if width > 1400:
+        opening, given = (
+            page.locator("tr:has(.opening)").first.locator(".field-shown_name span").all()
+        )
+        assert "opening" in str(opening.get_attribute("class"))
+        assert opening.evaluate("one => one.getBoundingClientRect().left") < given.evaluate(
+            "one => one.getBoundingClientRect().left"
+        )
     assert width > 400 or shown_columns(page) == PHONE
     assert width < 1400 or len(shown_columns(page)) == 10
     for name in ("Platform", "Created", "User", "Saved filters"):

@@ -76,8 +76,10 @@ def test_keep_takes_a_session_out_of_reach_of_cleanups(reviewer: Client) -> None
     chat_session = phantom()
     page = press(Page.of(reviewer, change_url(chat_session)), "keep", "yes")
     assert Session.objects.get().keep
+    assert page.messages == ["Marked keep: no cleanup removes it."]
     assert "marked keep" in page.text
-    press(page, "keep", "no")
+    page = press(page, "keep", "no")
+    assert page.messages == ["No longer marked keep."]
     assert not Session.objects.get().keep
     assert not Review.objects.exists()
 

@@ -1,4 +1,5 @@
-// The admin's page of a session: keys for the sessions beside it, Copy buttons, the linked message.
+// The admin's page of a session: keys for the sessions beside it, Copy buttons, the linked message,
+// and what a press of a button in the side column must not lose: the reading place, and a note.
 
 import { setUpCodeCopy } from "../code_copy.js";
 
@@ -18,6 +19,51 @@ document.addEventListener("keydown", (event) => {
     }
 });
 
-if (!location.hash) {
+const note = document.getElementById("review-note");
+let savesNote = false; // every button of the note's form does
+
+window.addEventListener("beforeunload", (event) => {
+    if (!savesNote && note && note.value !== note.defaultValue) {
+        event.preventDefault();
+    }
+});
+// After going back, the browser may show this very page again from its cache.
+window.addEventListener("pageshow", () => { savesNote = false; });
+
+// A form of the side column leads back to this page, which then is at the same place. It is
+// measured from the conversation: what was done is said above it.
+const PLACE = "session-page-place";
+const MESSAGES_SHOWN = 8_000; // milliseconds, where they would be out of sight
+const conversation = document.querySelector(".conversation");
+const side = document.querySelector(".session-side");
+const address = () => location.pathname + location.search;
+const top = () => conversation.getBoundingClientRect().top;
+
+side?.addEventListener("submit", (event) => {
+    savesNote = event.target === note?.form;
+    const place = { address: address(), top: top(), side: side.scrollTop };
+    sessionStorage.setItem(PLACE, JSON.stringify(place));
+});
+
+function returnToPlace() {
+    const place = JSON.parse(sessionStorage.getItem(PLACE));
+    sessionStorage.removeItem(PLACE);
+    if (place?.address !== address()) {
+        return false;
+    }
+    scrollBy({ top: top() - place.top, behavior: "instant" });
+    side.scrollTop = place.side;
+    const messages = document.querySelector("ul.messagelist");
+    if (messages && messages.getBoundingClientRect().bottom <= 0) {
+        const copy = messages.cloneNode(true);
+        copy.classList.add("in-sight");
+        copy.inert = true;
+        document.body.append(copy);
+        setTimeout(() => copy.remove(), MESSAGES_SHOWN);
+    }
+    return true;
+}
+
+if (!returnToPlace() && !location.hash) {
     document.querySelector("[data-linked]")?.scrollIntoView({ block: "center" });
 }
