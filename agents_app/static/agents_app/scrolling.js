@@ -6,10 +6,11 @@ const NEAR_BOTTOM = 60; // pixels
 
 const page = document.scrollingElement;
 let follows = true;
+let lastTop = 0;
 
 export function setUpScrolling() {
     history.scrollRestoration = "manual";
-    let lastTop = page.scrollTop;
+    lastTop = page.scrollTop;
     addEventListener("scroll", () => {
         // The event of our own scrolling comes late: the page may have grown since.
         const isUp = page.scrollTop < lastTop;
@@ -38,6 +39,7 @@ export function setUpScrolling() {
 export function scrollToLatest() {
     follows = true;
     page.scrollTop = page.scrollHeight;
+    lastTop = page.scrollTop;
     jumpButton().hidden = true;
 }
 
