@@ -112,7 +112,7 @@ function setOpen(open) {
 
 function closeMenus(event) {
     for (const menu of document.querySelectorAll(`:is(${MENUS})[open]`)) {
-        if (!menu.contains(event.target) || event.target.closest("a[download]")) {
+        if (!menu.contains(event.target)) {
             menu.open = false;
         }
     }
