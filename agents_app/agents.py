@@ -167,7 +167,8 @@ class SimpleAgent:
             yield await answering
         finally:
             answering.cancel()
-            await asyncio.wait([answering])
+            # Whatever it raised has been told, unless nobody reads any more.
+            await asyncio.gather(answering, return_exceptions=True)
 
     async def answer(
         self,

@@ -174,12 +174,12 @@ class SessionQuerySet(models.QuerySet["Session"]):
         Two queries, which together cost little more than counting the removable ones.
         """
         platform = Q(platform=PHANTOM_PLATFORM)
-        phantom_like = Q(auto_named=True) & platform
-        candidate = phantom_like & Q(keep=False)
+        auto_named_on_platform = Q(auto_named=True) & platform
+        candidate = auto_named_on_platform & Q(keep=False)
         counts = self.order_by().aggregate(
             named=models.Count("pk", filter=Q(auto_named=False)),
             elsewhere=models.Count("pk", filter=Q(auto_named=True) & ~platform),
-            marked=models.Count("pk", filter=phantom_like & Q(keep=True)),
+            marked=models.Count("pk", filter=auto_named_on_platform & Q(keep=True)),
             candidates=models.Count("pk", filter=candidate),
             in_window=models.Count("pk", filter=candidate & window.as_q()),
         )

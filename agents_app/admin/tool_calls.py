@@ -46,11 +46,11 @@ def tool_uses(message: Message) -> list[ToolUse]:
     uses = []
     for number, call in enumerate(_entries(message.tool_calls)):
         output = _take_result(outputs, call, number)
-        result = None if output is None else _shown(output, _RESULT)
-        arguments = _shown(call, _ARGUMENTS)
+        result = None if output is None else _entry_text(output, _RESULT)
+        arguments = _entry_text(call, _ARGUMENTS)
         uses.append(ToolUse(_name(call), arguments, result, call_id=_call_id(call)))
     for output in filter(None, outputs):
-        result = _shown(output, _RESULT)
+        result = _entry_text(output, _RESULT)
         uses.append(ToolUse(_name(output), result=result, call_id=_call_id(output)))
     return uses
 
@@ -96,7 +96,7 @@ def _name(entry: Any) -> str:
     return encodable(tool_name(entry)) if isinstance(entry, dict) else ""
 
 
-def _shown(entry: Any, keys: tuple[str, ...]) -> str:
+def _entry_text(entry: Any, keys: tuple[str, ...]) -> str:
     """What an entry says under one of the keys, or all of it."""
     named = isinstance(entry, dict) and next((key for key in keys if key in entry), None)
     value = entry[named] if named else entry

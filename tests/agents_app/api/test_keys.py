@@ -115,7 +115,7 @@ def test_limit_of_requests(user: User, settings: Settings) -> None:
     assert other("GET", "agents").status_code == 200
 
 
-@pytest.mark.skipif(connection.vendor != "postgresql", reason="of PostgreSQL's")
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has no unlogged tables")
 def test_counting_requests_waits_for_no_disk(user: User) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT relname FROM pg_class WHERE relpersistence = 'u' AND relkind = 'r'")
