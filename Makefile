@@ -29,7 +29,7 @@ install: .venv/installed ## Install what the product needs
 run: .venv/installed ## Set up everything and serve on http://127.0.0.1:8000
 	@$(MANAGE) migrate --verbosity 0
 	@$(MANAGE) load_demo --if-empty
-	@DEBUG=on AGENT_MODEL=$(AGENT_MODEL) $(BIN)/python -m config.serve $(ADDRESS) $(PORT)
+	@DEBUG=on AGENT_MODEL=$(AGENT_MODEL) $(BIN)/python -m config.dev_server $(ADDRESS) $(PORT)
 
 test: .venv/installed-dev ## Run the tests on SQLite and, side by side, on PostgreSQL
 	@echo "Running the tests on two databases; their output comes when they are done."

@@ -26,19 +26,25 @@ from agents_app.conversation import codec, trimming
 from agents_app.history import MessageHistory
 from agents_app.llm import model_strings
 from agents_app.llm.clients import UNPRICED_PROVIDERS, open_model
-from agents_app.llm.errors import AgentFailed, BrokenOff, EmptyAnswer, as_agent_failed, is_too_long
-from agents_app.llm.streaming import StreamingModel
+from agents_app.llm.errors import (
+    AgentFailed,
+    EmptyAnswer,
+    ResponseInterrupted,
+    as_agent_failed,
+    is_too_long,
+)
+from agents_app.llm.streaming_model import StreamingModel
 from agents_app.models import Agent, RunFacts
 from agents_app.run_options import NO_OPTIONS, RunOptions
 from sessions_app.models import Message
 from sessions_app.storable import check_storable
 from sessions_app.writing import SessionGone
 
-__all__ = ["AgentFailed", "BrokenOff", "RunResult", "SimpleAgent"]
+__all__ = ["AgentFailed", "ResponseInterrupted", "RunResult", "SimpleAgent"]
 
 logger = logging.getLogger(__name__)
 
-# The library greets its first use on a terminal; a server's log is no place for that.
+# The library prints a banner at its first use, which does not belong into a server's log.
 os.environ.setdefault("PYDANTIC_AI_NO_BANNER", "1")
 
 if any(name.startswith("OTEL_EXPORTER_") or name == "OTEL_TRACES_EXPORTER" for name in os.environ):
@@ -185,8 +191,8 @@ class SimpleAgent:
         are there however it ends.
 
         Raises AgentFailed for every failure, also after AGENT_TIME_LIMIT, and its subclass
-        BrokenOff when the provider ends in the middle. Cancelling it cancels the request to the
-        model.
+        ResponseInterrupted when the provider ends in the middle. Cancelling it cancels the request
+        to the model.
         """
 
         def pass_on(text: str) -> None:
@@ -203,8 +209,10 @@ class SimpleAgent:
                 facts = RunFacts() if facts is None else facts
                 facts.model = model.model_name
                 return await self._answer(model, prompt, message_history, facts)
-        except BrokenOff:
-            logger.warning("Agent %s: the model's server broke off an answer", self.name)
+        except ResponseInterrupted:
+            logger.warning(
+                "Agent %s: the model's server closed the connection during an answer", self.name
+            )
             raise
         except Exception as error:
             raise as_agent_failed(error, self.name) from error
@@ -224,7 +232,7 @@ class SimpleAgent:
                 return await self._attempt(model, prompt, history, facts)
             except ModelConnectionError as error:
                 if model.has_text:
-                    raise BrokenOff from error
+                    raise ResponseInterrupted from error
                 raise
             except ModelAPIError as error:
                 # Tokens are only estimated: a chat must not end because of that.
@@ -278,7 +286,7 @@ def _run_result(result: AgentRunResult[str], model: Model) -> RunResult:
     if not result.output.strip():
         raise EmptyAnswer
     if not _is_complete(result.response, model):
-        raise BrokenOff
+        raise ResponseInterrupted
     # The first of the run's messages is the prompt.
     rows = codec.to_rows(result.new_messages()[1:])
     return RunResult(

@@ -16,6 +16,8 @@ from django.db.models.functions import Coalesce, Now
 from sessions_app.models import Session
 
 if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
     from agents_app.models import Agent, AgentRun, ApiKey, WorkerProcess  # noqa: F401 - quoted below
 
 # What PostgreSQL's LISTEN names, to be woken when progress was saved.
@@ -47,8 +49,8 @@ class WorkerProcessQuerySet(models.QuerySet["WorkerProcess"]):
         """Those whose heartbeat is not older than AGENT_HEARTBEAT_TIMEOUT."""
         return self.filter(heartbeat_at__gte=Now() - _heartbeat_timeout())
 
-    def forgotten(self) -> Self:
-        """Those that have been silent for a day: they died without deleting their row."""
+    def stale(self) -> Self:
+        """Those without a heartbeat for a day: they died without deleting their row."""
         return self.filter(heartbeat_at__lt=Now() - timedelta(days=1))
 
 
@@ -64,6 +66,14 @@ class Progress:
 class AgentRunQuerySet(models.QuerySet["AgentRun"]):
     """Runs, in the product's words."""
 
+    def for_user(self, user: User) -> Self:
+        """Those of sessions that belong to `user`, without the trash."""
+        return self.filter(session__user=user, session__trashed_at=None)
+
+    def with_owner(self) -> Self:
+        """Those of sessions that belong to any user, without the trash."""
+        return self.filter(session__trashed_at=None, session__user__isnull=False)
+
     def active(self) -> Self:
         """Those that have not ended."""
         return self.filter(status__in=self.model.ACTIVE)
@@ -78,7 +88,7 @@ class AgentRunQuerySet(models.QuerySet["AgentRun"]):
         return None if run is None else self.waiting().filter(created_at__lt=run.created_at).count()
 
     def presumed_dead(self) -> Self:
-        """The active ones whose process has been silent for AGENT_HEARTBEAT_TIMEOUT.
+        """The active ones whose process has had no heartbeat for AGENT_HEARTBEAT_TIMEOUT.
 
         Their process has died, unless the database was unavailable or locked meanwhile.
         """

@@ -14,16 +14,17 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from agents_app import versions
-from agents_app.chat_errors import (
+from agents_app.chats import versions
+from agents_app.chats.errors import (
     AgentChosen,
     AgentUnavailable,
     AlreadyAnswering,
     NotRetryable,
 )
-from agents_app.chat_validation import check_message, check_name, title_from_message
-from agents_app.chats import chat_deleted, get_question, get_run, get_session, lock_session
-from agents_app.first_submits import find_first_run
+from agents_app.chats.idempotency import find_first_run
+from agents_app.chats.lookups import chat_deleted, get_question, get_run, get_session, lock_session
+from agents_app.chats.names import title_from_message
+from agents_app.chats.validation import check_message, check_name
 from agents_app.models import Agent, AgentRun
 from agents_app.run_options import NO_OPTIONS, RunOptions
 from agents_app.runs import dispatch
@@ -160,7 +161,7 @@ def retry_run(
     Raises ChatNotFound, AgentUnavailable, AgentChosen, NotRetryable, or AlreadyAnswering.
     """
     failed = get_run(user=user, session_id=session_id, run_id=run_id)
-    if not failed.can_be_retried:
+    if not failed.has_failed:
         raise NotRetryable("Only an answer that failed can be retried.")
     agent = _agent_for(failed.session, agent_id)
     with transaction.atomic():
@@ -168,7 +169,7 @@ def retry_run(
         _lock_for_run(failed.session)
         _check_not_answering(failed.session)
         if not failed.is_for_last_message():
-            raise NotRetryable("The chat has gone on since; send your message again instead.")
+            raise NotRetryable("The chat has continued since; send your message again instead.")
         _assign_agent(failed.session, agent)
         run = _create_run(failed.session, failed.message, agent, user)
         dispatch.start_run(run)
@@ -181,7 +182,7 @@ def regenerate(
     """Answer the chat's last question again, in a new run; returns that.
 
     The answer so far, however it ended, stays as another version. With an agent, that one
-    answers, and the chat goes on with it.
+    answers, and the chat continues with it.
 
     Raises ChatNotFound, AgentUnavailable, NotRetryable, or AlreadyAnswering.
     """
@@ -192,7 +193,7 @@ def regenerate(
         _check_not_answering(question.session)
         questions = Message.objects.chosen().filter(session=session_id, role=Message.Role.USER)
         if questions.order_by("position").last() != question:
-            raise NotRetryable("The chat has gone on since; edit your message instead.")
+            raise NotRetryable("The chat has continued since; edit your message instead.")
         versions.set_answer_aside(question)
         _assign_agent(question.session, agent, switch=agent_id is not None)
         run = _create_run(question.session, question, agent, user)
@@ -241,22 +242,22 @@ def edit_message(
 
 
 def continue_answer(*, user: User, session_id: UUID, run_id: UUID) -> AgentRun:
-    """Go on with an answer that ended at the token limit, in a new run; returns that.
+    """Continue an answer that ended at the token limit, in a new run; returns that.
 
     What it adds is a further part of the same answer.
 
     Raises ChatNotFound, AgentUnavailable, NotRetryable, or AlreadyAnswering.
     """
-    cut_off = get_run(user=user, session_id=session_id, run_id=run_id)
-    agent = _agent_for(cut_off.session, None)
+    truncated_run = get_run(user=user, session_id=session_id, run_id=run_id)
+    agent = _agent_for(truncated_run.session, None)
     with transaction.atomic():
-        _lock_for_run(cut_off.session)
-        _check_not_answering(cut_off.session)
+        _lock_for_run(truncated_run.session)
+        _check_not_answering(truncated_run.session)
         last = Message.objects.chosen().filter(session=session_id).order_by("position").last()
         is_its = last is not None and last.run_id == run_id and last.role == Message.Role.ASSISTANT
-        if last is None or not is_its or not cut_off.truncated:
-            raise NotRetryable("Only the chat's last answer can go on, if it was cut off.")
-        run = _create_run(cut_off.session, last, agent, user)
+        if last is None or not is_its or not truncated_run.truncated:
+            raise NotRetryable("Only the chat's last answer can be continued, if it was cut off.")
+        run = _create_run(truncated_run.session, last, agent, user)
         dispatch.start_run(run)
     return run
 
@@ -264,7 +265,7 @@ def continue_answer(*, user: User, session_id: UUID, run_id: UUID) -> AgentRun:
 def choose_version(*, user: User, session_id: UUID, head: UUID) -> None:
     """Show another version of a message or an answer, with what followed it.
 
-    `head` is as in agents_app.versions. Looking at a version is no activity of the chat.
+    `head` is as in agents_app.chats.versions. Looking at a version is no activity of the chat.
 
     Raises ChatNotFound, AlreadyAnswering, or VersionUnavailable.
     """

@@ -9,11 +9,11 @@ from uuid import UUID
 from procrastinate import JobContext, RetryStrategy
 from procrastinate.contrib.django import app
 
-from agents_app import chats
+from agents_app.chats import trash
 from agents_app.runs import dispatch
 from agents_app.runs.queue import ANSWER, QUEUE
 
-# A worker is presumed dead, and its runs are taken over, when it has been silent for so long.
+# A worker is presumed dead, and its runs are taken over, after so long without a heartbeat.
 STALLED_SECONDS = 10
 
 
@@ -46,4 +46,4 @@ async def remove_finished_jobs(context: JobContext, timestamp: int) -> None:
 @app.task(name="empty_trash", queue="maintenance", queueing_lock="empty_trash")
 def empty_trash(timestamp: int) -> None:
     """Delete the chats that have been in the trash for TRASH_DAYS."""
-    chats.empty_trash(trashed_before=chats.trash_expiry())
+    trash.empty_trash(trashed_before=trash.trash_expiry())

@@ -1,4 +1,4 @@
-"""The admin's site: its name, the order of its sections, and its first page.
+"""The admin's site: its name, the order of its sections, and its index page.
 
 `agents_app` may know `sessions_app`; only here does one thing stand above both.
 """
@@ -33,7 +33,7 @@ class ConsoleSite(AdminSite):
     def index(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> TemplateResponse:
-        """The dashboard for who may see sessions, and Django's first page for others."""
+        """The dashboard for who may see sessions, and Django's index for others."""
         response = super().index(request, extra_context)
         if request.user.has_perm("sessions_app.view_session"):
             # Imported here: the modules of the admin's pages ask for this site first.

@@ -13,7 +13,7 @@ async def lifespan(receive: Any, send: Any) -> None:
     """Refuse to start with a wrong AGENT_MODEL, warm up, and end the runs at shutdown."""
     from agents_app.checks import check_agent_model
     from agents_app.runs import dispatch, liveness, saver
-    from agents_app.web.markdown import markdown
+    from agents_app.web.rendering.markdown import markdown
 
     while (await receive())["type"] == "lifespan.startup":
         if errors := await asyncio.to_thread(check_agent_model):

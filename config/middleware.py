@@ -11,7 +11,7 @@ from django.http.multipartparser import MultiPartParserError
 
 from config.errors import bad_request, error_response
 from config.form_encoding import form_is_text
-from config.logs import request_id
+from config.log_formatters import request_id
 
 logger = logging.getLogger(__name__)
 

@@ -113,7 +113,6 @@ DATABASES = {"default": _database}
 IS_POSTGRESQL = _database["ENGINE"] == "django.db.backends.postgresql"
 # Past the pooler that DATABASE_URL names, if it does: for LISTEN and for migrations.
 DATABASE_DIRECT_URL = env.str("DATABASE_DIRECT_URL", default="")
-DATABASE_LISTENS = IS_POSTGRESQL
 if CLEANUP_SCHEDULE and not IS_POSTGRESQL:
     raise ImproperlyConfigured("CLEANUP_SCHEDULE needs PostgreSQL; use cron with SQLite.")
 if IS_POSTGRESQL:
@@ -155,9 +154,9 @@ AUTHENTICATION_BACKENDS = [
 ]
 SIGN_UP = env.flag("SIGN_UP", default=False)
 
-ACCOUNT_ADAPTER = "agents_app.web.allauth_adapter.AccountAdapter"
+ACCOUNT_ADAPTER = "agents_app.web.accounts.allauth_adapter.AccountAdapter"
 ACCOUNT_FORMS = {
-    name: f"agents_app.web.account_forms.{form}"
+    name: f"agents_app.web.accounts.forms.{form}"
     for name, form in {
         "login": "LoginForm",
         "signup": "SignupForm",
@@ -274,14 +273,14 @@ LOG_FORMAT = env.choice("LOG_FORMAT", ["line", "json"])
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"request": {"()": "config.logs.RequestFilter"}},
+    "filters": {"request": {"()": "config.log_formatters.RequestFilter"}},
     "formatters": {
         "line": {
-            "()": "config.logs.LineFormatter",
+            "()": "config.log_formatters.LineFormatter",
             "format": "{asctime} {levelname} {name}{in_request}: {message}",
             "style": "{",
         },
-        "json": {"()": "config.logs.JsonFormatter"},
+        "json": {"()": "config.log_formatters.JsonFormatter"},
     },
     "handlers": {
         "stderr": {

@@ -5,7 +5,7 @@ from django.templatetags.static import static
 from django.urls import include, path
 from django.views.generic import RedirectView
 
-from agents_app.web.account_views import admin_login
+from agents_app.web.accounts.views import admin_login
 from config.health import healthz
 from config.metrics import metrics
 
@@ -16,7 +16,7 @@ handler500 = "config.errors.server_error"
 urlpatterns = [
     path("healthz", healthz, name="healthz"),
     path("metrics", metrics, name="metrics"),
-    path("accounts/", include("agents_app.web.account_urls")),
+    path("accounts/", include("agents_app.web.accounts.urls")),
     path("admin/login/", admin_login),
     path("admin/", admin.site.urls),
     path("favicon.ico", RedirectView.as_view(url=static("agents_app/icon.svg"))),

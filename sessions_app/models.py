@@ -1,7 +1,6 @@
 """The stored data: Session and Message.
 
-The models of cleanups and of reviews are in cleanup_models and review_models, and importable from
-here.
+The models of cleanups and of reviews are in their packages, and importable from here.
 
 Messages are written by sessions_app.writing, and sessions are removed in bulk by
 sessions_app.cleanup; both follow the protocol described in writing and cleanup.batches.
@@ -16,7 +15,7 @@ from django.db.models.functions import Left
 from django.db.models.lookups import Exact
 from django.utils import timezone
 
-from sessions_app.cleanup_models import CleanupRun, RemovedSession
+from sessions_app.cleanup.models import CleanupRun, RemovedSession
 from sessions_app.querysets import (
     AUTO_NAME_PREFIX,
     NAME_START,
@@ -24,7 +23,7 @@ from sessions_app.querysets import (
     MessageQuerySet,
     SessionQuerySet,
 )
-from sessions_app.review_models import Review, SavedFilter, TranscriptReading
+from sessions_app.review.models import Review, SavedFilter, TranscriptReading
 
 __all__ = [
     "CleanupRun",
@@ -231,7 +230,7 @@ class Message(models.Model):
             ),
         ]
         indexes = [
-            # Messages per day, on the admin's first page.
+            # Messages per day, on the dashboard.
             models.Index(fields=["created_at"], name="messages_by_time"),
             # Deleting an agent.
             models.Index(

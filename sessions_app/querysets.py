@@ -15,9 +15,11 @@ from django.db.models import Case, Exists, F, OuterRef, Q, Subquery, Value, When
 from django.db.models.functions import Coalesce, Left, Now
 from django.utils import timezone
 
-from sessions_app import search
+from sessions_app.search import messages as search
 
 if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
     from sessions_app.models import CleanupRun, Message, Session  # noqa: F401 - quoted below
 
 AUTO_NAME_PREFIX = "Session-"
@@ -175,14 +177,19 @@ class SessionQuerySet(models.QuerySet["Session"]):
         """
         platform = Q(platform=PHANTOM_PLATFORM)
         auto_named_on_platform = Q(auto_named=True) & platform
-        candidate = auto_named_on_platform & Q(keep=False)
-        counts = self.order_by().aggregate(
-            named=models.Count("pk", filter=Q(auto_named=False)),
-            elsewhere=models.Count("pk", filter=Q(auto_named=True) & ~platform),
-            marked=models.Count("pk", filter=auto_named_on_platform & Q(keep=True)),
-            candidates=models.Count("pk", filter=candidate),
-            in_window=models.Count("pk", filter=candidate & window.as_q()),
-        )
+        counted = {
+            "sessions": models.Count("pk"),
+            "named": models.Count("pk", filter=Q(auto_named=False)),
+            "elsewhere": models.Count("pk", filter=Q(auto_named=True) & ~platform),
+            "marked": models.Count("pk", filter=auto_named_on_platform & Q(keep=True)),
+        }
+        if window != ANY_TIME:
+            in_window = auto_named_on_platform & Q(keep=False) & window.as_q()
+            counted["in_window"] = models.Count("pk", filter=in_window)
+        counts = self.order_by().aggregate(**counted)
+        kept = counts["named"] + counts["elsewhere"] + counts["marked"]
+        candidates = counts["sessions"] - kept
+        in_window_count = counts.get("in_window", candidates)
         removable = self.removable(window).count()
         return RemovalPlan(
             removable=removable,
@@ -190,9 +197,9 @@ class SessionQuerySet(models.QuerySet["Session"]):
                 named_by_person=counts["named"],
                 other_platform=counts["elsewhere"],
                 marked_keep=counts["marked"],
-                outside_window=counts["candidates"] - counts["in_window"],
+                outside_window=candidates - in_window_count,
                 # A chat may have started between the two queries.
-                has_messages=max(0, counts["in_window"] - removable),
+                has_messages=max(0, in_window_count - removable),
             ),
         )
 
@@ -224,6 +231,10 @@ class SessionQuerySet(models.QuerySet["Session"]):
 
 class MessageQuerySet(models.QuerySet["Message"]):
     """Messages of any session."""
+
+    def for_user(self, user: User) -> Self:
+        """Those of sessions that belong to `user`, without the trash."""
+        return self.filter(session__user=user, session__trashed_at=None)
 
     def chosen(self) -> Self:
         """Those on the chosen line: neither they nor what they follow has another version now."""

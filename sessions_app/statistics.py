@@ -1,4 +1,4 @@
-"""Numbers for the console's first page, at a cost that does not grow with the tables.
+"""Numbers for the admin's dashboard, at a cost that does not grow with the tables.
 
 Every number is counted up to COUNT_LIMIT, in subqueries of one statement: what a page shows
 reads at most that many entries of an index per number.

@@ -16,7 +16,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db.models import Model
 from django.urls import URLPattern, URLResolver
 
-from agents_app.api_keys import create_key
+from agents_app.accounts.api_keys import create_key
 from agents_app.models import Feedback, Scope
 from sessions_app.cleanup.options import Options
 from sessions_app.cleanup.options import Scope as CleanupScope

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 import pytest
 from django.core.exceptions import PermissionDenied
 
-from agents_app.api_keys import KEY_PREFIX
-from config.logs import JsonFormatter, LineFormatter, RequestFilter, request_id
+from agents_app.accounts.api_keys import KEY_PREFIX
+from config.log_formatters import JsonFormatter, LineFormatter, RequestFilter, request_id
 from tests.serving import serve
 
 SESSION = {"Cookie": "sessionid=abcdefghijklmnop"}

@@ -17,10 +17,10 @@ from django.http import QueryDict
 from django.utils.html import format_html
 from django.utils.translation import ngettext
 
-from agents_app.admin.amounts import dollars, duration, tokens
+from agents_app.admin.formatting import dollars, duration, tokens
 from agents_app.admin.tool_calls import ToolUse, join_results, tool_uses
 from agents_app.models import AgentRun, Feedback
-from agents_app.web.markdown import markdown
+from agents_app.web.rendering.markdown import markdown
 from agents_app.web.transcript import Details, message_entry, messages_for_display
 from sessions_app.models import Message, Session
 
@@ -41,7 +41,7 @@ class Place:
 
     @classmethod
     def from_query(cls, query: QueryDict) -> "Place":
-        """The place that an address names; nonsense is its end."""
+        """The place that an address names; the conversation's end if it names none."""
         positions = {name: _position(query.get(name)) for name in ("before", "after", "at")}
         return cls(**positions, message_id=query.get("message", ""))
 
@@ -290,7 +290,7 @@ def _comes_before(run: AgentRun, row: Message) -> bool:
     if row.role == Message.Role.USER or row.run_id:
         return True
     # A message that names no run is the answer of one that has ended well.
-    return run.status in {AgentRun.Status.FAILED, AgentRun.Status.INTERRUPTED}
+    return run.has_failed
 
 
 # --- What is shown of them -------------------------------------------------------------

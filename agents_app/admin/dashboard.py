@@ -1,4 +1,4 @@
-"""The admin's first page for who may see sessions: what happened lately, and what can go.
+"""The admin's index page for staff who may see sessions: recent activity, and what is removable.
 
 What it costs, however large the tables are: one statement each for sessions, messages and
 answers per day (a range of an index per number, up to COUNT_LIMIT entries) and for what is
@@ -8,7 +8,7 @@ removable, kept for CACHE_SECONDS if it took long; and one each for times, clean
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from math import ceil
 from time import perf_counter
 from typing import Any
@@ -365,7 +365,6 @@ def _cleanup(request: HttpRequest, run: CleanupRun) -> CleanupRow:
 class FailureRow:
     """One failed answer."""
 
-    asked_at: datetime
     asked: Text
     chat_session: Text
     agent: str
@@ -381,7 +380,6 @@ def _failures(request: HttpRequest) -> list[FailureRow]:
     shows_errors = may_read_transcripts(request)
     return [
         FailureRow(
-            asked_at=run.created_at,
             asked=link_if_allowed(request, run, short_time(run.created_at)),
             chat_session=link_if_allowed(request, run.session, str(run.session)),
             agent=run.agent.name if run.agent else "-",

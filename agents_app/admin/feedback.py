@@ -15,7 +15,7 @@ from sessions_app.admin.filters import TimeFilter
 from sessions_app.admin.keyed_changelist import KeyedChangeList
 from sessions_app.admin.message_links import SessionLink, link_to_message
 from sessions_app.admin.shared import ModelAdmin, short_time, time_field
-from sessions_app.admin.transcript_admin import TranscriptAdmin
+from sessions_app.admin.transcript_access import TranscriptAdmin
 from sessions_app.models import Session
 
 _EXCERPT = 100  # characters

@@ -12,7 +12,7 @@ from django.shortcuts import redirect
 
 from sessions_app.admin.shared import ModelAdmin
 from sessions_app.models import Review, Session
-from sessions_app.reviews import keep_session, review_session
+from sessions_app.review.decisions import keep_session, review_session
 from sessions_app.writing import SessionGone
 
 NOTE_LENGTH = 5_000  # characters

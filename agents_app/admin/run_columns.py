@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from django.contrib import admin
 from django.utils.text import Truncator
 
-from agents_app.admin.amounts import dollars, duration
+from agents_app.admin.formatting import dollars, duration
 from agents_app.models import AgentRun, RunStatus
 from sessions_app.admin.badges import OUTCOMES, badge
 from sessions_app.admin.shared import short_time
@@ -59,7 +59,7 @@ class RunColumns:
         return f"{self.first_token(run)} / {self.total_time(run)}"
 
     @admin.display(description="cut off")
-    def cut_off(self, run: AgentRun) -> str:
+    def was_truncated(self, run: AgentRun) -> str:
         return "Yes, at the token limit" if run.truncated else "No"
 
     @admin.display(description="error", empty_value="-")

@@ -15,7 +15,7 @@ from agents_app.querysets import AgentRunQuerySet
 from sessions_app.admin.keyed_changelist import KeyedChangeList
 from sessions_app.admin.shared import ModelAdmin
 from sessions_app.models import Session
-from sessions_app.name_search import ids_starting_with, search_sessions
+from sessions_app.search.sessions import ids_starting_with, search_sessions
 
 ERRORS_SEARCHED = 10_000  # the newest
 FOUND = 1_000  # of each kind: sessions, users, errors

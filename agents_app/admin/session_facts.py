@@ -12,14 +12,12 @@ from django.utils.html import format_html
 from django.utils.http import urlencode
 from django.utils.translation import ngettext
 
-from agents_app.admin.amounts import dollars, tokens
+from agents_app.admin.formatting import dollars, tokens
 from agents_app.models import Agent, AgentRun
 from sessions_app.admin.shared import link_if_allowed
-from sessions_app.keep_reasons import keep_reasons
+from sessions_app.cleanup.keep_reasons import keep_reasons
 from sessions_app.local_time import local_time
 from sessions_app.models import Session
-
-_FAILED = [AgentRun.Status.FAILED, AgentRun.Status.INTERRUPTED]
 
 
 @dataclass(frozen=True)
@@ -85,7 +83,7 @@ def _times(chat_session: Session) -> Iterator[Fact]:
 def _amounts(chat_session: Session) -> Iterator[Fact]:
     sums = AgentRun.objects.filter(session=chat_session).aggregate(
         runs=Count("pk"),
-        failed=Count("pk", filter=Q(status__in=_FAILED)),
+        failed=Count("pk", filter=Q(status__in=AgentRun.FAILED_STATUSES)),
         tokens_in=Sum("input_tokens"),
         tokens_out=Sum("output_tokens"),
         cost=Sum("cost"),

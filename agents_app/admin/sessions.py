@@ -9,16 +9,16 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDi
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
+from agents_app.admin.adjacent_sessions import Neighbour, Neighbours, find_neighbours
 from agents_app.admin.conversation import Place, read_conversation
 from agents_app.admin.feedback_filter import FeedbackFilter
-from agents_app.admin.neighbours import Neighbour, Neighbours, find_neighbours
 from agents_app.admin.reviewing import NOTE_LENGTH, change_review, may_review
 from agents_app.admin.session_facts import removal_sentence, session_facts
 from agents_app.models import AgentRun
-from sessions_app.admin.sessions import BaseSessionAdmin
+from sessions_app.admin.session_admin_base import BaseSessionAdmin
 from sessions_app.admin.shared import as_text, may_read_transcripts, may_view
 from sessions_app.models import Message, Review, Session
-from sessions_app.reading_log import record_reading
+from sessions_app.review.reading_log import record_reading
 
 _FILTERS = "_changelist_filters"  # Django's own name for them
 

@@ -6,15 +6,15 @@ from django.contrib.auth.models import User
 from django.http import HttpRequest
 from ninja.security import APIKeyHeader, HttpBearer
 
-from agents_app.api import throttling
-from agents_app.api.errors import ApiError
-from agents_app.api_keys import KEY_PREFIX, find_key
-from agents_app.external_users import (
+from agents_app.accounts.api_keys import KEY_PREFIX, find_key
+from agents_app.accounts.external_users import (
     UserDescription,
     UserNotFound,
     find_described,
     find_user,
 )
+from agents_app.api import throttling
+from agents_app.api.errors import ApiError
 from agents_app.models import ApiKey, Scope
 
 _IN_QUERY = {"api_key", "apikey", "api-key", "x-api-key", "x_api_key", "key", "access_token"}

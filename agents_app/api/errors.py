@@ -24,8 +24,8 @@ from django.http.multipartparser import MultiPartParserError
 from ninja import NinjaAPI, Schema
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
-from agents_app import chat_errors
-from agents_app.external_users import InvalidEmail, UserNotFound
+from agents_app.accounts.external_users import InvalidEmail, UserNotFound
+from agents_app.chats import errors as chat_errors
 from sessions_app.cleanup.archive import NotRestorable
 from sessions_app.database_errors import is_too_complex, is_unavailable
 

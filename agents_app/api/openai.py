@@ -9,7 +9,6 @@ from collections.abc import AsyncGenerator
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connections
@@ -22,6 +21,7 @@ from pydantic import Field, field_validator
 from agents_app import services
 from agents_app.api.auth import require_scope, user_of
 from agents_app.api.errors import ERRORS, ApiError, describe, invalid_field, log_unexpected
+from agents_app.api.lookups import find_agent, parse_session_id
 from agents_app.api.openai_stream import (
     HEADERS,
     End,
@@ -29,16 +29,15 @@ from agents_app.api.openai_stream import (
     stored_pieces,
     unstored_pieces,
 )
-from agents_app.api.references import find_agent, parse_session_id
 from agents_app.api.run_serializers import read_answer
 from agents_app.api.schemas import MAX_TOKENS, STREAMED, Body, check_text
-from agents_app.chat_errors import ChatNotFound
-from agents_app.chat_validation import MESSAGE_LENGTH
+from agents_app.chats.errors import ChatNotFound
+from agents_app.chats.validation import MESSAGE_LENGTH
 from agents_app.models import Agent, AgentRun, Scope
+from agents_app.programs.session_queue import send_when_idle
 from agents_app.run_options import RunOptions
 from agents_app.runs import dispatch, watching
 from agents_app.services import TurnDetails
-from agents_app.turn_queue import send_in_turn
 from sessions_app.models import Message
 
 WAIT_SECONDS = 30
@@ -205,8 +204,7 @@ def complete(request: HttpRequest, body: CompletionRequest) -> Any:
     if body.stream:
         pieces = stored_pieces(run)
         return _stream(pieces, agent, body, run)
-    connections.close_all()  # none is held while waiting
-    async_to_sync(watching.wait)(run.pk, settings.AGENT_TIME_LIMIT + _SPARE_SECONDS)
+    watching.wait_in_thread(run.pk, settings.AGENT_TIME_LIMIT + _SPARE_SECONDS)
     answer = read_answer(run.pk)
     kept_in = f"The message is in the session {run.session_id}."
     if answer is None:
@@ -232,7 +230,7 @@ def _start(
     if parsed is None:
         raise ChatNotFound(f"There is no session {session_id}.")
     details = TurnDetails(options=body.options)
-    return send_in_turn(session_id=parsed, wait_seconds=WAIT_SECONDS, details=details, **message)
+    return send_when_idle(session_id=parsed, wait_seconds=WAIT_SECONDS, details=details, **message)
 
 
 def _answer_unstored(agent: Agent, user: User, prompt: str, body: CompletionRequest) -> Any:

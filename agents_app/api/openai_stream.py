@@ -14,8 +14,8 @@ from agents_app.api.schemas import RunAnswer
 from agents_app.models import Agent, AgentRun, RunFacts
 from agents_app.run_options import RunOptions
 from agents_app.runs import dispatch, watching
-from agents_app.runs.broadcast import Signal
 from agents_app.runs.db_threads import run_in_db_thread_with_retries
+from agents_app.runs.local_broadcast import Signal
 from sessions_app.models import Message
 
 QUIET_SECONDS = 5

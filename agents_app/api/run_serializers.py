@@ -38,9 +38,7 @@ def read_answer(run_id: UUID) -> RunAnswer | None:
 def run_state(run: AgentRun) -> RunState:
     """The state of a run, with its result if it has one."""
     answer = None if run.is_active else read_answer(run.pk)
-    # What a stopped run has written is kept as its answer.
-    has_answer = run.status in {AgentRun.Status.DONE, AgentRun.Status.STOPPED}
-    text = answer.message if answer and has_answer else run.text
+    text = answer.message if answer and run.has_answered else run.text
     return RunState(
         run_id=str(run.pk),
         status=run.status,
@@ -49,7 +47,7 @@ def run_state(run: AgentRun) -> RunState:
         created_at=run.created_at,
         started_at=None if run.status == AgentRun.Status.PENDING else run.created_at,
         completed_at=run.finished_at,
-        result=(text or None) if has_answer else None,
+        result=(text or None) if run.has_answered else None,
         error=run.public_error or None,
         progress={"text": text},
     )

@@ -5,7 +5,6 @@ from http import HTTPStatus
 from typing import Annotated, Any
 from uuid import UUID
 
-from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.db import connections
 from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
@@ -15,7 +14,7 @@ from agents_app import services
 from agents_app.api import ui_stream
 from agents_app.api.auth import acting_user, key_of, may_act_for_users, require_scope, user_of
 from agents_app.api.errors import ERRORS, ApiError, Error
-from agents_app.api.references import find_agent, parse_session_id
+from agents_app.api.lookups import find_agent, parse_session_id
 from agents_app.api.run_serializers import read_answer, run_state
 from agents_app.api.schemas import (
     DEFAULT_ORIGIN,
@@ -27,9 +26,9 @@ from agents_app.api.schemas import (
     RunState,
     Stopped,
 )
-from agents_app.chat_errors import ChatNotFound
+from agents_app.chats.errors import ChatNotFound
 from agents_app.models import Agent, AgentRun, Scope
-from agents_app.requested_runs import request_run
+from agents_app.programs.run_requests import request_run
 from agents_app.runs import watching
 
 router = Router(tags=["agents and runs"])
@@ -99,8 +98,7 @@ def run_agent(
     run = _start(request, agent, body, wait, idempotency_key)
     if request.get_preferred_type(["application/json", "text/event-stream"]) == "text/event-stream":
         return _stream(run)
-    connections.close_all()  # none is held while waiting
-    async_to_sync(watching.wait)(run.pk, settings.AGENT_TIME_LIMIT + _SPARE_SECONDS)
+    watching.wait_in_thread(run.pk, settings.AGENT_TIME_LIMIT + _SPARE_SECONDS)
     answer = read_answer(run.pk)
     if answer is None:
         raise ApiError(
@@ -214,9 +212,10 @@ def _stream(run: AgentRun) -> HttpResponseBase:
 
 def _find_run(request: HttpRequest, run_id: str) -> AgentRun:
     """A run of the key's user, or of anybody for whom the key acts. Raises ApiError."""
-    runs = AgentRun.objects.filter(session__trashed_at=None, session__user__isnull=False)
-    if not may_act_for_users(request):
-        runs = runs.filter(session__user=user_of(request))
+    if may_act_for_users(request):
+        runs = AgentRun.objects.with_owner()
+    else:
+        runs = AgentRun.objects.for_user(user_of(request))
     parsed = parse_session_id(run_id)
     found = (
         None

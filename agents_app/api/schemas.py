@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 from ninja import Schema
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, field_validator
 
+from agents_app.accounts.external_users import UserDescription
 from agents_app.api.paging import COUNT_LIMIT
-from agents_app.chat_errors import InvalidMessage, InvalidName
-from agents_app.chat_validation import MESSAGE_LENGTH, NAME_LENGTH, check_message, check_name
-from agents_app.external_users import UserDescription
+from agents_app.chats.errors import InvalidMessage, InvalidName
+from agents_app.chats.validation import MESSAGE_LENGTH, NAME_LENGTH, check_message, check_name
 from agents_app.run_options import RunOptions
 from agents_app.services import TurnDetails
 from sessions_app.storable import UnstorableText, check_storable, storable_json

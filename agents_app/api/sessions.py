@@ -8,9 +8,10 @@ from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 from ninja import Path, Query, Router, Status
 
-from agents_app import chats, services
+from agents_app import services
 from agents_app.api.auth import require_scope, user_of
 from agents_app.api.errors import ERRORS, ApiError, Error
+from agents_app.api.lookups import find_agent, find_session
 from agents_app.api.paging import (
     MAX_PAGE,
     MAX_PAGE_SIZE,
@@ -18,7 +19,6 @@ from agents_app.api.paging import (
     Total,
     count_up_to_limit,
 )
-from agents_app.api.references import find_agent, find_session
 from agents_app.api.schemas import (
     Deleted,
     MessageDetail,
@@ -29,6 +29,7 @@ from agents_app.api.schemas import (
     SessionRequest,
     SessionSummary,
 )
+from agents_app.chats import organizing, trash
 from agents_app.models import Scope
 from sessions_app.models import Message, Session
 from sessions_app.storable import encodable, encodable_json
@@ -146,7 +147,7 @@ def rename(
     """Give a session another name."""
     user = user_of(request)
     chat_session = find_session(user, session)
-    chats.rename_session(user=user, session_id=chat_session.pk, name=body.name)
+    organizing.rename_session(user=user, session_id=chat_session.pk, name=body.name)
     return SessionSummary(**_summary(_with_facts(Session.objects).get(pk=chat_session.pk)))
 
 
@@ -161,7 +162,7 @@ def delete(
     """Delete a session: to the trash, from which its user can restore it for a while."""
     user = user_of(request)
     chat_session = find_session(user, session)
-    chats.trash_session(user=user, session_id=chat_session.pk)
+    trash.trash_session(user=user, session_id=chat_session.pk)
     return Deleted(status="success", session_id=session, message="The session was deleted.")
 
 

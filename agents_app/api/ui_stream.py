@@ -24,8 +24,8 @@ from agents_app.api.run_serializers import read_answer
 from agents_app.api.schemas import RunAnswer
 from agents_app.models import AgentRun
 from agents_app.runs import watching
-from agents_app.runs.broadcast import Outcome, Signal
 from agents_app.runs.db_threads import run_in_db_thread_with_retries
+from agents_app.runs.local_broadcast import Outcome, Signal
 
 SDK_VERSION = 6
 QUIET_SECONDS = 5

@@ -7,8 +7,8 @@ from django.views.decorators.csrf import csrf_exempt
 from ninja import NinjaAPI
 
 from agents_app.api import cleanup, health, openai, runs, sessions, users
-from agents_app.api.error_responders import with_json_errors
 from agents_app.api.errors import error_response, install_handlers, on_error
+from agents_app.api.errors_by_path import with_json_errors
 
 # What Automagik serves under these names, with what this product says instead.
 ABSENT = {

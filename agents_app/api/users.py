@@ -6,11 +6,11 @@ from django.contrib.auth.models import User
 from django.http import HttpRequest
 from ninja import Path, Query, Router
 
+from agents_app.accounts.external_users import find_user
 from agents_app.api.auth import check_permission, require_scope
 from agents_app.api.errors import ERRORS, Error
 from agents_app.api.paging import MAX_PAGE, MAX_PAGE_SIZE, Total
 from agents_app.api.schemas import UserList, UserSummary
-from agents_app.external_users import find_user
 from agents_app.models import ExternalUser, Scope
 from sessions_app.storable import encodable, encodable_json
 

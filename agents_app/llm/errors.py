@@ -36,11 +36,11 @@ class AgentFailed(Exception):
         return f"{self}\n{self.reason}".rstrip()
 
 
-class BrokenOff(AgentFailed):
+class ResponseInterrupted(AgentFailed):
     """The model's server ended the connection in the middle of the answer."""
 
     def __init__(self) -> None:
-        super().__init__("The model's server broke off the answer. Try again.")
+        super().__init__("The model's server closed the connection during the answer. Try again.")
 
 
 class EmptyAnswer(Exception):

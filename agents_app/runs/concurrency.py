@@ -1,6 +1,6 @@
 """Limits and fair shares: how many runs a process, and each user in it, works on at a time.
 
-What is beyond waits its turn in the event loop, and holds neither a thread nor a connection.
+What is beyond waits in the event loop, and holds neither a thread nor a connection.
 """
 
 import asyncio

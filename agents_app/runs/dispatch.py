@@ -21,9 +21,9 @@ from django.db import transaction
 from agents_app.llm import clients
 from agents_app.models import AgentRun
 from agents_app.runs import liveness, saver, storage, watching
-from agents_app.runs.broadcast import close_broadcast, open_broadcast
 from agents_app.runs.concurrency import Slots
 from agents_app.runs.db_threads import UNAVAILABLE_ERRORS, run_in_db_thread_with_retries
+from agents_app.runs.local_broadcast import close_broadcast, open_broadcast
 from agents_app.runs.worker import Cancelled, RunWorker
 
 logger = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ def submit(run_id: UUID, user_id: int | None, run: AgentRun | None = None) -> No
     worker = _open(run_id, attempt=0, loop=_loop())
     # An empty context: the work outlives the request, and must not use what belongs to it.
     contextvars.Context().run(
-        asyncio.run_coroutine_threadsafe, _work_in_turn(worker, user_id, run), worker.loop
+        asyncio.run_coroutine_threadsafe, _work_in_slot(worker, user_id, run), worker.loop
     )
 
 
@@ -159,7 +159,7 @@ def _open(run_id: UUID, attempt: int, loop: asyncio.AbstractEventLoop) -> RunWor
     return worker
 
 
-async def _work_in_turn(worker: RunWorker, user_id: int | None, run: AgentRun | None) -> None:
+async def _work_in_slot(worker: RunWorker, user_id: int | None, run: AgentRun | None) -> None:
     async with _slots.setdefault(worker.loop, Slots()).slot(user_id) as has_waited:
         await _work(worker, None if has_waited else run)
 

@@ -33,7 +33,7 @@ def listen() -> Iterator[Callable[[float, float], None]]:
 class _Listener:
     def __init__(self) -> None:
         self._connection: psycopg.Connection[Any] | None = None
-        self._can_listen = connection.vendor == "postgresql" and settings.DATABASE_LISTENS
+        self._can_listen = connection.vendor == "postgresql"
 
     def wait(self, seconds: float, at_least: float) -> None:
         started = time.monotonic()

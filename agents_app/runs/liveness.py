@@ -101,7 +101,7 @@ class _LivenessThread(threading.Thread):
     def _renew_heartbeat(self) -> None:
         own = WorkerProcess.objects.filter(pk=process_id())
         if not own.update(heartbeat_at=Now(), save_lag=metrics.save_lag()):
-            WorkerProcess.objects.forgotten().delete()
+            WorkerProcess.objects.stale().delete()
             WorkerProcess.objects.create(
                 pk=process_id(), host=socket.gethostname(), pid=os.getpid(), heartbeat_at=Now()
             )

@@ -13,13 +13,14 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from uuid import UUID
 
-from django.db import Error, connection
+from asgiref.sync import async_to_sync
+from django.db import Error, connection, connections
 
 from agents_app.models import AgentRun
 from agents_app.runs import db_threads
-from agents_app.runs.broadcast import Broadcast, Outcome, Signal, get_broadcast
 from agents_app.runs.db_threads import own_connection, release_cursors
 from agents_app.runs.listen import listen
+from agents_app.runs.local_broadcast import Broadcast, Outcome, Signal, get_broadcast
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +54,12 @@ async def wait(run_id: UUID, seconds: float) -> None:
                 pass
 
 
+def wait_in_thread(run_id: UUID, seconds: float) -> None:
+    """Like wait(), for synchronous code. The thread holds no database connection meanwhile."""
+    connections.close_all()
+    async_to_sync(wait)(run_id, seconds)
+
+
 def load_run(run_id: UUID) -> AgentRun | None:
     """The run with its agent and its message, or None when it was deleted. Synchronous."""
     return AgentRun.objects.select_related("agent", "message").filter(pk=run_id).first()
@@ -63,8 +70,8 @@ def stop() -> None:
     with _lock:
         thread = _reader.thread
         _reader.stopping.set()
-        for copy in _reader.copies.values():
-            copy.broadcast.end()
+        for remote in _reader.runs.values():
+            remote.broadcast.end()
     if thread is not None:
         thread.join(_STOP_TIMEOUT)
 
@@ -72,16 +79,16 @@ def stop() -> None:
 async def _follow_elsewhere(
     run_id: UUID, quiet_seconds: float
 ) -> AsyncGenerator[str | Signal | Outcome]:
-    copy = _reader.watch(run_id)
+    remote = _reader.watch(run_id)
     try:
-        async with aclosing(copy.broadcast.follow(quiet_seconds=quiet_seconds)) as pieces:
+        async with aclosing(remote.broadcast.follow(quiet_seconds=quiet_seconds)) as pieces:
             async for piece in pieces:
                 yield piece
     finally:
         _reader.unwatch(run_id)
 
 
-class _Copy:
+class _RemoteRun:
     """The broadcast of another process's run, and what its row said last."""
 
     def __init__(self) -> None:
@@ -108,74 +115,71 @@ class _Copy:
 _lock = threading.Lock()
 
 
-class _Reader:
+class _RemoteReader:
     """Reads the rows of all watched runs of other processes, while there are any."""
 
     def __init__(self) -> None:
-        self.copies: dict[UUID, _Copy] = {}
+        self.runs: dict[UUID, _RemoteRun] = {}
         self.thread: threading.Thread | None = None
         self.stopping = threading.Event()
         self._failing_since: float | None = None
         self._used_at = time.monotonic()
 
-    def watch(self, run_id: UUID) -> _Copy:
+    def watch(self, run_id: UUID) -> _RemoteRun:
         with _lock:
-            copy = self.copies.setdefault(run_id, _Copy())
-            copy.watchers += 1
+            remote = self.runs.setdefault(run_id, _RemoteRun())
+            remote.watchers += 1
             if self.stopping.is_set():
-                copy.broadcast.end()
+                remote.broadcast.end()
             elif self.thread is None:
                 self.thread = threading.Thread(target=self._run, name="reader", daemon=True)
                 self.thread.start()
-        return copy
+        return remote
 
     def unwatch(self, run_id: UUID) -> None:
         with _lock:
-            copy = self.copies[run_id]
-            copy.watchers -= 1
-            if not copy.watchers:
-                del self.copies[run_id]
+            remote = self.runs[run_id]
+            remote.watchers -= 1
+            if not remote.watchers:
+                del self.runs[run_id]
 
     def _run(self) -> None:
         with own_connection(), listen() as wait:
             while True:
                 with _lock:
-                    copies = dict(self.copies)
-                    if self.stopping.is_set() or not copies:
+                    runs = dict(self.runs)
+                    if self.stopping.is_set() or not runs:
                         self.thread = None
                         return
                 started = time.monotonic()
                 try:
-                    self._read(copies)
+                    self._read(runs)
                     self._failing_since = None
                 except Error as error:
                     release_cursors(error)
-                    self._on_error(error, copies)
+                    self._on_error(error, runs)
                 except Exception:
                     logger.exception("Reading the runs failed unexpectedly")
                 pause = (time.monotonic() - started) / _LARGEST_SHARE
                 at_least = min(max(pause, _SHORTEST_WAIT), _LONGEST_WAIT)
                 wait(max(POLL_INTERVAL, at_least), at_least)
 
-    def _on_error(self, error: Error, copies: dict[UUID, _Copy]) -> None:
+    def _on_error(self, error: Error, runs: dict[UUID, _RemoteRun]) -> None:
         now = time.monotonic()
         if self._failing_since is None:
             self._failing_since = now
             logger.warning("Runs cannot be read; retrying: %s", error)
         if now - self._failing_since >= db_threads.RETRY_TIMEOUT:
-            for copy in copies.values():
-                copy.broadcast.end()
+            for remote in runs.values():
+                remote.broadcast.end()
 
-    def _read(self, copies: dict[UUID, _Copy]) -> None:
+    def _read(self, runs: dict[UUID, _RemoteRun]) -> None:
         db_threads.check_connection(connection, self._used_at)
         self._used_at = time.monotonic()
-        rows = AgentRun.objects.filter(pk__in=copies)
-        states = {
-            pk: (status, attempt, text)
-            for pk, status, attempt, text in rows.values_list("pk", "status", "attempt", "text")
-        }
-        for run_id, copy in copies.items():
-            copy.update(*states.get(run_id, (None, copy.attempt, "")))
+        rows = AgentRun.objects.filter(pk__in=runs).values_list("pk", "status", "attempt", "text")
+        states = {pk: (status, attempt, text) for pk, status, attempt, text in rows}
+        for run_id, remote in runs.items():
+            remote.update(*states.get(run_id, (None, remote.attempt, "")))
 
 
-_reader = _Reader()
+_reader = _RemoteReader()

@@ -17,12 +17,12 @@ from django.utils import timezone
 
 from agents_app.models import AgentRun, RunFacts, RunStatus
 from agents_app.runs import metrics, saver, storage
-from agents_app.runs.broadcast import Broadcast, Outcome
 from agents_app.runs.db_threads import (
     UNAVAILABLE_ERRORS,
     run_in_db_thread,
     run_in_db_thread_with_retries,
 )
+from agents_app.runs.local_broadcast import Broadcast, Outcome
 from sessions_app.models import Message
 
 # The agent library takes a second to import, for which no request should wait.
@@ -65,7 +65,7 @@ class RunWorker:
 
         `run`, with its message and agent, spares reading it when it has just been committed.
         """
-        from agents_app.agents import AgentFailed, BrokenOff
+        from agents_app.agents import AgentFailed, ResponseInterrupted
 
         run_input = await self._begin(run)
         if run_input is None:
@@ -79,7 +79,7 @@ class RunWorker:
             await self._resuming
         try:
             result = self._answering.result()
-        except BrokenOff as error:
+        except ResponseInterrupted as error:
             recorded = await self._finish(RunStatus.INTERRUPTED, error.for_staff)
         except AgentFailed as error:
             recorded = await self._finish(RunStatus.FAILED, error.for_staff)

@@ -43,7 +43,7 @@ class AgentChoice:
         others = [Option(str(agent.pk), agent, self.selected == agent) for agent in self.others]
         return own + others
 
-    def going_on(self) -> "AgentChoice":
+    def for_started_chat(self) -> "AgentChoice":
         """The choice in a chat that begins with the selected agent."""
         others = [agent for agent in self.others if agent != self.selected]
         return AgentChoice(others, self.selected, own=self.selected)

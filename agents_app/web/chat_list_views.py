@@ -13,20 +13,20 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.text import Truncator
+from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from agents_app import chats
-from agents_app.chat_errors import ChatNotFound
+from agents_app.chats import lookups, names, organizing
+from agents_app.chats import trash as chat_trash
+from agents_app.chats.errors import ChatNotFound
 from agents_app.web.chat_lists import SIDEBAR_CHATS, Cursor, read_all, read_sidebar, read_trash
 from agents_app.web.errors import InvalidForm, render_domain_errors
 from agents_app.web.forms import RenameForm
 from agents_app.web.http import chat_url, current_user, is_script, redirect
 from agents_app.web.list_forms import BulkForm, ListForm, PinForm, RestoreForm, SidebarForm
 from agents_app.web.login_required import login_required
-from agents_app.web.pages import chat_page, list_page
-
-PURGED_AT_ONCE = 100  # chats of one user, when the trash is opened
+from agents_app.web.page_responses import chat_page, list_page
 
 
 @login_required
@@ -53,15 +53,15 @@ def sidebar(request: HttpRequest) -> HttpResponse:
 def rename(request: HttpRequest, session_id: UUID) -> HttpResponse:
     user = current_user(request)
     if request.method != "POST":
-        chat_session = chats.get_session(user=user, session_id=session_id)
-        form = RenameForm(initial={"name": chats.display_name(chat_session)})
+        chat_session = lookups.get_session(user=user, session_id=session_id)
+        form = RenameForm(initial={"name": names.display_name(chat_session)})
         context = {"chat_session": chat_session, "rename_form": form}
         return render(request, "agents_app/chat_rename.html", context)
     form = RenameForm(request.POST)
     if not form.is_valid():
         raise InvalidForm(form)
     name = form.cleaned_data["name"]
-    chats.rename_session(user=user, session_id=session_id, name=name)
+    organizing.rename_session(user=user, session_id=session_id, name=name)
     if is_script(request):
         return JsonResponse({"name": name})
     return redirect(chat_url(session_id))
@@ -75,8 +75,8 @@ def pin(request: HttpRequest, session_id: UUID) -> HttpResponse:
     form = PinForm(request.POST)
     pinned = form.is_valid() and form.cleaned_data["pinned"]
     user = current_user(request)
-    if not chats.pin_sessions(user=user, session_ids=[session_id], pinned=pinned):
-        chats.get_session(user=user, session_id=session_id)
+    if not organizing.pin_sessions(user=user, session_ids=[session_id], pinned=pinned):
+        lookups.get_session(user=user, session_id=session_id)
         raise ChatNotFound("There is no such chat.")
     if is_script(request):
         return JsonResponse({"pinned": pinned})
@@ -90,11 +90,11 @@ def pin(request: HttpRequest, session_id: UUID) -> HttpResponse:
 def delete(request: HttpRequest, session_id: UUID) -> HttpResponse:
     """Asks for confirmation; posted, moves the chat to the trash."""
     user = current_user(request)
-    chat_session = chats.get_session(user=user, session_id=session_id)
+    chat_session = lookups.get_session(user=user, session_id=session_id)
     if request.method != "POST":
         return _confirmation(request, chat_session, forever=False)
-    trashed_at = chats.trash_session(user=user, session_id=session_id)
-    name = Truncator(chats.display_name(chat_session)).chars(60)
+    trashed_at = chat_trash.trash_session(user=user, session_id=session_id)
+    name = Truncator(names.display_name(chat_session)).chars(60)
     text, undo = f"Deleted “{name}”.", trashed_at.isoformat()
     if is_script(request):
         return JsonResponse({"text": text, "trashed_at": undo})
@@ -110,10 +110,10 @@ def delete_forever(request: HttpRequest, session_id: UUID) -> HttpResponse:
     """Asks for confirmation; posted, deletes a chat of the trash."""
     user = current_user(request)
     if request.method != "POST":
-        chat_session = chats.get_trashed(user=user, session_id=session_id)
+        chat_session = lookups.get_trashed(user=user, session_id=session_id)
         return _confirmation(request, chat_session, forever=True)
-    deleted = chats.delete_forever(user=user, session_id=session_id)
-    messages.success(request, f"Deleted “{chats.display_name(deleted)}” for good.")
+    deleted = chat_trash.delete_forever(user=user, session_id=session_id)
+    messages.success(request, f"Deleted “{names.display_name(deleted)}” for good.")
     return redirect(reverse("chats-trash"))
 
 
@@ -122,7 +122,7 @@ def delete_forever(request: HttpRequest, session_id: UUID) -> HttpResponse:
 @require_POST
 @render_domain_errors(list_page)
 def restore(request: HttpRequest, session_id: UUID) -> HttpResponse:
-    chats.restore_session(user=current_user(request), session_id=session_id)
+    chat_trash.restore_session(user=current_user(request), session_id=session_id)
     return redirect(chat_url(session_id))
 
 
@@ -136,7 +136,7 @@ def restore_together(request: HttpRequest) -> HttpResponse:
     if not form.is_valid():
         raise InvalidForm(form)
     trashed_at = form.cleaned_data["trashed_at"]
-    count = chats.restore_sessions(user=current_user(request), trashed_at=trashed_at)
+    count = chat_trash.restore_sessions(user=current_user(request), trashed_at=trashed_at)
     if is_script(request):
         return JsonResponse({"restored": count})
     messages.success(request, f"Restored {_chats(count)}.")
@@ -164,14 +164,7 @@ def all_chats(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_safe
 def trash(request: HttpRequest) -> HttpResponse:
-    """The user's trash.
-
-    Where no worker empties trashes, opening one's own does so: what has expired is deleted.
-    """
     after = _place(request)
-    chats.empty_trash(
-        trashed_before=chats.trash_expiry(), user=current_user(request), limit=PURGED_AT_ONCE
-    )
     context = {"list": read_trash(request.user, after=after), "days": settings.TRASH_DAYS}
     return render(request, "agents_app/chats_trash.html", context)
 
@@ -183,7 +176,7 @@ def empty_trash(request: HttpRequest) -> HttpResponse:
     """Asks for confirmation, which is posted."""
     if request.method != "POST":
         return render(request, "agents_app/trash_empty.html")
-    count = chats.empty_trash(trashed_before=timezone.now(), user=current_user(request))
+    count = chat_trash.empty_trash(trashed_before=timezone.now(), user=current_user(request))
     messages.success(request, f"Deleted {_chats(count)} for good.")
     return redirect(reverse("chats-trash"))
 
@@ -201,11 +194,11 @@ def _confirmation(request: HttpRequest, chat_session: Any, *, forever: bool) -> 
 def _do_together(request: HttpRequest, action: str, session_ids: list[UUID]) -> None:
     user = current_user(request)
     if action == "delete":
-        count, trashed_at = chats.trash_sessions(user=user, session_ids=session_ids)
+        count, trashed_at = chat_trash.trash_sessions(user=user, session_ids=session_ids)
         messages.success(request, f"Deleted {_chats(count)}.", extra_tags=trashed_at.isoformat())
     else:
         pinned = action == "pin"
-        count = chats.pin_sessions(user=user, session_ids=session_ids, pinned=pinned)
+        count = organizing.pin_sessions(user=user, session_ids=session_ids, pinned=pinned)
         messages.success(request, f"{'Pinned' if pinned else 'Unpinned'} {_chats(count)}.")
 
 
@@ -219,4 +212,4 @@ def _place(request: HttpRequest) -> Cursor | None:
 
 
 def _chats(count: int) -> str:
-    return f"{count} chat{'' if count == 1 else 's'}"
+    return ngettext("%d chat", "%d chats", count) % count

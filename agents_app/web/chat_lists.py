@@ -14,6 +14,7 @@ from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 from django.utils.formats import date_format
 
+from agents_app.chats.trash import trash_expiry
 from agents_app.models import AgentRun
 from sessions_app.local_time import local_time
 from sessions_app.models import Session
@@ -61,7 +62,6 @@ class Sidebar:
 
     groups: list[Group]
     next: Cursor | None = None
-    count: int = 0
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def read_sidebar(
         groups.insert(0, Group("Pinned", pinned))
     if after is not None and groups and groups[0].label == age_label(after.at, today):
         groups[0] = Group("", groups[0].chats)
-    return Sidebar(groups, page.next, len(page.chats))
+    return Sidebar(groups, page.next)
 
 
 def read_all(user: AnyUser, *, after: Cursor | None = None) -> ChatPage:
@@ -97,8 +97,9 @@ def read_all(user: AnyUser, *, after: Cursor | None = None) -> ChatPage:
 
 
 def read_trash(user: AnyUser, *, after: Cursor | None = None) -> ChatPage:
-    """The chats in the user's trash, the last deleted first. One query."""
-    return _page(Session.objects.trash_of(user).with_opening(), "trashed_at", after, CHATS_PER_PAGE)
+    """The chats in the user's trash that have not expired, the last deleted first. One query."""
+    kept = Session.objects.trash_of(user).filter(trashed_at__gte=trash_expiry())
+    return _page(kept.with_opening(), "trashed_at", after, CHATS_PER_PAGE)
 
 
 def age_label(moment: datetime, today: date) -> str:

@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 
-from agents_app import chat_errors
+from agents_app.chats import errors as chat_errors
 from agents_app.web.http import is_script
 
 _STATUS: dict[type[Exception], HTTPStatus] = {

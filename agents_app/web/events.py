@@ -1,11 +1,11 @@
 """Server-sent events for the chat page: a run as HTML, while it is answering.
 
 `text` events, then one `end`. A `text` event has what has changed since the one before it, as
-agents_app.web.incremental_markdown.Delta describes; the first one of a response has all of the
-text so far. `waiting` events have the place of a run that waits for its turn. Before them, the
-response to a posted form has the `turn` that it started, or the new `chat`: its transcript, name
-and address, for which the page has a frame (chat_frame.html). Every event has `html` for the page
-to show; that of `end` leaves out a text that is on the page already.
+`Delta` in agents_app.web.rendering.incremental_markdown describes; the first one of a response has
+all of the text so far. `waiting` events have the queue position of a run that has not begun. Before
+them, the response to a posted form has the `turn` that it started, or the new `chat`: its
+transcript, name and address, for which the page has a frame (chat_frame.html). The `html` of `end`
+leaves out a text that is on the page already.
 
 They are rendered without the request, so that their forms have no CSRF token: the page's script
 sends the page's own.
@@ -21,13 +21,13 @@ from uuid import UUID
 from django.conf import settings
 from django.template.loader import render_to_string
 
-from agents_app.chats import display_name
+from agents_app.chats.names import display_name
 from agents_app.models import AgentRun
 from agents_app.runs import watching
-from agents_app.runs.broadcast import Outcome, Signal
 from agents_app.runs.db_threads import run_in_db_thread_with_retries
+from agents_app.runs.local_broadcast import Outcome, Signal
 from agents_app.web.http import chat_url
-from agents_app.web.incremental_markdown import Delta, IncrementalMarkdown
+from agents_app.web.rendering.incremental_markdown import Delta, IncrementalMarkdown
 from agents_app.web.transcript import TranscriptPage, Turn, read_turn
 from sessions_app.models import Session
 

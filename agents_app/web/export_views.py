@@ -12,13 +12,13 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from agents_app import chats
+from agents_app.chats import lookups
 from agents_app.web.errors import render_domain_errors
 from agents_app.web.export import FORMATS, file_name, zip_of_chats
 from agents_app.web.forms import ExportForm
 from agents_app.web.http import current_user
 from agents_app.web.login_required import login_required
-from agents_app.web.pages import chat_page
+from agents_app.web.page_responses import chat_page
 from sessions_app.downloads import joined, made_in_threads
 
 _CONTENT_TYPES = {"md": "text/markdown; charset=utf-8", "json": "application/json"}
@@ -30,7 +30,7 @@ _CONTENT_TYPES = {"md": "text/markdown; charset=utf-8", "json": "application/jso
 @render_domain_errors(chat_page)
 def export_chat(request: HttpRequest, session_id: UUID) -> HttpResponseBase:
     """One chat, as Markdown or JSON."""
-    chat_session = chats.get_session(user=current_user(request), session_id=session_id)
+    chat_session = lookups.get_session(user=current_user(request), session_id=session_id)
     form = ExportForm(request.GET)
     if not form.is_valid():
         raise Http404

@@ -1,6 +1,6 @@
 """The forms of the chat pages.
 
-The rules for a message and for a chat's name are those of agents_app.chat_validation, which the
+The rules for a message and for a chat's name are those of agents_app.chats.validation, which the
 use-cases call: here their fields have limits for the browser only.
 """
 
@@ -10,7 +10,7 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 
-from agents_app import chat_validation
+from agents_app.chats import validation as chat_validation
 from agents_app.models import Agent
 from sessions_app.storable import UnstorableText, check_storable
 
@@ -111,7 +111,7 @@ class EditForm(MessageForm):
 
 
 class VersionForm(forms.Form):
-    """The version to show, by its head (agents_app.versions)."""
+    """The version to show, by its head (agents_app.chats.versions)."""
 
     head = forms.UUIDField(error_messages={"invalid": "This form is damaged; reload the page."})
 

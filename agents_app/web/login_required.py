@@ -10,8 +10,8 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 
-from agents_app.web.account_forms import LoginForm
-from agents_app.web.account_views import render_login
+from agents_app.web.accounts.forms import LoginForm
+from agents_app.web.accounts.views import render_login
 from agents_app.web.http import chat_url, is_script
 
 View = Callable[..., HttpResponseBase]

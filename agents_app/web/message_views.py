@@ -1,6 +1,6 @@
-"""The views of a message and its answer: edit, regenerate, continue, choose a version, read raw.
+"""The views of a message and its answer: edit, regenerate, choose a version, read raw.
 
-The forms work like those of agents_app.web.views.
+The forms work like those of agents_app.web.chat_views.
 """
 
 from uuid import UUID
@@ -12,12 +12,12 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from agents_app import services
-from agents_app.chats import get_question, get_session
+from agents_app.chats.lookups import get_question, get_session
 from agents_app.web.errors import InvalidForm, add_error, render_domain_errors, status_of
 from agents_app.web.forms import EditForm, RetryForm, VersionForm
 from agents_app.web.http import chat_url, current_user, is_script, redirect
 from agents_app.web.login_required import login_required
-from agents_app.web.pages import chat_page
+from agents_app.web.page_responses import chat_page
 from agents_app.web.run_responses import run_response
 from agents_app.web.transcript import read_raw_answer, read_turn_again
 
@@ -38,16 +38,6 @@ def regenerate(request: HttpRequest, session_id: UUID, message_id: UUID) -> Http
         message_id=message_id,
         agent_id=form.cleaned_data["agent"],
     )
-    return run_response(request, run, read=read_turn_again)
-
-
-@login_required
-@never_cache
-@require_POST
-@render_domain_errors(chat_page)
-def continue_answer(request: HttpRequest, session_id: UUID, run_id: UUID) -> HttpResponseBase:
-    """Have an answer that ended at the token limit continued."""
-    run = services.continue_answer(user=current_user(request), session_id=session_id, run_id=run_id)
     return run_response(request, run, read=read_turn_again)
 
 

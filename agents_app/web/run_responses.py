@@ -4,7 +4,6 @@ from collections.abc import Callable
 from functools import partial
 from uuid import UUID
 
-from asgiref.sync import async_to_sync
 from django.db import connections
 from django.http import HttpRequest, JsonResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
@@ -65,5 +64,4 @@ def stream(
 
 
 def wait(run_id: UUID) -> None:
-    connections.close_all()  # none is held while waiting
-    async_to_sync(watching.wait)(run_id, WAIT_SECONDS)
+    watching.wait_in_thread(run_id, WAIT_SECONDS)

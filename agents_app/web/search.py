@@ -13,10 +13,10 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.db.models import Prefetch, Q
 
-from agents_app.web.markdown import plain_text
-from sessions_app import search
-from sessions_app.excerpts import Part, excerpt, matching
+from agents_app.web.rendering.markdown import plain_text
 from sessions_app.models import Message, Session
+from sessions_app.search import messages as search
+from sessions_app.search.excerpts import Part, excerpt, matching
 
 CHATS_SHOWN = 10
 VISIBLE_ROLES = [Message.Role.USER, Message.Role.ASSISTANT]
@@ -87,8 +87,7 @@ def _is_in_name(text: str) -> Q:
 
 def _mentioning(user: User, terms: Sequence[search.Term]) -> list[UUID]:
     """The ids alone: only some are shown, and most of the time goes into reading texts."""
-    own = Message.objects.filter(session__user=user, session__trashed_at=None)
-    visible = own.chosen().filter(role__in=VISIBLE_ROLES)
+    visible = Message.objects.for_user(user).chosen().filter(role__in=VISIBLE_ROLES)
     # Not by position, too: the database would have to look through all of a long chat first.
     latest = visible.mentioning(terms).order_by("-session__updated_at")
     rows = list(latest.values_list("session", "position", "pk")[: MESSAGES_COUNTED + 1])

@@ -13,7 +13,7 @@ from django.db.models import Case, F, Q, TextField, When
 from django.db.models.functions import Cast
 
 from agents_app.models import AgentRun, Feedback
-from agents_app.web.markdown import markdown
+from agents_app.web.rendering.markdown import markdown
 from agents_app.web.versions import Versions, read_versions
 from sessions_app.models import Message, Session
 from sessions_app.storable import encodable, json_text
@@ -117,17 +117,17 @@ class Turn:
 
     @property
     def is_active(self) -> bool:
-        return self.status in {AgentRun.Status.PENDING, AgentRun.Status.RUNNING}
+        return self.run is not None and self.run.is_active
 
     @property
-    def seems_unanswered(self) -> bool:
+    def is_answer_missing(self) -> bool:
         """Whether the run has ended without a failure, and yet nothing of it was read."""
-        ended = self.status in {AgentRun.Status.DONE, AgentRun.Status.STOPPED}
-        return self.is_last and ended and not self.own_entries and not self.partial_text
+        answered = self.run is not None and self.run.has_answered
+        return self.is_last and answered and not self.own_entries and not self.partial_text
 
     @property
     def has_failed(self) -> bool:
-        return self.status in {AgentRun.Status.FAILED, AgentRun.Status.INTERRUPTED}
+        return self.run is not None and self.run.has_failed
 
     @property
     def is_truncated(self) -> bool:
@@ -214,7 +214,7 @@ LATEST = Place()
 def read_transcript(chat_session: Session, place: Place = LATEST) -> TranscriptPage:
     """A part of the chat's transcript. Six queries at most."""
     page = _read_page(chat_session, place)
-    if page.turns and page.turns[-1].seems_unanswered:
+    if page.turns and page.turns[-1].is_answer_missing:
         # The run ended after the messages had been read: now its answer can be read as well.
         page = _read_page(chat_session, place)
     return page
@@ -337,12 +337,11 @@ def _add_versions(turns: list[Turn]) -> None:
 
 def _context_from(chat_session: Session, turns: list[Turn], *, is_latest: bool) -> int | None:
     """Where what the agent was told last begins; None when it was told everything."""
-    answered = {AgentRun.Status.DONE, AgentRun.Status.STOPPED}
     if is_latest:
-        runs = (turn.run for turn in reversed(turns) if turn.status in answered)
-        return next((run.context_from for run in runs if run), None)
-    runs_of_chat = AgentRun.objects.filter(session=chat_session, status__in=answered)
-    return runs_of_chat.order_by("created_at").values_list("context_from", flat=True).last()
+        runs = (turn.run for turn in reversed(turns))
+        return next((run.context_from for run in runs if run and run.has_answered), None)
+    answered = chat_session.runs.filter(status__in=AgentRun.ANSWERED_STATUSES)
+    return answered.order_by("created_at").values_list("context_from", flat=True).last()
 
 
 def _mark_context(turns: list[Turn], context_from: int | None, *, has_older: bool) -> None:

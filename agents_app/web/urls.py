@@ -6,26 +6,28 @@ from django.views.generic import RedirectView
 from agents_app.web import (
     agent_views,
     chat_list_views,
+    chat_views,
     export_views,
     feedback_views,
     message_views,
-    views,
+    run_views,
 )
 
 MESSAGE = "chats/<uuid:session_id>/messages/<uuid:message_id>/"
+RUN = "chats/<uuid:session_id>/runs/<uuid:run_id>/"
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="chats"), name="home"),
-    path("chats/", views.chats, name="chats"),
+    path("chats/", chat_views.chats, name="chats"),
     path("chats/export/", export_views.export_chats, name="chats-export"),
     path("chats/all/", chat_list_views.all_chats, name="chats-all"),
     path("chats/sidebar/", chat_list_views.sidebar, name="chats-sidebar"),
     path("chats/restore/", chat_list_views.restore_together, name="chats-restore"),
     path("chats/trash/", chat_list_views.trash, name="chats-trash"),
     path("chats/trash/empty/", chat_list_views.empty_trash, name="chats-trash-empty"),
-    path("chats/<uuid:session_id>/", views.chat, name="chat"),
+    path("chats/<uuid:session_id>/", chat_views.chat, name="chat"),
     path("chats/<uuid:session_id>/export/", export_views.export_chat, name="chat-export"),
-    path("chats/<uuid:session_id>/messages/", views.send, name="chat-send"),
+    path("chats/<uuid:session_id>/messages/", chat_views.send, name="chat-send"),
     path(f"{MESSAGE}regenerate/", message_views.regenerate, name="chat-regenerate"),
     path(f"{MESSAGE}edit/", message_views.edit, name="chat-edit"),
     path(f"{MESSAGE}feedback/", feedback_views.feedback, name="chat-feedback"),
@@ -40,14 +42,10 @@ urlpatterns = [
         chat_list_views.delete_forever,
         name="chat-delete-forever",
     ),
-    path("chats/<uuid:session_id>/runs/<uuid:run_id>/stop/", views.stop, name="chat-stop"),
-    path("chats/<uuid:session_id>/runs/<uuid:run_id>/retry/", views.retry, name="chat-retry"),
-    path(
-        "chats/<uuid:session_id>/runs/<uuid:run_id>/continue/",
-        message_views.continue_answer,
-        name="chat-continue",
-    ),
-    path("chats/<uuid:session_id>/runs/<uuid:run_id>/events", views.events, name="chat-events"),
+    path(f"{RUN}stop/", run_views.stop, name="chat-stop"),
+    path(f"{RUN}retry/", run_views.retry, name="chat-retry"),
+    path(f"{RUN}continue/", run_views.continue_answer, name="chat-continue"),
+    path(f"{RUN}events", run_views.events, name="chat-events"),
     path("agents/<int:agent_id>/starters", agent_views.starters, name="agent-starters"),
     path("agents/<int:agent_id>/picture/<slug:digest>", agent_views.picture, name="agent-picture"),
 ]

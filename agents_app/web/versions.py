@@ -1,6 +1,6 @@
 """Which versions the questions and answers of a page have. Only reads: three queries.
 
-See agents_app.versions for what a version and its head are.
+See agents_app.chats.versions for what a version and its head are.
 """
 
 from collections import defaultdict

@@ -13,7 +13,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.formats import date_format
 
 from sessions_app.admin.badges import cleanup_badge
-from sessions_app.admin.cleanup_archive import ArchivedSession, read_archive, with_users
+from sessions_app.admin.removed_sessions import ArchivedSession, read_archive, with_users
 from sessions_app.admin.restoring import confirmation, restore
 from sessions_app.admin.shared import (
     ModelAdmin,
@@ -25,7 +25,7 @@ from sessions_app.admin.shared import (
     short_time,
     time_field,
 )
-from sessions_app.cleanup.archive_search import NAMES_READ, Found, ids_in, search_runs
+from sessions_app.cleanup.archive_search import Found, ids_in, search_runs
 from sessions_app.local_time import local_time
 from sessions_app.models import CleanupRun, Session
 from sessions_app.querysets import CleanupRunQuerySet
@@ -54,7 +54,6 @@ class CleanupRunList(ChangeList):
     found: Found | None
     found_rows: list[ArchivedSession]
     present: list[str]  # sessions of that id that exist, as links
-    names_limit = NAMES_READ
 
     def get_queryset(
         self, request: HttpRequest, exclude_parameters: list[str | None] | None = None

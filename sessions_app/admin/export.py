@@ -28,7 +28,7 @@ from sessions_app.admin.export_files import FORMATS, Row, batches
 from sessions_app.admin.shared import ModelAdmin, may_read_transcripts, session_count
 from sessions_app.downloads import joined, made_in_threads
 from sessions_app.models import Session
-from sessions_app.reading_log import record_reading
+from sessions_app.review.reading_log import record_reading
 
 VIA = "export"
 _MANY = 10_000  # counting more would take as long as the list's slowest pages

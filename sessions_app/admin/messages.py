@@ -13,7 +13,6 @@ from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from django.utils.text import Truncator
 
-from sessions_app import search
 from sessions_app.admin.keyed_changelist import KeyedChangeList
 from sessions_app.admin.message_links import SessionLink
 from sessions_app.admin.shared import (
@@ -23,10 +22,11 @@ from sessions_app.admin.shared import (
     short_time,
     time_field,
 )
-from sessions_app.admin.transcript_admin import TranscriptAdmin
-from sessions_app.excerpts import excerpt, matching
+from sessions_app.admin.transcript_access import TranscriptAdmin
 from sessions_app.models import Message, Session
 from sessions_app.querysets import MessageQuerySet
+from sessions_app.search import messages as search
+from sessions_app.search.excerpts import excerpt, matching
 from sessions_app.tool_entries import tool_names
 
 MATCHES = 1_000  # messages that a search finds

@@ -17,7 +17,7 @@ from sessions_app.admin.badges import OUTCOMES, Kind, badge
 from sessions_app.admin.session_filters import outcome_label
 from sessions_app.admin.shared import may_read_transcripts, short_time
 from sessions_app.admin.transcript_search import Hit, read_hits
-from sessions_app.keep_reasons import keep_reasons
+from sessions_app.cleanup.keep_reasons import keep_reasons
 from sessions_app.models import Message, Review, Session
 from sessions_app.querysets import NAME_START
 

@@ -19,12 +19,12 @@ from django.db.models.functions import Left
 from django.http import HttpRequest
 from django.urls import reverse
 
-from sessions_app import search
 from sessions_app.admin.filters import without_nul
 from sessions_app.admin.shared import ModelAdmin, may_read_transcripts
-from sessions_app.excerpts import Part, excerpt, matching
 from sessions_app.models import Message, Session
-from sessions_app.reading_log import record_reading
+from sessions_app.review.reading_log import record_reading
+from sessions_app.search import messages as search
+from sessions_app.search.excerpts import Part, excerpt, matching
 
 PARAMETER = "said"
 MATCHES = 1_000  # messages

@@ -1,4 +1,4 @@
-"""The indexes of the admin's list of sessions, whose search sessions_app.name_search makes.
+"""The indexes of the admin's list of sessions, whose search sessions_app.search.sessions makes.
 
 In PostgreSQL an index of the three-character parts of names finds what LIKE would read every
 row for. The extension pg_trgm does the same, but not every server has it.

@@ -10,7 +10,7 @@ from agents_app.agents import RunResult, SimpleAgent
 from agents_app.conversation import codec
 from agents_app.models import AgentRun, RunFacts
 from agents_app.runs import watching
-from agents_app.runs.broadcast import get_broadcast
+from agents_app.runs.local_broadcast import get_broadcast
 from agents_app.web import events
 from sessions_app.models import Message
 

@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from agents_app import services
-from agents_app.chat_errors import NotRetryable
+from agents_app.chats.errors import NotRetryable
 from agents_app.models import AgentRun, RunStatus
 from agents_app.querysets import Progress
 from agents_app.runs import storage

@@ -8,7 +8,9 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 
-from agents_app import chat_errors, chats, services
+from agents_app import services
+from agents_app.chats import errors as chat_errors
+from agents_app.chats import organizing
 from agents_app.models import Agent, AgentRun
 from sessions_app.models import Message, Session
 from tests.agents_app.chats import answered, make_agent, make_user
@@ -68,7 +70,7 @@ def test_what_is_no_message_is_not_stored(user: User, text: str, complaint: str)
 def test_what_is_no_name_is_not_given(user: User, name: str, complaint: str) -> None:
     chat_session = answered(user, "Its name")
     with pytest.raises(chat_errors.InvalidName, match=complaint):
-        chats.rename_session(user=user, session_id=chat_session.pk, name=name)
+        organizing.rename_session(user=user, session_id=chat_session.pk, name=name)
     assert Session.objects.get().name == "Its name"
 
 

@@ -10,7 +10,7 @@ from django.db import connection
 from django.utils import timezone
 from procrastinate.contrib.django import app
 
-from agents_app import chats
+from agents_app.chats import trash
 from agents_app.tasks import empty_trash
 from sessions_app.models import Session
 from tests.agents_app.chats import answered, make_user
@@ -25,7 +25,7 @@ def test_a_worker_empties_the_trash(manage: Callable[..., subprocess.Popen[str]]
     user = make_user()
     old, young, kept = (answered(user) for _ in range(3))
     for chat_session in (old, young):
-        chats.trash_session(user=user, session_id=chat_session.pk)
+        trash.trash_session(user=user, session_id=chat_session.pk)
     long_ago = timezone.now() - timedelta(days=settings.TRASH_DAYS, minutes=1)
     Session.objects.filter(pk=old.pk).update(trashed_at=long_ago)
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydantic_ai.messages import ModelRequest, ModelResponse, TextPart, UserPromptPart
 
 from agents_app import services
-from agents_app.chat_errors import AlreadyAnswering, VersionUnavailable
+from agents_app.chats.errors import AlreadyAnswering, VersionUnavailable
 from agents_app.conversation import codec
 from agents_app.models import AgentRun
 from agents_app.runs import storage

@@ -4,7 +4,7 @@ import pytest
 from django.contrib.auth.models import User
 from playwright.sync_api import Browser, expect
 
-from agents_app.web.markdown import plain_text
+from agents_app.web.rendering.markdown import plain_text
 from sessions_app.models import Message
 from tests.agents_app.chats import make_agent
 from tests.browser.conftest import log_in

@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 from playwright.sync_api import Locator, Page, expect
 
-from agents_app.chats import trash_session
+from agents_app.chats.trash import trash_session
 from agents_app.models import AgentRun
 from sessions_app.models import Session
 from tests.agents_app.chats import answered, ask

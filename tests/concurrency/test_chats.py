@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 from django.contrib.auth.models import User
 
-from agents_app.chat_errors import AlreadyAnswering
+from agents_app.chats.errors import AlreadyAnswering
 from agents_app.models import Agent, AgentRun
 from agents_app.services import send_message, start_session
 from sessions_app.models import Message, Session
@@ -75,7 +75,7 @@ def test_of_two_messages_at_once_one_is_refused(ana: User, answered: AgentRun) -
 SEND = """
 import socket, uuid
 from django.contrib.auth.models import User
-from agents_app.chat_errors import AlreadyAnswering
+from agents_app.chats.errors import AlreadyAnswering
 from agents_app.services import send_message
 user = User.objects.get()
 with socket.create_connection(("127.0.0.1", {port})) as start:

@@ -14,7 +14,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from agents_app import services
-from agents_app.chat_errors import ChatError
+from agents_app.chats.errors import ChatError
 from agents_app.models import AgentRun, RunStatus
 from agents_app.runs import storage
 from sessions_app.models import Message, Session

@@ -164,7 +164,7 @@ def test_answer_that_the_provider_breaks_off_can_be_retried(agent: Agent, cookie
         read_until(stream, "event: end")
         end = stream.readline().decode()
     assert '"status":"interrupted"' in end
-    assert "broke off the answer" in end
+    assert "closed the connection during the answer" in end
     assert "data-retry" in end
     assert AgentRun.objects.get().text == "Hello"
     assert not Message.objects.filter(role="assistant").exists()

@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from pydantic_ai.messages import ModelResponse, TextPart
 
-from agents_app.chat_errors import AlreadyAnswering, ChatNotFound, NotRetryable
+from agents_app.chats.errors import AlreadyAnswering, ChatNotFound, NotRetryable
 from agents_app.conversation import codec
 from agents_app.models import AgentRun
 from agents_app.runs import storage

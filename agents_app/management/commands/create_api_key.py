@@ -7,7 +7,7 @@ from django.contrib.auth.models import User
 from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
-from agents_app.api_keys import InvalidKey, create_key
+from agents_app.accounts.api_keys import InvalidKey, create_key
 from agents_app.models import Scope
 from sessions_app.management import arguments
 from sessions_app.management.operator_command import OperatorCommand

@@ -5,16 +5,18 @@ Workers do this by themselves; without them, run it from cron.
 
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.utils.translation import ngettext
 
-from agents_app import chats
+from agents_app.chats import trash
+from sessions_app.management.operator_command import OperatorCommand
 
 
-class Command(BaseCommand):
+class Command(OperatorCommand):
     """Deletes expired chats, in batches."""
 
     help = "Delete the chats that have been in the trash for TRASH_DAYS."
 
     def handle(self, **options: Any) -> None:
-        count = chats.empty_trash(trashed_before=chats.trash_expiry())
-        self.stdout.write(f"Deleted {count} chat{'' if count == 1 else 's'} for good.")
+        count = trash.empty_trash(trashed_before=trash.trash_expiry())
+        chats = ngettext("%d chat", "%d chats", count) % count
+        self.stdout.write(f"Deleted {chats} for good.")

@@ -11,7 +11,7 @@ export class StreamedHtml {
         this.open = ""; // the HTML after them
     }
 
-    /** Apply the data of a `text` event (see Delta in agents_app/web/incremental_markdown.py). */
+    /** Apply the data of a `text` event (see Delta in agents_app/web/rendering/incremental_markdown.py). */
     apply({ html, keep = 0, finish = 0, reset = false }) {
         if (reset) {
             this.finished = 0;

@@ -6,7 +6,7 @@ from django.test import Client
 from django.urls import reverse
 
 from sessions_app.models import Review, Session
-from sessions_app.reviews import review_session
+from sessions_app.review.decisions import review_session
 from tests.factories import make_session, phantom, say
 from tests.sessions_app.admin.helpers import LIST, Form, Page, change_url, log_in, staff
 

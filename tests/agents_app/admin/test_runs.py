@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from agents_app.admin import run_list
-from agents_app.admin.amounts import dollars
+from agents_app.admin.formatting import dollars
 from agents_app.models import AgentRun
 from agents_app.runs import storage
 from sessions_app.models import Message, Session, TranscriptReading

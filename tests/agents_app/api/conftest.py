@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 
-from agents_app.api_keys import create_key
+from agents_app.accounts.api_keys import create_key
 from agents_app.models import Agent, AgentRun, Scope
 from tests.agents_app.chats import make_agent, make_user
 from tests.conftest import database_url

@@ -9,7 +9,7 @@ from django.db import connection
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from agents_app.api_keys import create_key, find_key, revoke_key
+from agents_app.accounts.api_keys import create_key, find_key, revoke_key
 from agents_app.models import ApiKey, Scope
 from tests.agents_app.api.conftest import ApiClient, key_for
 

@@ -9,9 +9,9 @@ import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
+from agents_app.accounts.api_keys import create_key, revoke_key
 from agents_app.api.openai import api as openai_api
 from agents_app.api.urls import api as main_api
-from agents_app.api_keys import create_key, revoke_key
 from agents_app.models import AgentRun, ApiKey, Scope, Ticket
 from sessions_app.cleanup.options import Options
 from sessions_app.cleanup.options import Scope as CleanupScope

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from agents_app.external_users import UserNotFound, find_user
+from agents_app.accounts.external_users import UserNotFound, find_user
 from agents_app.models import ExternalUser
 from tests.agents_app.automagik.databases import write_export
 from tests.agents_app.automagik.helpers import run

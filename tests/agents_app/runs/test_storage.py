@@ -39,7 +39,7 @@ def test_run_is_claimed_anew_after_each_death_and_then_fails(run: AgentRun) -> N
     assert attempts == [1, 2, 3, None]
     run.refresh_from_db()
     assert (run.status, run.error) == ("failed", AgentRun.PRESUMED_DEAD_ERROR)
-    assert run.can_be_retried
+    assert run.has_failed
 
 
 def test_run_that_was_handed_back_is_no_death(run: AgentRun) -> None:

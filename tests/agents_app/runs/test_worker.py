@@ -12,8 +12,9 @@ from django.db import OperationalError
 from pydantic_ai.messages import TextPart, UserPromptPart
 from pytest_django import Settings
 
-from agents_app import chats, services
+from agents_app import services
 from agents_app.agents import AgentFailed
+from agents_app.chats import trash
 from agents_app.models import Agent, AgentRun, WorkerProcess
 from agents_app.querysets import Progress
 from agents_app.runs import db_threads, dispatch, liveness, storage, watching
@@ -196,7 +197,7 @@ def test_watcher_hears_of_a_database_that_is_gone(
         if here:
             await run_in_db_thread(dispatch.submit, run.pk, run.user_id)
         else:
-            monkeypatch.setattr(watching._Reader, "_read", gone_at_once)
+            monkeypatch.setattr(watching._RemoteReader, "_read", gone_at_once)
         watcher = events.run_events(run.pk)
         monkeypatch.setattr(db_threads, "run_in_db_thread", gone)
         script.end()
@@ -242,8 +243,8 @@ def test_stop_before_anything_came(run: AgentRun, script: Script, ana: User) -> 
 def test_chat_deleted_meanwhile_stays_deleted(run: AgentRun, script: Script, ana: User) -> None:
     dispatch.submit(run.pk, run.user_id)
     assert script.started.wait(30)
-    chats.trash_session(user=ana, session_id=run.session_id)
-    chats.delete_forever(user=ana, session_id=run.session_id)
+    trash.trash_session(user=ana, session_id=run.session_id)
+    trash.delete_forever(user=ana, session_id=run.session_id)
     script.say("Too late")
     script.end()
     asyncio.run(watching.wait(run.pk, 30))
@@ -255,7 +256,7 @@ def test_chat_deleted_meanwhile_stays_deleted(run: AgentRun, script: Script, ana
 def test_server_that_stops_interrupts_its_runs(
     run: AgentRun, script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watching, "_reader", watching._Reader())
+    monkeypatch.setattr(watching, "_reader", watching._RemoteReader())
     monkeypatch.setattr(dispatch, "GRACE_SECONDS", 0.1)
 
     @asynccontextmanager
@@ -275,7 +276,7 @@ def test_server_that_stops_interrupts_its_runs(
     run.refresh_from_db()
     assert run.status == AgentRun.Status.INTERRUPTED
     assert run.text == "Good "
-    assert run.can_be_retried
+    assert run.has_failed
 
 
 def test_watching_a_run_of_another_process(run: AgentRun) -> None:
@@ -321,7 +322,7 @@ def test_all_runs_end_side_by_side(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """However many cannot be ended in time: the server does not wait for one after the other."""
-    monkeypatch.setattr(watching, "_reader", watching._Reader())
+    monkeypatch.setattr(watching, "_reader", watching._RemoteReader())
     monkeypatch.setattr(dispatch, "GRACE_SECONDS", 0.1)
     monkeypatch.setattr(dispatch, "_SHUTDOWN_TIMEOUT", 1)
     settings.AGENT_RUNS_PER_USER = 6

@@ -10,7 +10,7 @@ from django.core.management import call_command
 from django.db import connection
 from django.test import Client
 
-from agents_app.chats import delete_forever, trash_session
+from agents_app.chats.trash import delete_forever, trash_session
 from sessions_app.models import RemovedSession, Session
 from tests.agents_app.chats import answered, ask, failed
 from tests.agents_app.web.helpers import JSON, chat_url, html, message, rows, run_url

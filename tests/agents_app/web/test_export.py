@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from agents_app.models import Agent, AgentRun
 from agents_app.web.export import with_fences_closed
-from agents_app.web.markdown import markdown_parser
+from agents_app.web.rendering.markdown import markdown_parser
 from sessions_app.models import Session
 from tests.agents_app.chats import answered, ask, failed, make_user
 from tests.agents_app.web.helpers import chat_url, html

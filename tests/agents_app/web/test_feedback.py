@@ -7,8 +7,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from agents_app import chats
-from agents_app.feedback import REASON_LENGTH
+from agents_app.chats import trash
+from agents_app.chats.feedback import REASON_LENGTH
 from agents_app.models import Feedback
 from sessions_app.models import Message, Session
 from tests.agents_app.chats import answered, make_user
@@ -127,7 +127,7 @@ def test_feedback_costs_no_further_query(page: Client, user: User, answer: Messa
 
 def test_goes_with_its_chat(page: Client, user: User, answer: Message) -> None:
     page.post(url_for(answer), {"rating": "good"})
-    chats.trash_session(user=user, session_id=answer.session_id)
+    trash.trash_session(user=user, session_id=answer.session_id)
     assert page.post(url_for(answer), {"rating": "good"}).status_code == 404
-    chats.delete_forever(user=user, session_id=answer.session_id)
+    trash.delete_forever(user=user, session_id=answer.session_id)
     assert given() == []

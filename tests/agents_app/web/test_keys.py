@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
-from agents_app.api_keys import create_key, find_key
+from agents_app.accounts.api_keys import create_key, find_key
 from agents_app.models import ApiKey
 from tests.agents_app.chats import make_user
 from tests.agents_app.web.helpers import html

@@ -9,7 +9,7 @@ from django.http import HttpResponse
 from django.test import Client
 
 from agents_app.models import Agent, AgentRun
-from agents_app.web.markdown import markdown
+from agents_app.web.rendering.markdown import markdown
 from sessions_app.models import Session
 from tests.agents_app.chats import answered, failed, make_agent, make_user
 from tests.agents_app.web.helpers import (

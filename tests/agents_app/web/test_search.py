@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents_app.web.search import MESSAGES_COUNTED, MESSAGES_PER_PAGE
-from sessions_app import search
 from sessions_app.models import Message, Session
+from sessions_app.search import messages as search
 from tests.agents_app.chats import answered, make_user
 from tests.agents_app.web.helpers import chat_url, html, queries
 from tests.factories import make_session, phantom, say

@@ -10,7 +10,7 @@ from django.core.management import call_command
 from django.test import Client
 from django.utils import timezone
 
-from agents_app import chats
+from agents_app.chats import trash
 from agents_app.models import AgentRun
 from sessions_app.models import Message, Session
 from sessions_app.writing import append_message
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture
 def trashed(user: User) -> Session:
     chat_session = answered(user, "About boats", "They float")
-    chats.trash_session(user=user, session_id=chat_session.pk)
+    trash.trash_session(user=user, session_id=chat_session.pk)
     return chat_session
 
 
@@ -65,11 +65,11 @@ def test_deletion_can_be_undone_by_a_script(page: Client, user: User) -> None:
 
 def test_late_answer_is_stored_and_there_after_restoring(page: Client, user: User) -> None:
     run = ask(user)
-    chats.trash_session(user=user, session_id=run.session_id)
+    trash.trash_session(user=user, session_id=run.session_id)
     assert page.get(run_url(run, "chat-events")).status_code == 404
     append_message(Message(session_id=run.session_id, role="assistant", text_content="Late"))
     assert run.finish(AgentRun.Status.DONE)
-    chats.restore_session(user=user, session_id=run.session_id)
+    trash.restore_session(user=user, session_id=run.session_id)
     assert "Late" in html(page.get(chat_url(run.session)))
 
 
@@ -88,7 +88,7 @@ def test_deleting_for_good_asks_first(page: Client, user: User, trashed: Session
 def test_trash_is_emptied_when_asked(page: Client, user: User, trashed: Session) -> None:
     kept = answered(user)
     foreign = answered(make_user("bo"))
-    chats.trash_session(user=make_user_of(foreign), session_id=foreign.pk)
+    trash.trash_session(user=make_user_of(foreign), session_id=foreign.pk)
     assert "This cannot be undone." in html(page.get("/chats/trash/empty/"))
     assert page.post("/chats/trash/empty/")["Location"] == "/chats/trash/"
     assert "Deleted 1 chat for good." in html(page.get("/chats/trash/"))
@@ -101,7 +101,7 @@ def make_user_of(chat_session: Session) -> User:
 
 
 def test_trash_empties_itself(page: Client, user: User, trashed: Session) -> None:
-    old = [answered(user) for _ in range(chats.DELETED_AT_ONCE + 1)]
+    old = [answered(user) for _ in range(trash.DELETE_BATCH_SIZE + 1)]
     for chat_session in old:
         age(chat_session, 31)
     age(trashed, 29)
@@ -111,16 +111,19 @@ def test_trash_empties_itself(page: Client, user: User, trashed: Session) -> Non
     assert Session.objects.get() == trashed
 
 
-def test_opening_the_trash_deletes_what_has_expired(page: Client, trashed: Session) -> None:
+def test_next_deletion_deletes_what_has_expired(page: Client, user: User, trashed: Session) -> None:
     age(trashed, 31)
     assert "The trash is empty." in html(page.get("/chats/trash/"))
-    assert rows() == (0, 0, 0)
+    assert Session.objects.filter(pk=trashed.pk).exists(), "a page that is read deletes nothing"
+    deleted = answered(user)
+    page.post(chat_url(deleted, "chat-delete"))
+    assert Session.objects.get() == deleted
 
 
 def test_trash_takes_the_same_queries_however_full(page: Client, user: User) -> None:
     few = queries(lambda: page.get("/chats/trash/"))
     for _ in range(5):
-        chats.trash_session(user=user, session_id=answered(user).pk)
+        trash.trash_session(user=user, session_id=answered(user).pk)
     assert queries(lambda: page.get("/chats/trash/")) == few
 
 

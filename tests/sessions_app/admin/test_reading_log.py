@@ -8,7 +8,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from sessions_app.models import Session, TranscriptReading
-from sessions_app.reading_log import record_reading
+from sessions_app.review.reading_log import record_reading
 from tests.factories import make_session, say
 from tests.sessions_app.admin.helpers import Page, change_url, log_in, staff
 

@@ -6,7 +6,7 @@ from django.test import Client
 from django.urls import reverse
 
 from sessions_app.models import CleanupRun, Message
-from sessions_app.reading_log import record_reading
+from sessions_app.review.reading_log import record_reading
 from tests.factories import make_session, phantom, say
 from tests.sessions_app.admin.helpers import LIST, Page, change_url, choose, log_in
 

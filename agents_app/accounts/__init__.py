@@ -1,0 +1,1 @@
+"""The users' accounts, their API keys, and how other systems know them."""

@@ -1,0 +1,74 @@
+"""What a path or a body refers to: an agent by name or id, a session by id or name."""
+
+from uuid import UUID
+
+from django.contrib.auth.models import User
+from django.urls import register_converter
+from django.urls.converters import StringConverter
+
+from agents_app.chats.errors import AgentUnavailable, ChatNotFound
+from agents_app.chats.lookups import get_session
+from agents_app.models import Agent
+from agents_app.programs.named_sessions import find_named
+from sessions_app.models import Session
+from sessions_app.storable import is_storable
+
+_LARGEST_ID = 2**63 - 1
+_SUFFIXES = ("_agent", "-agent")
+
+
+class AnyConverter(StringConverter):
+    """A part of a path that is any text: names may hold slashes and line breaks."""
+
+    regex = r"[\s\S]+"
+
+
+register_converter(AnyConverter, "any")
+
+
+def find_agent(reference: str) -> Agent:
+    """The active agent with this name or id; `name`, `name_agent` and `name-agent` are the same.
+
+    Raises AgentUnavailable.
+    """
+    active = Agent.objects.active()
+    base = reference
+    for suffix in _SUFFIXES:
+        base = base.removesuffix(suffix) if base == reference else base
+    names = [reference, base, *(base + suffix for suffix in _SUFFIXES)]
+    is_name = is_storable(reference)
+    named = {agent.name: agent for agent in active.filter(name__in=names)} if is_name else {}
+    found = named.get(reference)
+    if found is None and reference.isascii() and reference.isdigit() and _fits(reference):
+        found = active.filter(pk=int(reference)).first()
+    if found is None:
+        found = next((named[name] for name in names if name in named), None)
+    if found is None:
+        raise AgentUnavailable(f"There is no active agent {reference}.")
+    return found
+
+
+def find_session(user: User, reference: str) -> Session:
+    """The user's own session with this id, or else with this name. Raises ChatNotFound."""
+    session_id = parse_session_id(reference)
+    if session_id is not None:
+        try:
+            return get_session(user=user, session_id=session_id)
+        except ChatNotFound:
+            pass  # it may be a name
+    named = find_named(user=user, name=reference)
+    if named is None:
+        raise ChatNotFound(f"There is no session {reference}.")
+    return named
+
+
+def parse_session_id(text: str) -> UUID | None:
+    """The id in any of a UUID's notations; None for anything else."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+def _fits(digits: str) -> bool:
+    return len(digits) <= 19 and int(digits) <= _LARGEST_ID

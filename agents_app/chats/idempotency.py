@@ -1,0 +1,42 @@
+"""The run of a request that is repeated: a form that is submitted twice, a program's second try."""
+
+from uuid import UUID
+
+from django.contrib.auth.models import User
+
+from agents_app.chats.errors import AgentUnavailable, AlreadyUsed
+from agents_app.chats.lookups import chat_deleted
+from agents_app.models import AgentRun
+from sessions_app.models import Message
+
+
+def find_first_run(
+    message_id: UUID,
+    text: str,
+    user: User,
+    *,
+    agent_id: int | None,
+    session_id: UUID | None = None,
+    digest: str = "",
+) -> AgentRun:
+    """The run that the first request with this message id has made.
+
+    Raises AlreadyUsed if that was another request, and ChatNotFound if its chat has been deleted.
+    """
+    message = Message.objects.filter(pk=message_id).first()
+    if message is None:
+        # The integrity error was another one: the agent has just been deleted.
+        raise AgentUnavailable
+    runs = AgentRun.objects.filter(message=message, user=user, session__user=user)
+    first = runs.select_related("session").order_by("created_at").first()
+    is_same = (
+        message.text_content == text
+        and agent_id in {None, message.agent_id}
+        and session_id in {None, message.session_id}
+    )
+    # A process of the version before stores none.
+    if first is None or not is_same or first.request_digest not in {"", digest}:
+        raise AlreadyUsed("Another message was sent with this form. Send it once more.")
+    if first.session.trashed_at is not None:
+        raise chat_deleted()
+    return first

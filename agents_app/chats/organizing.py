@@ -1,0 +1,28 @@
+"""Renaming and pinning a user's own chats."""
+
+from collections.abc import Collection
+from uuid import UUID
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.utils import timezone
+
+from agents_app.chats.lookups import chat_deleted, get_session, lock_sessions
+from agents_app.chats.validation import check_name
+from sessions_app.models import Session
+
+
+def rename_session(*, user: User, session_id: UUID, name: str) -> None:
+    """Give a chat another name; no cleanup removes it then. Raises ChatNotFound or InvalidName."""
+    chat_session = get_session(user=user, session_id=session_id)
+    check_name(name)
+    own = Session.objects.for_user(user).filter(pk=chat_session.pk)
+    if not own.update(name=name, keep=True):
+        raise chat_deleted()
+
+
+def pin_sessions(*, user: User, session_ids: Collection[UUID], pinned: bool) -> int:
+    """Put chats at the top of the list, or back in their places; returns how many."""
+    with transaction.atomic():
+        chats = lock_sessions(Session.objects.for_user(user).filter(pk__in=session_ids))
+        return chats.update(pinned_at=timezone.now() if pinned else None)

@@ -1,0 +1,102 @@
+"""Moving a user's own chats to the trash and back, and deleting them for good."""
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.utils import timezone
+
+from agents_app.chats.errors import ChatNotFound
+from agents_app.chats.lookups import chat_deleted, get_session, get_trashed, lock_sessions
+from agents_app.models import AgentRun
+from sessions_app.models import Message, Session
+from sessions_app.querysets import SessionQuerySet
+
+DELETE_BATCH_SIZE = 20  # sessions per transaction
+_EXPIRED_BATCH_SIZE = 100  # chats of one user, with each deletion
+
+
+def trash_session(*, user: User, session_id: UUID) -> datetime:
+    """Move a chat to the trash; returns since when it is there. Raises ChatNotFound."""
+    get_session(user=user, session_id=session_id)
+    count, trashed_at = trash_sessions(user=user, session_ids=[session_id])
+    if not count:
+        raise chat_deleted()
+    return trashed_at
+
+
+def trash_sessions(*, user: User, session_ids: Collection[UUID]) -> tuple[int, datetime]:
+    """Move chats to the trash together; returns how many, and since when they are there.
+
+    An answer that is being written continues, and is there if the chat is restored. What has
+    expired in the user's trash is deleted, so that it does not need a worker or a cron job.
+    """
+    trashed_at = timezone.now()
+    with transaction.atomic():
+        chats = lock_sessions(Session.objects.for_user(user).filter(pk__in=session_ids))
+        count = chats.update(trashed_at=trashed_at)
+    empty_trash(trashed_before=trash_expiry(), user=user, limit=_EXPIRED_BATCH_SIZE)
+    return count, trashed_at
+
+
+def restore_session(*, user: User, session_id: UUID) -> None:
+    """Take a chat out of the trash. Raises ChatNotFound."""
+    if not Session.objects.trash_of(user).filter(pk=session_id).update(trashed_at=None):
+        raise ChatNotFound("There is no such chat in your trash.")
+
+
+def restore_sessions(*, user: User, trashed_at: datetime) -> int:
+    """Take the chats out of the trash that were moved there together; returns how many."""
+    with transaction.atomic():
+        chats = lock_sessions(Session.objects.trash_of(user).filter(trashed_at=trashed_at))
+        return chats.update(trashed_at=None)
+
+
+def delete_forever(*, user: User, session_id: UUID) -> Session:
+    """Delete a chat of the trash, with its messages and runs; returns what it was.
+
+    Raises ChatNotFound.
+    """
+    chat_session = get_trashed(user=user, session_id=session_id)
+    if not delete_sessions(Session.objects.trash_of(user).filter(pk=session_id)):
+        raise chat_deleted()
+    return chat_session
+
+
+def empty_trash(
+    *, trashed_before: datetime, user: User | None = None, limit: int | None = None
+) -> int:
+    """Delete what the trash, one user's or everybody's, has had since before a time.
+
+    In batches, each a transaction; returns how many. A chat that is locked, as by its user who
+    restores it, is left for the next time.
+    """
+    trash = Session.objects.trash_of(user) if user else Session.objects.trashed()
+    expired = trash.filter(trashed_at__lt=trashed_before).order_by("trashed_at", "pk")
+    deleted = 0
+    while limit is None or deleted < limit:
+        count = delete_sessions(expired[:DELETE_BATCH_SIZE], skip_locked=True)
+        deleted += count
+        if not count:
+            break
+    return deleted
+
+
+def trash_expiry() -> datetime:
+    """What has been in the trash since before this is to be deleted."""
+    return timezone.now() - timedelta(days=settings.TRASH_DAYS)
+
+
+def delete_sessions(chats: SessionQuerySet, *, skip_locked: bool = False) -> int:
+    """Delete sessions with their messages and runs; returns how many."""
+    with transaction.atomic():
+        # Locked first: concurrent writers find that they are gone.
+        locked = chats.select_for_update(skip_locked=skip_locked)
+        ids = list(locked.values_list("pk", flat=True))
+        AgentRun.objects.filter(session__in=ids).delete()
+        Message.objects.filter(session__in=ids).delete()
+        Session.objects.filter(pk__in=ids).delete()
+    return len(ids)

@@ -1,0 +1,79 @@
+"""A model whose text can be read while the agent waits for its whole response.
+
+The library's agent can pass on a model's events itself, but each of them goes through a dozen of
+its generators and a lock: that is a quarter of what an answer costs (`python -m tests.bench
+streams`). Here the text is taken where the model's own stream is read.
+"""
+
+from collections.abc import Callable
+
+from pydantic_ai import ModelSettings, RunUsage, UsageLimits
+from pydantic_ai.messages import (
+    ModelMessage,
+    ModelResponse,
+    ModelResponseStreamEvent,
+    PartDeltaEvent,
+    PartStartEvent,
+    TextPart,
+    TextPartDelta,
+)
+from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
+from pydantic_ai.models.wrapper import WrapperModel
+
+_EVENTS_PER_CHECK = 50
+
+
+class StreamingModel(WrapperModel):
+    """Streams each response, and calls `on_text` with its text, piece by piece.
+
+    What it says after tools were called is a paragraph of its own. `usage` is that of all requests
+    so far, also of one that was interrupted.
+
+    A request raises UsageLimitExceeded when the model does not keep to `max_output_tokens`, and
+    what `on_text` raises.
+    """
+
+    def __init__(
+        self, wrapped: Model, *, on_text: Callable[[str], object], max_output_tokens: int
+    ) -> None:
+        super().__init__(wrapped)
+        self.has_text = False
+        self.usage = RunUsage()
+        self._on_text = on_text
+        self._limits = UsageLimits(output_tokens_limit=max_output_tokens)
+
+    async def request(
+        self,
+        messages: list[ModelMessage],
+        model_settings: ModelSettings | None,
+        model_request_parameters: ModelRequestParameters,
+    ) -> ModelResponse:
+        streamed = self.wrapped.request_stream(messages, model_settings, model_request_parameters)
+        async with streamed as response:
+            try:
+                await self._read(response)
+            finally:
+                self.usage += response.usage
+            self._limits.check_tokens(self.usage)
+            return response.get()
+
+    async def _read(self, response: StreamedResponse) -> None:
+        separator = "\n\n" if self.has_text else ""
+        number = 0
+        async for event in response:
+            if text := _text_of(event):
+                self.has_text = True
+                self._on_text(separator + text)
+                separator = ""
+            number += 1
+            if number % _EVENTS_PER_CHECK == 0:
+                self._limits.check_tokens(self.usage + response.usage)
+
+
+def _text_of(event: ModelResponseStreamEvent) -> str:
+    """The text that an event adds to the response."""
+    if isinstance(event, PartStartEvent) and isinstance(event.part, TextPart):
+        return event.part.content
+    if isinstance(event, PartDeltaEvent) and isinstance(event.delta, TextPartDelta):
+        return event.delta.content_delta
+    return ""

@@ -1,0 +1,46 @@
+"""Sessions that programs ask for by name."""
+
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db import transaction
+
+from agents_app import services
+from agents_app.models import Agent, AgentRun
+from agents_app.programs.session_queue import send_when_idle
+from sessions_app.models import Session
+from sessions_app.storable import is_storable
+
+
+def find_named(*, user: User, name: str) -> Session | None:
+    """The user's session of this name, the last used one of several."""
+    if not is_storable(name):
+        return None
+    named = Session.objects.for_user(user).named(name).select_related("agent")
+    return named.order_by("-updated_at", "pk").first()
+
+
+def send_to_named(
+    *, user: User, name: str, agent: Agent, platform: str, wait_seconds: float, **message: Any
+) -> AgentRun:
+    """Continue the user's session of this name, or create it: of requests at once, one does.
+
+    Raises what services.start_session and agents_app.programs.session_queue.send_when_idle do.
+    """
+    chat_session = find_named(user=user, name=name)
+    if chat_session is None:
+        with transaction.atomic():
+            # Locked, so that two requests do not both create it.
+            User.objects.select_for_update(no_key=True).get(pk=user.pk)
+            chat_session = find_named(user=user, name=name)
+            if chat_session is None:
+                return services.start_session(
+                    user=user, agent_id=agent.pk, name=name, platform=platform, **message
+                )
+    return send_when_idle(
+        user=user,
+        session_id=chat_session.pk,
+        agent_id=agent.pk,
+        wait_seconds=wait_seconds,
+        **message,
+    )

@@ -1,0 +1,25 @@
+"""The queue of messages that wait for their turn in a session.
+
+Imported from agents_app.models, where Django looks for models.
+"""
+
+from django.db import models
+
+from sessions_app.models import Session
+
+
+class Ticket(models.Model):
+    """The place of a program's message that waits for its session's active run to end.
+
+    The session's tickets are served in the order of their ids. One that has expired belongs to
+    a request that is gone.
+    """
+
+    session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="+")
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "tickets"
+
+    def __str__(self) -> str:
+        return f"Ticket {self.pk}"

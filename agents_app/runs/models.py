@@ -1,0 +1,264 @@
+"""The models of runs: a run, its status, and the processes that work on runs.
+
+Imported from agents_app.models, where Django looks for models.
+"""
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from django.conf import settings
+from django.db import models, transaction
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from agents_app.querysets import AgentRunQuerySet, WorkerProcessQuerySet
+from sessions_app.models import Message, Session
+
+
+class RunStatus(models.TextChoices):
+    """The states of an AgentRun."""
+
+    PENDING = "pending"  # committed; no worker has reported progress yet
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    STOPPED = "stopped"
+    INTERRUPTED = "interrupted"
+
+
+_ACTIVE = [RunStatus.PENDING, RunStatus.RUNNING]
+_FAILED = [RunStatus.FAILED, RunStatus.INTERRUPTED]
+_ANSWERED = [RunStatus.DONE, RunStatus.STOPPED]  # what a stopped run has written is an answer
+
+
+class WorkerProcess(models.Model):
+    """A process that works on runs, and its heartbeat; it deletes its row when it exits."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    host = models.CharField()
+    pid = models.PositiveIntegerField()
+    started_at = models.DateTimeField(default=timezone.now)
+    heartbeat_at = models.DateTimeField(default=timezone.now)
+    # Seconds: the age of the oldest text at its last save.
+    save_lag = models.FloatField(default=0, db_default=0)
+
+    objects = WorkerProcessQuerySet.as_manager()
+
+    class Meta:
+        db_table = "worker_processes"
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.pid}"
+
+
+@dataclass
+class RunFacts:
+    """What is known about a run beside its text, filled in as it becomes known.
+
+    The fields are the columns of AgentRun.
+    """
+
+    model: str = ""
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost: Decimal | None = None
+    truncated: bool = False
+    context_from: int | None = None
+    first_token_at: datetime | None = None
+
+
+class AgentRun(models.Model):
+    """One run of an agent: it answers one message of a user.
+
+    The row is the only shared state, whichever process works on the run and whichever
+    watches it. It changes by conditional updates only.
+    """
+
+    Status = RunStatus
+    ACTIVE = _ACTIVE
+    FAILED_STATUSES = _FAILED
+    ANSWERED_STATUSES = _ANSWERED
+    process_model = WorkerProcess
+    # What the run is marked with when its process is presumed dead.
+    PRESUMED_DEAD_ERROR = "The server stopped while it was answering."
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="runs")
+    message = models.ForeignKey(
+        Message, on_delete=models.CASCADE, related_name="runs", help_text="What it answers."
+    )
+    agent = models.ForeignKey(
+        "agents_app.Agent", on_delete=models.SET_NULL, null=True, related_name="runs"
+    )
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="agent_runs"
+    )
+    status = models.CharField(choices=RunStatus, default=RunStatus.PENDING)
+    # What the client has asked for in this run only: agents_app.run_options.
+    options = models.JSONField(null=True, editable=False)
+    # Of the request, if it came with an Idempotency-Key: the same key must mean the same request.
+    request_digest = models.CharField(blank=True, default="", db_default="", editable=False)
+    # The WorkerProcess that has taken it on. No foreign key: processes come and go.
+    process_id = models.UUIDField(null=True, editable=False)
+    # How often a process has taken it on. A process that finds a higher number than its own
+    # has lost the run to another one.
+    attempt = models.PositiveSmallIntegerField(default=0, editable=False)
+    # The text generated so far; the finished answer is a message.
+    text = models.TextField(blank=True, default="")
+    # The first line is for the user, the rest for staff.
+    error = models.TextField(blank=True, default="")
+    # RunFacts.
+    model = models.CharField(blank=True, default="")
+    input_tokens = models.PositiveIntegerField(null=True)
+    output_tokens = models.PositiveIntegerField(null=True)
+    cost = models.DecimalField(
+        max_digits=12, decimal_places=6, null=True, help_text="In US dollars, if it is known."
+    )
+    truncated = models.BooleanField(default=False, help_text="The answer ended at the token limit.")
+    # Where what the model was told begins, if that was not the whole chat.
+    context_from = models.PositiveIntegerField(null=True, editable=False)
+    first_token_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    heartbeat_at = models.DateTimeField(default=timezone.now)
+    finished_at = models.DateTimeField(null=True)
+
+    current_status: str  # annotated by with_current_status()
+
+    objects = AgentRunQuerySet.as_manager()
+
+    class Meta:
+        db_table = "agent_runs"
+        indexes = [
+            # The admin's list of runs, newest first.
+            models.Index(fields=["-created_at", "-id"], name="agent_runs_newest"),
+            # The same for one status, and on the dashboard: runs per day by status,
+            # the newest failures, the times of the newest answers.
+            models.Index(fields=["status", "-created_at", "-id"], name="agent_runs_by_status"),
+            # The same by model, and which models the newest runs have had.
+            models.Index(
+                fields=["model", "-created_at", "-id"],
+                name="agent_runs_by_model",
+                condition=~Q(model=""),
+            ),
+            # The admin's search in errors, from the newest on.
+            models.Index(
+                fields=["-created_at", "-id"],
+                name="agent_runs_with_error",
+                condition=~Q(error=""),
+            ),
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["session"],
+                condition=Q(status__in=_ACTIVE),
+                name="agent_runs_one_active",
+            ),
+            models.CheckConstraint(
+                condition=Q(status__in=_ACTIVE, finished_at=None)
+                | (~Q(status__in=_ACTIVE) & Q(finished_at__isnull=False)),
+                name="agent_runs_finished_or_active",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"Run {self.pk}"
+
+    @property
+    def is_active(self) -> bool:
+        return self.status in self.ACTIVE
+
+    @property
+    def is_interrupted(self) -> bool:
+        return self.status == RunStatus.INTERRUPTED
+
+    @property
+    def is_continuation(self) -> bool:
+        """Whether it continues an answer, whose last message is then its own."""
+        return self.message.role == Message.Role.ASSISTANT
+
+    @property
+    def has_failed(self) -> bool:
+        return self.status in self.FAILED_STATUSES
+
+    @property
+    def has_answered(self) -> bool:
+        return self.status in self.ANSWERED_STATUSES
+
+    @property
+    def public_error(self) -> str:
+        """The error without what only staff are told."""
+        return self.error.partition("\n")[0]
+
+    def finish(
+        self,
+        status: RunStatus,
+        *,
+        text: str | None = None,
+        error: str = "",
+        attempt: int | None = None,
+        facts: RunFacts | None = None,
+    ) -> bool:
+        """Record how it ended. False, with nothing changed, when it had ended before.
+
+        A worker says at which attempt: another process may have taken the run over.
+        """
+        with transaction.atomic():
+            # Without the model's id: a worker knows the run's only.
+            session = Session.objects.filter(runs=self.pk).select_for_update(of=("self",))
+            session_ids = list(session.values_list("pk", flat=True))
+            ended = self.record_end(status, text=text, error=error, attempt=attempt, facts=facts)
+            if ended:
+                AgentRun.objects.record_last_status(session_ids)
+        return ended
+
+    def record_end(
+        self,
+        status: RunStatus,
+        *,
+        text: str | None = None,
+        error: str = "",
+        attempt: int | None = None,
+        facts: RunFacts | None = None,
+    ) -> bool:
+        """Like finish(), for a caller that has locked the session, and writes its row after it."""
+        changes = {} if facts is None else dict(vars(facts))
+        if text is not None:
+            changes["text"] = text
+        active = AgentRun.objects.active().filter(pk=self.pk)
+        if attempt is not None:
+            active = active.filter(attempt=attempt)
+        ended = active.update(
+            status=status,
+            error=error,
+            finished_at=timezone.now(),
+            heartbeat_at=Now(),
+            **changes,
+        )
+        return bool(ended)
+
+    def resume(self) -> bool:
+        """Undo that its process was presumed dead; False when the chat has continued since.
+
+        Called by that process, in a transaction that has locked the session.
+        """
+        if not self.is_awaited():
+            return False
+        interrupted = AgentRun.objects.filter(pk=self.pk, status=RunStatus.INTERRUPTED)
+        values = {"status": RunStatus.RUNNING, "finished_at": None, "error": ""}
+        resumed = bool(interrupted.update(heartbeat_at=Now(), **values))
+        AgentRun.objects.record_last_status([self.session_id])
+        return resumed
+
+    def is_awaited(self) -> bool:
+        """Whether an answer of it has its place at the chat's end: no other run is to write one."""
+        later = AgentRun.objects.filter(message=self.message_id, created_at__gt=self.created_at)
+        return not later.exists() and self.is_for_last_message()
+
+    def is_for_last_message(self) -> bool:
+        """Whether the chat has not continued after the message that it answers."""
+        chosen = Message.objects.chosen().filter(session=self.session_id)
+        last = chosen.order_by("-position").first()
+        return last is not None and last.pk == self.message_id

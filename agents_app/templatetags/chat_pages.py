@@ -1,0 +1,85 @@
+"""The template tags and filters of the chat pages.
+
+The product's name, icons, the names of chats, the sidebar, and `joinlines`, which leaves out
+white space.
+"""
+
+import re
+from typing import Any, cast
+
+from django import template
+from django.conf import settings
+from django.template.base import NodeList, Parser, TextNode, Token
+from django.templatetags.static import static
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from agents_app.chats import names
+from agents_app.web.chat_lists import read_sidebar
+from sessions_app.models import Session
+
+register = template.Library()
+
+
+@register.simple_tag
+def product_name() -> str:
+    return str(settings.PRODUCT_NAME)
+
+
+@register.simple_tag
+def icon(name: str, label: str = "") -> SafeString:
+    """An icon of the sprite, with a label for those who do not see it."""
+    drawing = format_html(
+        '<svg class="icon" aria-hidden="true"><use href="{}#{}"/></svg>',
+        static("agents_app/icons.svg"),
+        name,
+    )
+    if not label:
+        return drawing
+    return format_html('{}<span class="visually-hidden">{}</span>', drawing, label)
+
+
+class _Block(template.Node):
+    """What is between two tags."""
+
+    def __init__(self, nodelist: NodeList) -> None:
+        self.nodelist = nodelist
+
+    def render(self, context: template.Context) -> SafeString:
+        return self.nodelist.render(context)
+
+
+@register.tag
+def joinlines(parser: Parser, token: Token) -> _Block:
+    """Leave out the line breaks of a template, and the indentation after them.
+
+    Those of the values in it stay, whatever they hold, and those of the templates that it includes.
+    """
+    nodelist = parser.parse(["endjoinlines"])
+    parser.delete_first_token()
+    for node in nodelist.get_nodes_by_type(TextNode):
+        text = cast("TextNode", node)
+        text.s = re.sub(r"\n\s*", "", text.s)
+    return _Block(nodelist)
+
+
+@register.filter
+def chat_name(chat_session: Session) -> str:
+    """The name of a chat that people are shown."""
+    return names.display_name(chat_session)
+
+
+@register.inclusion_tag("agents_app/sidebar.html", takes_context=True)
+def sidebar(context: dict[str, Any]) -> dict[str, Any]:
+    """The user's chats beside the page."""
+    request = context["request"]
+    match = request.resolver_match
+    return {
+        "request": request,
+        "user": request.user,
+        "csrf_token": context.get("csrf_token"),
+        "sidebar": read_sidebar(request.user),
+        "current": match.kwargs.get("session_id") if match else None,
+        "page": match.url_name if match else "",
+        "query": context.get("query", ""),
+    }

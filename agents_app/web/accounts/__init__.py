@@ -1,0 +1,1 @@
+"""The pages of accounts: logging in, settings, API keys."""

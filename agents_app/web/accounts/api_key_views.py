@@ -1,0 +1,75 @@
+"""The page of one's own API keys."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from django import forms
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_variables
+from django.views.decorators.http import require_http_methods, require_POST
+
+from agents_app.accounts import api_keys
+from agents_app.models import ApiKey, Scope
+from agents_app.web.http import current_user, redirect
+from agents_app.web.login_required import login_required
+
+FOREVER = 0
+
+
+class ApiKeyForm(forms.Form):
+    """A new key."""
+
+    name = forms.CharField(
+        max_length=api_keys.NAME_LENGTH,
+        label="What the key is for",
+        widget=forms.TextInput({"autocomplete": "off"}),
+    )
+    scopes = forms.MultipleChoiceField(
+        choices=Scope.choices,
+        initial=[Scope.CHAT, Scope.READ],
+        widget=forms.CheckboxSelectMultiple,
+        label="What it may do",
+    )
+    days = forms.TypedChoiceField(
+        coerce=int,
+        choices=[(30, "30 days"), (90, "90 days"), (365, "a year"), (FOREVER, "no end")],
+        initial=90,
+        label="How long it works",
+    )
+
+
+@login_required
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+@sensitive_variables("key")
+def keys(request: HttpRequest) -> HttpResponse:
+    """The user's keys; posting makes one, which this response alone shows."""
+    user = current_user(request)
+    form = ApiKeyForm(request.POST or None)
+    key = ""
+    if request.method == "POST" and form.is_valid():
+        days = form.cleaned_data["days"]
+        _, key = api_keys.create_key(
+            user,
+            name=form.cleaned_data["name"],
+            scopes=form.cleaned_data["scopes"],
+            expires_at=timezone.now() + timedelta(days=days) if days else None,
+        )
+        form = ApiKeyForm()
+    found = ApiKey.objects.filter(user=user, revoked_at=None).order_by("-created_at", "pk")
+    return render(request, "account/keys.html", {"form": form, "keys": found, "new_key": key})
+
+
+@login_required
+@never_cache
+@require_POST
+def revoke(request: HttpRequest, key_id: UUID) -> HttpResponse:
+    """Make one of the user's keys useless."""
+    own = ApiKey.objects.filter(user=current_user(request), pk=key_id).first()
+    if own is not None:
+        api_keys.revoke_key(own)
+    return redirect(reverse("account-keys"))

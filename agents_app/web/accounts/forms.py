@@ -1,0 +1,103 @@
+"""The forms of the account pages."""
+
+from typing import Any
+
+from allauth.account import forms as allauth_forms
+from django import forms
+from django.contrib.auth.models import User
+
+from agents_app.accounts import self_service
+from agents_app.models import Theme
+from agents_app.web.forms import UncheckedTextField, validate_storable
+
+
+class LabelsOnly:
+    """A form whose placeholders do not repeat its labels."""
+
+    fields: dict[str, forms.Field]
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        for field in self.fields.values():
+            field.widget.attrs.pop("placeholder", None)
+
+
+class SignupForm(LabelsOnly, allauth_forms.SignupForm):
+    """A new account."""
+
+
+class ChangePasswordForm(LabelsOnly, allauth_forms.ChangePasswordForm):
+    """Another password, for somebody who knows the current one."""
+
+
+class SetPasswordForm(LabelsOnly, allauth_forms.SetPasswordForm):
+    """The first password of a user who has none."""
+
+
+class NewPasswordForm(LabelsOnly, allauth_forms.ResetPasswordKeyForm):
+    """Another password, for somebody who has been sent a link."""
+
+
+class AddEmailForm(LabelsOnly, allauth_forms.AddEmailForm):
+    """Another e-mail address."""
+
+
+class ReauthenticateForm(LabelsOnly, allauth_forms.ReauthenticateForm):
+    """The password, once more."""
+
+
+class LoginForm(LabelsOnly, allauth_forms.LoginForm):
+    """Logs in by name or e-mail address; keeps the message that was sent before."""
+
+    # Whatever they hold, the login goes on.
+    text = UncheckedTextField(required=False, strip=False, widget=forms.HiddenInput)
+    agent = UncheckedTextField(required=False, widget=forms.HiddenInput)
+    writer = UncheckedTextField(required=False, widget=forms.HiddenInput)
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        login = self.fields["login"]
+        login.label = "Username or e-mail address"
+        login.widget = forms.TextInput(
+            {"autocomplete": "username", "autocapitalize": "none", "spellcheck": "false"}
+        )
+        self.fields["password"].help_text = ""
+
+    def add_prefix(self, field_name: str) -> str:
+        """The field's name in HTML; password managers know `username`."""
+        return str(super().add_prefix("username" if field_name == "login" else field_name))
+
+
+class ResetPasswordForm(LabelsOnly, allauth_forms.ResetPasswordForm):
+    """Asks for the address; users without a password, as imports make them, stay without one."""
+
+    def clean_email(self) -> str:
+        email = super().clean_email()
+        self.users: list[User] = [user for user in self.users if user.has_usable_password()]
+        return str(email)
+
+
+class PreferencesForm(forms.Form):
+    """The name that is shown, and the look of the pages."""
+
+    display_name = forms.CharField(
+        label="Display name",
+        required=False,
+        max_length=self_service.DISPLAY_NAME_LENGTH,
+        validators=[validate_storable],
+        widget=forms.TextInput({"autocomplete": "nickname", "dir": "auto"}),
+        help_text="Shown instead of your username.",
+    )
+    theme = forms.ChoiceField(
+        choices=Theme.choices, required=False, widget=forms.RadioSelect, label="Theme"
+    )
+
+
+class PasswordForm(forms.Form):
+    """Asks for the password before something that cannot be undone."""
+
+    password = forms.CharField(
+        label="Your password",
+        strip=False,
+        widget=forms.PasswordInput({"autocomplete": "current-password"}),
+    )

@@ -1,0 +1,132 @@
+"""The pages that forms return to: the list of chats, and a chat."""
+
+from typing import Any
+from uuid import UUID
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.template.loader import render_to_string
+
+from agents_app.chats import lookups, names
+from agents_app.web.accounts.login_draft import take_login_draft
+from agents_app.web.agent_choice import AgentChoice, choice_for_chat, choice_for_new_chat
+from agents_app.web.errors import add_error, status_of
+from agents_app.web.forms import (
+    MessageForm,
+    NewChatForm,
+    OpeningForm,
+    PlaceForm,
+    RenameForm,
+    SearchForm,
+)
+from agents_app.web.http import chat_url, current_user, redirect
+from agents_app.web.search import search_chats
+from agents_app.web.transcript import Place, TranscriptPage, read_transcript
+from sessions_app.models import Session
+
+PRINTED_MESSAGES = 2000  # whose page takes a few seconds to make
+NO_CHAT = UUID(int=0)  # the id of a chat that does not exist yet
+
+
+def list_page(request: HttpRequest, *, error: Exception | None = None) -> HttpResponse:
+    """The form for a new chat, and the user's chats; or what a search in them finds."""
+    search = SearchForm(request.GET)
+    number = (search.cleaned_data["page"] or 1) if search.is_valid() else 1
+    if "q" in search.errors or search.cleaned_data["q"]:
+        return search_page(request, search, number)
+    opening = OpeningForm(request.GET)
+    opening.is_valid()
+    draft = take_login_draft(request) or {}
+    new_chat = NewChatForm(
+        request.POST or None,
+        initial={"agent": opening.cleaned_data.get("agent")} | draft,
+    )
+    choice = choice_for_new_chat(request.user, new_chat) if number == 1 else None
+    if choice:
+        new_chat.initial.setdefault("text", opening.text(choice.selected))
+    context = {
+        "new_chat": new_chat,
+        "choice": choice,
+        "chat_frame": _chat_frame(request, choice) if choice and choice.selected else "",
+        "search": search,
+        "refusal": add_error(error, new_chat),
+    }
+    return render(request, "agents_app/chat_list.html", context, status=status_of(error))
+
+
+def _chat_frame(request: HttpRequest, choice: AgentChoice) -> str:
+    """The page of the chat that begins with the selected agent, before it exists. No queries.
+
+    What begins a chat has it already, so that the first answer need not bring it along.
+    """
+    chat_session = Session(pk=NO_CHAT, agent=choice.selected)
+    rename_form = RenameForm(initial={"name": names.display_name(chat_session)})
+    context = {
+        **_chat_context(chat_session, choice.for_started_chat(), MessageForm(), rename_form),
+        "transcript": TranscriptPage([]),
+    }
+    return render_to_string("agents_app/chat_frame.html", context, request)
+
+
+def search_page(request: HttpRequest, form: SearchForm, number: int) -> HttpResponse:
+    """The names and messages of the user's chats that have the words of a search."""
+    query = form.cleaned_data.get("q")
+    results = search_chats(current_user(request), query, page=number) if query else None
+    context = {"search": form, "query": query, "results": results}
+    return render(request, "agents_app/search.html", context)
+
+
+def chat_page(
+    request: HttpRequest,
+    session_id: UUID,
+    run_id: UUID | None = None,
+    message_id: UUID | None = None,
+    *,
+    error: Exception | None = None,
+) -> HttpResponse:
+    """A chat's latest messages and the form for the next, or another part of the chat."""
+    chat_session = lookups.get_session(user=current_user(request), session_id=session_id)
+    place = PlaceForm(request.GET)
+    if not place.is_valid():
+        raise Http404
+    posted = request.POST
+    message_form = MessageForm(
+        posted if "text" in posted else None, initial=take_login_draft(request)
+    )
+    rename_form = RenameForm(
+        posted if "name" in posted else None, initial={"name": names.display_name(chat_session)}
+    )
+    transcript = read_transcript(chat_session, _place(place))
+    if not transcript.turns and place.cleaned_data["after"] is not None and not error:
+        return redirect(chat_url(session_id))  # it has become shorter since
+    choice = choice_for_chat(chat_session.agent, message_form)
+    context = {
+        **_chat_context(chat_session, choice, message_form, rename_form),
+        "transcript": transcript,
+        "before": place.cleaned_data["before"],
+        "is_for_printing": place.cleaned_data["all"],
+        "refusal": add_error(error, message_form, rename_form),
+    }
+    is_fragment = place.cleaned_data["fragment"]
+    template = "agents_app/transcript.html" if is_fragment else "agents_app/chat.html"
+    return render(request, template, context, status=status_of(error))
+
+
+def _place(form: PlaceForm) -> Place:
+    if form.cleaned_data["all"]:
+        return Place(length=PRINTED_MESSAGES)
+    return Place(**{name: form.cleaned_data[name] for name in ("before", "after", "at")})
+
+
+def _chat_context(
+    chat_session: Session, choice: AgentChoice, message_form: MessageForm, rename_form: RenameForm
+) -> dict[str, Any]:
+    return {
+        "chat_session": chat_session,
+        "agent": chat_session.agent,
+        "choice": choice,
+        # A retry needs another agent only if the chat has no active one.
+        "choosable": choice.others if choice.is_substitute else [],
+        "message_form": message_form,
+        "rename_form": rename_form,
+    }

@@ -1,0 +1,1 @@
+"""Rendering a message: Markdown, code, formulas and links, as sanitised HTML."""

@@ -1,0 +1,258 @@
+"""The base of the admin of sessions: the list, its actions, and one session's page.
+
+agents_app.admin.sessions registers it, with the conversation on the page.
+"""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, cast
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.utils import model_ngettext, unquote
+from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.db.models import CASCADE, Model, Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils.text import capfirst
+
+from sessions_app.admin.bulk_removal import remove_empty_sessions
+from sessions_app.admin.export import export_sessions
+from sessions_app.admin.filters import UserFilter
+from sessions_app.admin.keyed_changelist import KeyedChangeList
+from sessions_app.admin.saved_filters import SavedFilters
+from sessions_app.admin.session_columns import SessionColumns, prepare
+from sessions_app.admin.session_filters import (
+    AgentFilter,
+    BarTimeFilter,
+    FlaggedFilter,
+    MessagesFilter,
+    OutcomeFilter,
+    PlatformFilter,
+    RemovableFilter,
+    ReviewedFilter,
+    VerdictFilter,
+)
+from sessions_app.admin.shared import PermittedFieldsAdmin
+from sessions_app.admin.transcript_search import MessageSearchFilter, search_of
+from sessions_app.models import Session
+from sessions_app.search.sessions import search_sessions
+from sessions_app.writing import SessionGone
+
+_EDITABLE = ("name", "agent")
+
+
+class SessionForm(forms.ModelForm):  # type: ignore[type-arg]  # Django has no such subscript
+    """Offers the active agents, and the session's current one."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "agent" in self.fields:
+            field = cast("Any", self.fields["agent"])
+            # No buttons that would change or delete the agent itself.
+            field.widget.can_change_related = field.widget.can_delete_related = False
+            field.queryset = _agents().filter(Q(active=True) | Q(pk=self.instance.agent_id))
+
+    def clean_agent(self) -> Model | None:
+        """The agent, locked: if it were deleted meanwhile, the COMMIT would fail."""
+        agent: Model | None = self.cleaned_data["agent"]
+        if agent and not _agents().select_for_update(no_key=True).filter(pk=agent.pk).exists():
+            raise forms.ValidationError("This agent has just been deleted.", code="deleted")
+        return agent
+
+
+class SessionList(KeyedChangeList):
+    """Reads the sessions' own columns; `prepare` adds what else a page's rows show."""
+
+    def with_columns(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        return rows.order_by().select_related("user", "agent").defer("metadata")
+
+
+class BaseSessionAdmin(SessionColumns, SavedFilters, PermittedFieldsAdmin):
+    """The list of sessions, editing one, and removing them; agents_app adds the conversation.
+
+    None is added here: a session exists because a person started a chat.
+    """
+
+    form = SessionForm
+    list_display = (
+        *("shown_name", "user", "agent", "platform_badge", "message_count"),
+        *("created", "last_activity", "outcome", "removable", "review_marks"),
+    )
+    list_filter: ClassVar[Any] = (
+        *(RemovableFilter, MessagesFilter, OutcomeFilter, ReviewedFilter, FlaggedFilter),
+        *(VerdictFilter, PlatformFilter, ("agent", AgentFilter), UserFilter),
+        *(("created_at", BarTimeFilter), ("updated_at", BarTimeFilter)),
+        MessageSearchFilter,  # the last: a word that is very common is sought in what is left
+    )
+    list_select_related = ("user", "agent")
+    list_per_page = 50
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    sortable_by = ("shown_name", "created", "last_activity")  # what has an index
+    ordering = ("-created_at", "-id")
+    search_fields = ("name", "user__username", "user__email")
+    search_help_text = "Name, id (or its beginning), user name or e-mail address"
+    actions = (remove_empty_sessions, export_sessions)
+
+    fields = _EDITABLE
+    shows_times = True
+
+    class Media:
+        css = {"all": ["sessions_app/admin.css", "sessions_app/admin/list.css"]}
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_export_permission(self, request: HttpRequest) -> bool:
+        """Whether the user may export sessions; transcripts need their own permission too."""
+        return request.user.has_perm("sessions_app.export_session")
+
+    # --- The list ------------------------------------------------------------------
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return SessionList
+
+    def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
+        changelist = super().get_changelist_instance(request)
+        changelist.message_search = search_of(changelist)  # type: ignore[attr-defined]
+        if request.method != "POST":  # an action needs no columns
+            changelist.result_list = prepare(changelist.result_list, request, changelist)
+        return changelist
+
+    def get_actions(self, request: HttpRequest, action_location: Any = None) -> dict[str, Any]:
+        # Django passes the location since 6.1.
+        location = {} if action_location is None else {"action_location": action_location}
+        actions: dict[str, Any] = super().get_actions(request, **location)
+        # It would delete messages as well.
+        actions.pop("delete_selected", None)
+        return actions
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        # Django would ignore the action and show the list.
+        if request.method == "POST" and not self.get_actions(request):
+            raise PermissionDenied
+        context = {
+            "title": capfirst(str(self.opts.verbose_name_plural)),
+            **self.saved_filters_context(request),
+            **(extra_context or {}),
+        }
+        return super().changelist_view(request, context)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Session], search_term: str
+    ) -> tuple[QuerySet[Session], bool]:
+        fields = self.get_search_fields(request)
+        user_fields = [field.removeprefix("user__") for field in fields if field != "name"]
+        return search_sessions(queryset, search_term, user_fields=user_fields), False
+
+    # --- One session ---------------------------------------------------------------
+
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> Session | None:
+        """The session; for a POST its row is locked until the end of the transaction.
+
+        Locked first and read afterwards: the locking statement's snapshot is from before it
+        waited for a writer that was storing a message.
+        """
+        chat_session: Session | None = super().get_object(request, object_id, from_field)
+        if chat_session is None or request.method != "POST":
+            return chat_session
+        with transaction.atomic():
+            list(Session.objects.select_for_update().filter(pk=chat_session.pk).values("pk"))
+        chat_session = super().get_object(request, object_id, from_field)
+        return chat_session
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        try:
+            return super().changeform_view(request, object_id, form_url, extra_context)
+        except SessionGone:
+            message = "Nothing was saved: the session has been deleted."
+            self.message_user(request, message, messages.ERROR)
+            return redirect("admin:sessions_app_session_changelist")
+
+    def save_model(self, request: HttpRequest, obj: Session, form: Any, change: bool) -> None:
+        """Save only what staff may edit, since a chat may have written the other columns.
+
+        A name that a person gives keeps the session from every cleanup.
+        """
+        edited = {field: getattr(obj, field) for field in _EDITABLE}
+        if "name" in form.changed_data:
+            edited["keep"] = True
+        updated = Session.objects.filter(pk=obj.pk).update(**edited)
+        if not updated:
+            raise SessionGone(obj.pk)
+
+    # --- Deletion of one session ---------------------------------------------------
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Delete a session and its dependents, unless their number has changed since shown."""
+        if request.method != "POST":
+            return super().delete_view(request, object_id, extra_context)
+        if not self.has_delete_permission(request):
+            raise PermissionDenied
+        with transaction.atomic():
+            chat_session = self.get_object(request, unquote(object_id))
+            if chat_session is not None:
+                dependents = str(sum(dependent_counts([chat_session]).values()))
+                if request.POST.get("dependents", dependents) != dependents:
+                    self.message_user(
+                        request,
+                        "Nothing was deleted: the session has changed since this page was opened.",
+                        messages.WARNING,
+                    )
+                    return redirect(request.get_full_path())
+            return super().delete_view(request, object_id, extra_context)
+
+    def get_deleted_objects(
+        self, objs: Sequence[Session] | QuerySet[Session], request: HttpRequest
+    ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
+        """Like Django's, but counts the dependents of a session instead of listing them all."""
+        counts = dependent_counts(objs)
+        summary = [f"{n:,} {model_ngettext(model._meta, n)}" for model, n in counts.items()]
+        by_name = {str(model._meta.verbose_name_plural): n for model, n in counts.items()}
+        lacking = {
+            str(model._meta.verbose_name)
+            for model in counts
+            if self.admin_site.is_registered(model)
+            and not request.user.has_perm(
+                f"{model._meta.app_label}.delete_{model._meta.model_name}"
+            )
+        }
+        return summary, {str(self.opts.verbose_name_plural): len(objs), **by_name}, lacking, []
+
+    def render_delete_form(self, request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
+        """Django's page; its form posts the number of dependents that it showed."""
+        counts = dict(context["model_count"])
+        counts.pop(str(self.opts.verbose_name_plural))
+        context["dependents"] = sum(counts.values())
+        return super().render_delete_form(request, context)
+
+
+def _agents() -> QuerySet[Any]:
+    agents: QuerySet[Any] = Session._meta.get_field("agent").related_model._default_manager.all()
+    return agents
+
+
+def dependent_counts(sessions: Sequence[Session] | QuerySet[Session]) -> dict[type[Model], int]:
+    """By model, how many rows are deleted with the sessions."""
+    counts = {
+        relation.related_model: relation.related_model._base_manager.filter(
+            **{f"{relation.field.name}__in": sessions}
+        ).count()
+        for relation in Session._meta.related_objects
+        if relation.on_delete is CASCADE
+    }
+    return {model: count for model, count in counts.items() if count}

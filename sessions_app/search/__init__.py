@@ -1,0 +1,1 @@
+"""Searching sessions: by what was said in them, and by name."""

@@ -1,0 +1,66 @@
+"""Where a text says what was searched for: a line of it, with the matches told apart."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from sessions_app.search.messages import Term
+
+LENGTH = 240
+_BEFORE_MATCH = 60
+# Around the match, what is made a line: markup takes space, too.
+_AROUND = 600
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of an excerpt."""
+
+    text: str
+    is_match: bool = False
+
+
+def matching(terms: Sequence[Term]) -> re.Pattern[str]:
+    """A pattern for the places where any of the terms occurs."""
+    return re.compile("|".join(term.pattern for term in terms), re.IGNORECASE)
+
+
+def excerpt(
+    text: str, pattern: re.Pattern[str], *, as_line: Callable[[str], str] | None = None
+) -> list[Part]:
+    """The first match with its surroundings, in one line, with all matches in them told apart.
+
+    `as_line` makes a line of marked-up text.
+    """
+    match = pattern.search(text)
+    start = max(0, match.start() - _AROUND // 2) if match else 0
+    around = text[start : start + _AROUND]
+    line = " ".join(around.split())
+    if as_line is not None:
+        rendered = as_line(around)
+        if pattern.search(rendered):  # otherwise it stands in the markup, as a link's address does
+            line = rendered
+    match = pattern.search(line)
+    begin = _word_start(line, match.start()) if match else 0
+    end = begin + LENGTH
+    parts = list(_told_apart(line[begin:end], pattern))
+    if start or begin:
+        parts.insert(0, Part("… "))
+    if end < len(line) or start + _AROUND < len(text):
+        parts.append(Part(" …"))
+    return parts
+
+
+def _word_start(line: str, match_start: int) -> int:
+    """Where a word begins, some way before the match."""
+    begin = max(0, match_start - _BEFORE_MATCH)
+    return line.find(" ", begin, match_start) + 1 or begin if begin else 0
+
+
+def _told_apart(line: str, pattern: re.Pattern[str]) -> Iterator[Part]:
+    end = 0
+    for match in pattern.finditer(line):
+        yield Part(line[end : match.start()])
+        yield Part(match[0], is_match=True)
+        end = match.end()
+    yield Part(line[end:])
