@@ -8,6 +8,7 @@ from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.utils.translation import ngettext
 
 from agents_app import api_keys
 from agents_app.models import ApiKey, Scope
@@ -75,7 +76,11 @@ class ApiKeyAdmin(PermittedFieldsAdmin):
             if api_keys.revoke_key(key):
                 self.log_change(request, key, "Revoked.")
                 revoked += 1
-        self.message_user(request, f"Revoked {revoked} API keys.", messages.SUCCESS)
+        self.message_user(
+            request,
+            f"Revoked {revoked:,} {ngettext('API key', 'API keys', revoked)}.",
+            messages.SUCCESS,
+        )
 
     def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
         row, key = api_keys.create_key(
