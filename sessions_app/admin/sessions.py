@@ -19,13 +19,11 @@ from django.utils.text import capfirst
 
 from sessions_app.admin.bulk_removal import remove_empty_sessions
 from sessions_app.admin.export import export_sessions
-from sessions_app.admin.filters import UserFilter
+from sessions_app.admin.filters import TimeFilter, UserFilter
 from sessions_app.admin.keyed_changelist import KeyedChangeList
 from sessions_app.admin.saved_filters import SavedFilters
 from sessions_app.admin.session_columns import SessionColumns, prepare
 from sessions_app.admin.session_filters import (
-    AgentFilter,
-    BarTimeFilter,
     FlaggedFilter,
     MessagesFilter,
     OutcomeFilter,
@@ -82,8 +80,8 @@ class BaseSessionAdmin(SessionColumns, SavedFilters, PermittedFieldsAdmin):
     )
     list_filter: ClassVar[Any] = (
         *(RemovableFilter, MessagesFilter, OutcomeFilter, ReviewedFilter, FlaggedFilter),
-        *(VerdictFilter, PlatformFilter, ("agent", AgentFilter), UserFilter),
-        *(("created_at", BarTimeFilter), ("updated_at", BarTimeFilter)),
+        *(VerdictFilter, PlatformFilter, "agent", UserFilter),
+        *(("created_at", TimeFilter), ("updated_at", TimeFilter)),
         MessageSearchFilter,  # the last: a word that is very common is sought in what is left
     )
     list_select_related = ("user", "agent")

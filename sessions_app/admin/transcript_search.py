@@ -51,7 +51,7 @@ class MessageSearchFilter(admin.ListFilter):
     """The sessions with a message that has the words. Its box is beside the other search's."""
 
     title = "what was said"
-    template = "admin/sessions_app/session/no_filter.html"
+    template = "admin/sessions_app/no_filter.html"
 
     def __init__(
         self,
