@@ -191,6 +191,18 @@ class BaseSessionAdmin(SessionColumns, SavedFilters, PermittedFieldsAdmin):
         if not updated:
             raise SessionGone(obj.pk)
 
+    def construct_change_message(
+        self, request: HttpRequest, form: Any, formsets: Any, add: bool = False
+    ) -> Any:
+        """What the history says: also from which name to which, and what that did."""
+        changes = []
+        if "name" in form.changed_data:
+            before, after = form.initial["name"], form.cleaned_data["name"]
+            changes.append(f"Renamed from “{before}” to “{after}”, and marked to be kept.")
+        if "agent" in form.changed_data:
+            changes.append(f"Given the agent {form.cleaned_data['agent'] or '(none)'}.")
+        return " ".join(changes) or []  # which Django shows as "No fields changed."
+
     # --- Deletion of one session ---------------------------------------------------
 
     def delete_view(
