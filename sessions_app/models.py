@@ -24,10 +24,11 @@ from sessions_app.querysets import (
     MessageQuerySet,
     SessionQuerySet,
 )
-from sessions_app.review_models import Review, SavedFilter, TranscriptReading
+from sessions_app.review_models import Export, Review, SavedFilter, TranscriptReading
 
 __all__ = [
     "CleanupRun",
+    "Export",
     "Message",
     "RemovedSession",
     "Review",
