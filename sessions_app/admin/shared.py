@@ -96,7 +96,9 @@ class CheckedAdmin(ModelAdmin):
     Django rejects filters that it cannot build; some can be built and fail in the database.
     """
 
-    shows_times: ClassVar[bool] = False  # the pages then say of which time zone
+    # Whether there are times, so that the page says of which time zone: of a row, and of the list.
+    shows_times: ClassVar[bool] = False
+    lists_times: ClassVar[bool] = True
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         # No page links to these, and a pattern can keep a database busy for minutes.
