@@ -10,6 +10,7 @@ from django.contrib.admin import AdminSite
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from django.templatetags.static import static
+from django.urls import reverse
 
 # What staff come for stands first; the other apps follow by name.
 _FIRST = ("sessions_app", "agents_app")
@@ -22,8 +23,12 @@ class ConsoleSite(AdminSite):
     index_title = "Administration"
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
-        """What every page gets: also the product's icon."""
-        return {**super().each_context(request), "site_icon": static("agents_app/icon.svg")}
+        """What every page gets: also the product's icon, and where the theme is stored."""
+        return {
+            **super().each_context(request),
+            "site_icon": static("agents_app/icon.svg"),
+            "theme_url": reverse("account-theme"),
+        }
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
         """The sections that the user may open, most used first."""

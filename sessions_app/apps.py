@@ -9,4 +9,10 @@ class SessionsAppConfig(AppConfig):
 
     def ready(self) -> None:
         # Django imports `admin` only, whose modules register the models.
-        from sessions_app.admin import cleanup_runs, messages, reading_log, users  # noqa: F401
+        from sessions_app.admin import (  # noqa: F401
+            cleanup_runs,
+            export_log,
+            messages,
+            reading_log,
+            users,
+        )

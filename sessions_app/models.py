@@ -23,10 +23,11 @@ from sessions_app.querysets import (
     MessageQuerySet,
     SessionQuerySet,
 )
-from sessions_app.review.models import Review, SavedFilter, TranscriptReading
+from sessions_app.review.models import Export, Review, SavedFilter, TranscriptReading
 
 __all__ = [
     "CleanupRun",
+    "Export",
     "Message",
     "RemovedSession",
     "Review",

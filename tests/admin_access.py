@@ -21,7 +21,7 @@ from agents_app.models import Feedback, Scope
 from sessions_app.cleanup.options import Options
 from sessions_app.cleanup.options import Scope as CleanupScope
 from sessions_app.cleanup.run import run_cleanup, start_cleanup
-from sessions_app.models import CleanupRun, Message, Session, TranscriptReading
+from sessions_app.models import CleanupRun, Export, Message, Session, TranscriptReading
 from tests.agents_app.chats import failed, make_agent, make_user
 from tests.factories import phantom, say
 
@@ -107,6 +107,9 @@ MODELS: dict[str, dict[str, Page]] = {
     ),
     "sessions_app_cleanuprun": pages_of("sessions_app_cleanuprun"),
     "sessions_app_transcriptreading": pages_of("sessions_app_transcriptreading"),
+    "sessions_app_export": pages_of(
+        "sessions_app_export", view=needs("view_transcriptreading", "change_transcriptreading")
+    ),
     "agents_app_agent": editable("agents_app_agent"),
     "agents_app_agentrun": pages_of("agents_app_agentrun"),
     "agents_app_feedback": pages_of("agents_app_feedback"),
@@ -187,6 +190,13 @@ def make_rows() -> dict[str, Model]:
         "sessions_app_cleanuprun": cleanup,
         "sessions_app_transcriptreading": TranscriptReading.objects.create(
             user=ana, username="ana", session_id=run.session_id, via="page"
+        ),
+        "sessions_app_export": Export.objects.create(
+            user=ana,
+            username="ana",
+            selection="the whole list",
+            format="csv",
+            with_transcripts=True,
         ),
         "agents_app_agent": make_agent(),
         "agents_app_agentrun": run,

@@ -31,6 +31,11 @@ def save_preferences(*, user: User, display_name: str, theme: str) -> Preference
     return preferences
 
 
+def choose_theme(*, user: User, theme: str) -> None:
+    """Store the look of the pages, which those of the chat and of the admin share."""
+    Preferences.objects.update_or_create(user=user, defaults={"theme": theme})
+
+
 def end_logins(*, user: User, password: str) -> None:
     """End all logins of the user. Raises WrongPassword.
 

@@ -149,7 +149,7 @@ class AgentAdmin(PermittedFieldsAdmin):
     )
     readonly_fields = ("picture_shown", "created_at_shown", "updated_at_shown")
 
-    shows_times = True
+    shows_times, lists_times = True, False
     created_at_shown = time_field("created_at")
     updated_at_shown = time_field("updated_at")
 

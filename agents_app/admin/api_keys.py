@@ -76,8 +76,11 @@ class ApiKeyAdmin(PermittedFieldsAdmin):
             if api_keys.revoke_key(key):
                 self.log_change(request, key, "Revoked.")
                 revoked += 1
-        keys = ngettext("%d API key", "%d API keys", revoked) % revoked
-        self.message_user(request, f"Revoked {keys}.", messages.SUCCESS)
+        self.message_user(
+            request,
+            f"Revoked {revoked:,} {ngettext('API key', 'API keys', revoked)}.",
+            messages.SUCCESS,
+        )
 
     def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
         row, key = api_keys.create_key(

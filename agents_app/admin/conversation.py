@@ -171,7 +171,7 @@ class ConversationPage:
     def summary(self) -> str:
         """Which messages these are."""
         if self.is_whole:
-            return ngettext("%d message", "%d messages", self.total) % self.total
+            return ngettext("%s message", "%s messages", self.total) % f"{self.total:,}"
         return f"Messages {self.first:,} to {self.last:,} of {self.total:,}"
 
 

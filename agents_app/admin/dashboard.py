@@ -8,12 +8,13 @@ removable, kept for CACHE_SECONDS if it took long; and one each for times, clean
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import timedelta
 from math import ceil
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlencode
 
+from django.contrib.auth.models import User
 from django.core.cache import cache
 from django.db.models import Model
 from django.http import HttpRequest
@@ -29,6 +30,7 @@ from sessions_app.admin.charts import Series, share_bar, stacked_bars, top_of
 from sessions_app.admin.shared import link_if_allowed, may_read_transcripts, may_view, short_time
 from sessions_app.models import CleanupRun, Message, Session
 from sessions_app.querysets import Window
+from sessions_app.review.reading_log import record_list_reading
 from sessions_app.statistics import (
     Age,
     Count,
@@ -226,7 +228,7 @@ def _chart(
     rows: Sequence[Sequence[Text]],
     legend: Sequence[tuple[str, str, Text]] = (),
 ) -> Chart:
-    names = [_short(day.date) for day in days]
+    names = [date_format(day.date) for day in days]
     top = top_of(series)
     return Chart(
         title=title,
@@ -248,10 +250,6 @@ def _whole(days: Sequence[Day]) -> Window:
 
 def _word(status: RunStatus) -> str:
     return str(status.label).lower()
-
-
-def _short(day: date) -> str:
-    return date_format(day, "M j")
 
 
 # --- Times -----------------------------------------------------------------------------
@@ -347,7 +345,7 @@ class CleanupRow:
     run: Text
     started: str
     started_by: str
-    removed: str
+    removed: Text
     outcome: SafeString
 
 
@@ -356,7 +354,7 @@ def _cleanup(request: HttpRequest, run: CleanupRun) -> CleanupRow:
         run=link_if_allowed(request, run, str(run)),
         started=short_time(run.started_at),
         started_by=run.started_by,
-        removed=f"{run.removed:,} of {run.matched:,}",
+        removed=link_if_allowed(request, run, f"{run.removed:,} of {run.matched:,}"),
         outcome=cleanup_badge(run.current_status),
     )
 
@@ -373,12 +371,12 @@ class FailureRow:
 
 
 def _failures(request: HttpRequest) -> list[FailureRow]:
-    """The newest failed answers. An error may quote what was said, so not all may read it."""
+    """The newest failed answers; their errors only for those who may read what was said."""
     failed = AgentRun.objects.filter(status=RunStatus.FAILED)
     newest = failed.select_related("session", "agent").order_by("-created_at", "-id")
     columns = ("status", "error", "created_at", "session__name", "agent__name")
     shows_errors = may_read_transcripts(request)
-    return [
+    rows = [
         FailureRow(
             asked=link_if_allowed(request, run, short_time(run.created_at)),
             chat_session=link_if_allowed(request, run.session, str(run.session)),
@@ -388,3 +386,6 @@ def _failures(request: HttpRequest) -> list[FailureRow]:
         )
         for run in newest.only(*columns)[:NEWEST]
     ]
+    if any(row.error for row in rows):
+        record_list_reading(cast("User", request.user), via="dashboard", query="")
+    return rows

@@ -11,6 +11,7 @@ from django.utils.html import format_html
 from django.utils.text import Truncator
 
 from agents_app.models import Feedback
+from agents_app.web.rendering.markdown import plain_text
 from sessions_app.admin.filters import TimeFilter
 from sessions_app.admin.keyed_changelist import KeyedChangeList
 from sessions_app.admin.message_links import SessionLink, link_to_message
@@ -18,7 +19,8 @@ from sessions_app.admin.shared import ModelAdmin, short_time, time_field
 from sessions_app.admin.transcript_access import TranscriptAdmin
 from sessions_app.models import Session
 
-_EXCERPT = 100  # characters
+_EXCERPT, _REASON = 100, 120  # characters
+_MARKUP = 500  # characters, of which the markup is left out
 
 
 class RatingFilter(admin.SimpleListFilter):
@@ -39,7 +41,7 @@ class FeedbackList(KeyedChangeList):
     """Finds the ids of a page's feedback first, and then the start of each answer."""
 
     def with_columns(self, rows: QuerySet[Any]) -> QuerySet[Any]:
-        start = Left("message__text_content", _EXCERPT + 1)
+        start = Left("message__text_content", _MARKUP)
         columns = ("is_good", "reason", "created_at", "user", "user__username")
         related = ("message__position", "message__session__name")
         rows = rows.order_by().select_related("message__session", "user").annotate(start=start)
@@ -71,7 +73,7 @@ class FeedbackAdmin(TranscriptAdmin):
     created_at_shown = time_field("created_at")
 
     class Media:
-        css = {"all": ["sessions_app/admin.css"]}
+        css = {"all": ["sessions_app/admin.css", "agents_app/admin/feedback.css"]}
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return FeedbackList
@@ -103,16 +105,21 @@ class FeedbackAdmin(TranscriptAdmin):
 
     @admin.display(description="reason")
     def short_reason(self, feedback: Feedback) -> str:
-        return Truncator(feedback.reason).chars(120)
+        return _one_line(Truncator(feedback.reason).chars(_REASON))
 
     @admin.display(description="answer")
     def excerpt(self, feedback: Feedback) -> str:
         start: str = feedback.start  # type: ignore[attr-defined]  # annotated above
-        return Truncator(start).chars(_EXCERPT)
+        return _one_line(Truncator(plain_text(start)).chars(_EXCERPT))
 
     @admin.display(description="answer")
     def answer(self, feedback: Feedback) -> str:
         return format_html('<div class="message-text">{}</div>', feedback.message.text_content)
+
+
+def _one_line(text: str) -> str:
+    """The text, cut by the stylesheet where it has no room; pointing at it shows the rest."""
+    return format_html('<span title="{}">{}</span>', text, text) if text else "-"
 
 
 class _MessageLink(SessionLink):

@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 from django.contrib import admin
+from django.utils.html import format_html
 from django.utils.text import Truncator
 
 from agents_app.admin.formatting import dollars, duration
@@ -28,7 +29,7 @@ class RunColumns:
 
     @admin.display(description="model", empty_value="-")
     def model_name(self, run: AgentRun) -> str:
-        return run.model
+        return format_html('<span title="{}">{}</span>', run.model, run.model) if run.model else ""
 
     @admin.display(description="tokens in")
     def tokens_in(self, run: AgentRun) -> str:
@@ -65,7 +66,9 @@ class RunColumns:
     @admin.display(description="error", empty_value="-")
     def short_error(self, run: AgentRun) -> str:
         start: str = run.error_start  # type: ignore[attr-defined]  # RunList's annotation
-        return Truncator(" ".join(start.split())).chars(ERROR_LENGTH)
+        text = Truncator(" ".join(start.split())).chars(ERROR_LENGTH)
+        # The stylesheet cuts it where it has no room.
+        return format_html('<span title="{}">{}</span>', text, text) if text else ""
 
 
 def _number(count: int | None) -> str:

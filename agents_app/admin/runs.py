@@ -69,7 +69,7 @@ class AgentRunAdmin(RunColumns, TranscriptAdmin):
         *("message", "answer", "text", "options"),
         *("error", "short_error", "full_error"),
     )
-    read_via_page = "run"
+    read_via_page, read_via_list = "run", "list of runs"
 
     fieldsets = (
         (None, {"fields": ("status_badge", "full_error")}),
@@ -96,6 +96,9 @@ class AgentRunAdmin(RunColumns, TranscriptAdmin):
 
     class Media:
         css = {"all": ["sessions_app/admin.css", "agents_app/admin/runs.css"]}
+
+    def shows_text(self, row: Any) -> bool:
+        return bool(row.error_start)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return RunList

@@ -7,16 +7,14 @@ from django.contrib.auth.models import User
 from django.db.models import Count, Q, Sum
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.http import urlencode
 from django.utils.translation import ngettext
 
 from agents_app.admin.formatting import dollars, tokens
 from agents_app.models import Agent, AgentRun
-from sessions_app.admin.shared import link_if_allowed
+from sessions_app.admin.shared import link_if_allowed, time_with_seconds
 from sessions_app.cleanup.keep_reasons import keep_reasons
-from sessions_app.local_time import local_time
 from sessions_app.models import Session
 
 
@@ -77,7 +75,7 @@ def _times(chat_session: Session) -> Iterator[Fact]:
     }
     for label, moment in moments.items():
         if moment is not None:
-            yield Fact(label, date_format(local_time(moment), "j M Y, H:i:s"))
+            yield Fact(label, time_with_seconds(moment))
 
 
 def _amounts(chat_session: Session) -> Iterator[Fact]:
@@ -90,8 +88,8 @@ def _amounts(chat_session: Session) -> Iterator[Fact]:
     )
     if not sums["runs"]:
         return
-    runs = ngettext("%d run", "%d runs", sums["runs"]) % sums["runs"]
-    failed = f", {sums['failed']} failed" if sums["failed"] else ""
+    runs = ngettext("%s run", "%s runs", sums["runs"]) % f"{sums['runs']:,}"
+    failed = f", {sums['failed']:,} failed" if sums["failed"] else ""
     yield Fact("Answered in", f"{runs}{failed}")
     if used := tokens(sums["tokens_in"], sums["tokens_out"]):
         yield Fact("Used", used)

@@ -7,7 +7,6 @@ from django.contrib.admin.utils import quote
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.urls import URLPattern, path, reverse
-from django.utils import timezone
 
 from agents_app.admin.adjacent_sessions import Neighbour, Neighbours, find_neighbours
 from agents_app.admin.conversation import Place, read_conversation
@@ -53,7 +52,7 @@ class SessionAdmin(BaseSessionAdmin):
         conversation = None
         if may_read_transcripts(request):
             conversation = read_conversation(chat_session, Place.from_query(request.GET))
-            if request.method == "GET":
+            if conversation.parts:
                 user = cast("User", request.user)  # never anonymous in the admin
                 record_reading(user, [chat_session.pk], via="page")
         # Counted once: it takes longer, the longer the conversation is.
@@ -89,7 +88,6 @@ class SessionAdmin(BaseSessionAdmin):
             "next_url": _session_url(neighbours.next, filters),
             "may_view_runs": may_view(request, AgentRun),
             "may_view_messages": may_view(request, Message),
-            "time_zone": timezone.get_current_timezone_name(),
         }
 
     def response_post_save_change(self, request: HttpRequest, obj: Session) -> HttpResponseRedirect:

@@ -18,6 +18,7 @@ from sessions_app.admin.restoring import confirmation, restore
 from sessions_app.admin.shared import (
     ModelAdmin,
     ReadOnlyAdmin,
+    count_field,
     json_field,
     link_if_allowed,
     may_view,
@@ -31,6 +32,7 @@ from sessions_app.models import CleanupRun, Session
 from sessions_app.querysets import CleanupRunQuerySet
 
 _PRESENT_SHOWN = 3
+_COUNTS = ("matched_shown", "removed_shown", "restored_shown")
 
 
 class RunStatusFilter(admin.SimpleListFilter):
@@ -79,9 +81,7 @@ class CleanupRunAdmin(ReadOnlyAdmin):
         "started_by",
         "source",
         "shown_status",
-        "matched",
-        "removed",
-        "restored",
+        *_COUNTS,
         "took",
     )
     list_display_links = ("id", "started")
@@ -99,7 +99,7 @@ class CleanupRunAdmin(ReadOnlyAdmin):
     fieldsets = (
         (
             None,
-            {"fields": ("shown_status", "shown_error", "matched", "removed", "restored", "undo")},
+            {"fields": ("shown_status", "shown_error", *_COUNTS, "undo")},
         ),
         (
             "Who and when",
@@ -116,6 +116,9 @@ class CleanupRunAdmin(ReadOnlyAdmin):
         ),
     )
 
+    matched_shown = count_field("matched")
+    removed_shown = count_field("removed")
+    restored_shown = count_field("restored")
     started_at_shown = time_field("started_at")
     finished_at_shown = time_field("finished_at")
     criteria_json = json_field("criteria")
@@ -223,7 +226,8 @@ def why_not_restorable(run: CleanupRun) -> str:
     if run.current_status == CleanupRun.Status.RUNNING:
         return "the cleanup is still running, or was left unfinished a few minutes ago."
     if run.archive_purged_at:
-        return f"the archive was purged on {run.archive_purged_at:%Y-%m-%d}."
+        purged = date_format(local_time(run.archive_purged_at), "DATE_FORMAT")
+        return f"the archive was purged on {purged}."
     if run.removed == 0:
         return "nothing was removed."
     if run.removed_sessions.exists():

@@ -4,17 +4,15 @@ The page of the choice posts the action to the list again, so that Django builds
 queryset; its answer is the file, sent while it is being made.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
 from django import forms
 from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.admin.views.main import PAGE_VAR
 from django.contrib.auth.models import User
-from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied
 from django.core.handlers.asgi import ASGIRequest
 from django.db import connections
@@ -25,9 +23,14 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 
 from sessions_app.admin.export_files import FORMATS, Row, batches
-from sessions_app.admin.shared import ModelAdmin, may_read_transcripts, session_count
+from sessions_app.admin.shared import (
+    ModelAdmin,
+    may_read_transcripts,
+    readable_query,
+    session_count,
+)
 from sessions_app.downloads import joined, made_in_threads
-from sessions_app.models import Session
+from sessions_app.models import Export, Session
 from sessions_app.review.reading_log import record_reading
 
 VIA = "export"
@@ -73,7 +76,9 @@ class Selected:
         query.pop(PAGE_VAR, None)
         across = request.POST.get("select_across", "0") not in {"", "0"}
         ticked = request.POST.getlist(ACTION_CHECKBOX_NAME)
-        filters = f"the list with {query.urlencode()}" if query else "the whole list"
+        filters = "the whole list"
+        if query:
+            filters = f"the list with {readable_query(query.urlencode())}"
         return cls(
             url=f"{request.path}?{query.urlencode()}" if query else request.path,
             fields=[
@@ -155,8 +160,14 @@ def _pieces(
     description: str,
 ) -> Iterator[bytes]:
     """The file. It is logged before its first piece is made, and how far it came, as it goes."""
-    content = " with transcripts" if transcripts else ""
-    logged = _logged(user, f"Export of {description} as {ending}{content}")
+    entry = Export.objects.create(
+        user=user,
+        username=user.get_username(),
+        selection=description,
+        format=ending,
+        with_transcripts=transcripts,
+    )
+    log = Export.objects.filter(pk=entry.pk)
 
     def recorded() -> Iterator[list[Row]]:
         exported = 0
@@ -164,24 +175,8 @@ def _pieces(
             if transcripts:
                 record_reading(user, (row["id"] for row in rows if row["message_count"]), via=VIA)
             exported += len(rows)
-            logged(f"{session_count(exported)} so far")
+            log.update(exported=exported)
             yield rows
-        logged(session_count(exported))
+        log.update(finished_at=timezone.now())
 
     return joined(FORMATS[ending](recorded(), transcripts=transcripts))
-
-
-def _logged(user: User, what: str) -> Callable[[str], None]:
-    """Log that the user exports, and return a function that says how far it has come."""
-    entry = LogEntry.objects.create(
-        user_id=user.pk,
-        content_type=ContentType.objects.get_for_model(Session),
-        object_repr=str(Session._meta.verbose_name_plural),
-        action_flag=CHANGE,
-        change_message=f"{what}: started.",
-    )
-
-    def update(progress: str) -> None:
-        LogEntry.objects.filter(pk=entry.pk).update(change_message=f"{what}: {progress}.")
-
-    return update

@@ -11,23 +11,26 @@ its session repeated; a session without messages has one row all the same.
 
 import csv
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, Q, QuerySet, Sum
 
-from sessions_app.models import Message, Session
+from sessions_app.models import Message, Review, Session
 from sessions_app.storable import encodable, encodable_json, json_text
 
 COLUMNS = (
     *("id", "name", "user", "agent", "platform", "created_at", "last_activity"),
-    *("message_count", "last_outcome", "removable", "keep", "verdict", "flagged"),
+    *("message_count", "input_tokens", "output_tokens", "cost", "last_outcome"),
+    *("removable", "keep", "verdict", "note", "flagged", "reviewed_at", "reviewed_by"),
 )
 MESSAGE_COLUMNS = ("position", "role", "type", "text", "tool_calls", "tool_outputs", "chosen")
 _MESSAGE_NAMES = ("message_id", "message_created_at", *MESSAGE_COLUMNS)
 
+_NOTHING_USED = (None, None, None)
 _SESSIONS_AT_ONCE = 1_000
 _READ_AT_ONCE = 200  # sessions with their transcripts
 _MESSAGES_AT_ONCE = 200
@@ -40,7 +43,7 @@ Transcript = Iterator[Row]
 
 
 def batches(sessions: QuerySet[Session], *, transcripts: bool) -> Iterator[list[Row]]:
-    """The columns of these sessions, newest first; five queries per batch."""
+    """The columns of these sessions, newest first; six queries per batch."""
     size = _READ_AT_ONCE if transcripts else _SESSIONS_AT_ONCE
     newest = sessions.order_by("-created_at", "-pk").values_list("created_at", "pk")
     keys = list(newest[:size])
@@ -103,14 +106,17 @@ def _rows(ids: list[UUID]) -> list[Row]:
     removable = set(sessions.removable().values_list("pk", flat=True))
     messages = Message.objects.filter(session__in=ids).order_by().values_list("session")
     counts: dict[UUID, int] = dict(messages.annotate(Count("pk")))
-    stored = sessions.select_related("user", "agent", "review").only(
+    stored = sessions.select_related("user", "agent", "review__reviewed_by").only(
         *("name", "platform", "created_at", "updated_at", "last_run_status", "keep"),
-        *("user__username", "agent__name", "review__verdict", "review__flagged"),
+        *("user__username", "agent__name", "review__verdict", "review__note"),
+        *("review__flagged", "review__reviewed_at", "review__reviewed_by__username"),
     )
+    used = {pk: values for pk, *values in _used(sessions)}
     rows = {
         chat_session.pk: _row(
             chat_session,
             message_count=counts.get(chat_session.pk, 0),
+            used=used.get(chat_session.pk, _NOTHING_USED),
             removable=chat_session.pk in removable,
         )
         for chat_session in stored
@@ -118,9 +124,17 @@ def _rows(ids: list[UUID]) -> list[Row]:
     return [rows[pk] for pk in ids if pk in rows]
 
 
-def _row(chat_session: Session, *, message_count: int, removable: bool) -> Row:
-    review = getattr(chat_session, "review", None)
+def _used(sessions: QuerySet[Session]) -> QuerySet[Any, tuple[Any, ...]]:
+    """By session, what its runs used, as far as that is known."""
+    columns = ("input_tokens", "output_tokens", "cost")
+    sums = {f"all_{name}": Sum(f"runs__{name}") for name in columns}
+    return sessions.order_by().annotate(**sums).values_list("pk", *sums)
+
+
+def _row(chat_session: Session, *, message_count: int, used: Sequence[Any], removable: bool) -> Row:
+    review: Review | None = getattr(chat_session, "review", None)
     agent: Any = chat_session.agent
+    tokens_in, tokens_out, cost = used
     return {
         "id": chat_session.pk,
         "name": chat_session.name,
@@ -130,11 +144,17 @@ def _row(chat_session: Session, *, message_count: int, removable: bool) -> Row:
         "created_at": chat_session.created_at,
         "last_activity": chat_session.updated_at,
         "message_count": message_count,
+        "input_tokens": tokens_in,
+        "output_tokens": tokens_out,
+        "cost": cost,
         "last_outcome": chat_session.last_run_status,
         "removable": removable,
         "keep": chat_session.keep,
         "verdict": review.verdict if review else "",
+        "note": review.note if review else "",
         "flagged": bool(review and review.flagged),
+        "reviewed_at": review.reviewed_at if review else None,
+        "reviewed_by": review.reviewed_by.get_username() if review and review.reviewed_by else "",
     }
 
 
@@ -219,6 +239,8 @@ def _cell(value: Any) -> str:
             return "yes" if value else "no"
         case datetime():
             return _time(value)
+        case Decimal():
+            return f"{value.normalize():f}"
         case dict() | list():
             return json_text(value)
     return defused(encodable(str(value)))
@@ -234,6 +256,8 @@ def _json(value: Any) -> str:
             value = _time(value)
         case UUID():
             value = str(value)
+        case Decimal():
+            value = float(value)
     try:
         return json.dumps(encodable_json(value), ensure_ascii=False)
     except (RecursionError, ValueError):  # extreme nesting or numbers

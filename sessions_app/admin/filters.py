@@ -22,7 +22,7 @@ class UserFilter(admin.ListFilter):
     """A text field for a user name or an e-mail address, instead of a list of all users."""
 
     title = "user"
-    template = "admin/sessions_app/session/user_filter.html"
+    template = "admin/sessions_app/user_filter.html"
     PARAMETER = "user"
     AT_MOST = 1000  # users with the same e-mail address
 

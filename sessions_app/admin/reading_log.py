@@ -1,4 +1,4 @@
-"""The admin pages of the log of readings: who has read which transcript, how and when."""
+"""The admin pages of the log of readings: who has read what was said, where and when."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,15 +8,18 @@ from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.html import format_html
 from django.utils.text import Truncator
 
 from sessions_app.admin.filters import TimeFilter, UserFilter
+from sessions_app.admin.keyed_changelist import KeyedChangeList
 from sessions_app.admin.shared import (
     LINK_LENGTH,
     ReadOnlyAdmin,
     RelatedLink,
     link_if_allowed,
     may_view,
+    readable_query,
     short_time,
     time_field,
 )
@@ -32,19 +35,20 @@ class ReaderFilter(UserFilter):
         return queryset.filter(username__iexact=self.value) if self.value else queryset
 
 
-class ReadingList(ChangeList):
+class ReadingList(KeyedChangeList):
     """Fetches the sessions that a page shows: the log has no foreign key to them."""
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
-        readings: list[Any] = list(self.result_list)
-        attach_sessions(request, readings)
-        self.result_list: Any = readings
+        attach_sessions(request, self.result_list)
+
+    def with_columns(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        return rows.order_by()
 
 
 def attach_sessions(request: HttpRequest, readings: list[Any]) -> None:
     """Set `chat_session` of each: the session, or None if it is gone or not to be seen."""
-    ids = {reading.session_id for reading in readings}
+    ids = {reading.session_id for reading in readings} - {None}
     found: dict[UUID, Session] = {}
     if may_view(request, Session):
         found = Session.objects.only("name").in_bulk(ids)
@@ -58,6 +62,8 @@ class SessionLink(RelatedLink):
 
     def __call__(self, row: Any) -> str:
         chat_session: Session | None = row.chat_session
+        if row.session_id is None:
+            return "-"
         if chat_session is None:
             return str(row.session_id)
         return link_if_allowed(
@@ -67,9 +73,9 @@ class SessionLink(RelatedLink):
 
 @admin.register(TranscriptReading)
 class TranscriptReadingAdmin(ReadOnlyAdmin):
-    """Who has read which transcript. Written by record_reading() only."""
+    """Who has read what: see sessions_app.review.reading_log, which alone writes it."""
 
-    list_display = ("read", "username", "session", "via")
+    list_display = ("read", "username", "session", "via", "filters")
     list_display_links = ("read",)
     list_filter = (ReaderFilter, ("read_at", TimeFilter))
     list_per_page = 50
@@ -79,7 +85,7 @@ class TranscriptReadingAdmin(ReadOnlyAdmin):
     ordering = ("-read_at", "-id")
     search_fields = ("session_id",)
     search_help_text = "Id of a chat session"
-    fields = ("username", "user", "session", "session_id", "via", "read_at_shown")
+    fields = ("username", "user", "session", "session_id", "via", "filters", "read_at_shown")
     readonly_fields = ("session",)
 
     read_at_shown = time_field("read_at")
@@ -117,4 +123,9 @@ class TranscriptReadingAdmin(ReadOnlyAdmin):
 
     @admin.display(description="session")
     def session(self, reading: TranscriptReading) -> str:
-        return str(reading.session_id)
+        return str(reading.session_id or "-")
+
+    @admin.display(description="search and filters", empty_value="-")
+    def filters(self, reading: TranscriptReading) -> str:
+        text = readable_query(reading.query)
+        return format_html('<span title="{}">{}</span>', text, text) if text else ""

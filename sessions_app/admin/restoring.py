@@ -135,7 +135,7 @@ def _left_in_archive(run: CleanupRun) -> str:
 
 def _in_use(ids: list[UUID], count: int) -> str:
     listed = ", ".join(map(str, ids[:_IDS_LISTED]))
-    more = f" and {count - _IDS_LISTED} more" if count > _IDS_LISTED else ""
+    more = f" and {count - _IDS_LISTED:,} more" if count > _IDS_LISTED else ""
     return f" Left in the archive, since their ids are in use again: {listed}{more}."
 
 

@@ -19,13 +19,11 @@ from django.utils.text import capfirst
 
 from sessions_app.admin.bulk_removal import remove_empty_sessions
 from sessions_app.admin.export import export_sessions
-from sessions_app.admin.filters import UserFilter
+from sessions_app.admin.filters import TimeFilter, UserFilter
 from sessions_app.admin.keyed_changelist import KeyedChangeList
 from sessions_app.admin.saved_filters import SavedFilters
 from sessions_app.admin.session_columns import SessionColumns, prepare
 from sessions_app.admin.session_filters import (
-    AgentFilter,
-    BarTimeFilter,
     FlaggedFilter,
     MessagesFilter,
     OutcomeFilter,
@@ -82,8 +80,8 @@ class BaseSessionAdmin(SessionColumns, SavedFilters, PermittedFieldsAdmin):
     )
     list_filter: ClassVar[Any] = (
         *(RemovableFilter, MessagesFilter, OutcomeFilter, ReviewedFilter, FlaggedFilter),
-        *(VerdictFilter, PlatformFilter, ("agent", AgentFilter), UserFilter),
-        *(("created_at", BarTimeFilter), ("updated_at", BarTimeFilter)),
+        *(VerdictFilter, PlatformFilter, "agent", UserFilter),
+        *(("created_at", TimeFilter), ("updated_at", TimeFilter)),
         MessageSearchFilter,  # the last: a word that is very common is sought in what is left
     )
     list_select_related = ("user", "agent")
@@ -192,6 +190,18 @@ class BaseSessionAdmin(SessionColumns, SavedFilters, PermittedFieldsAdmin):
         updated = Session.objects.filter(pk=obj.pk).update(**edited)
         if not updated:
             raise SessionGone(obj.pk)
+
+    def construct_change_message(
+        self, request: HttpRequest, form: Any, formsets: Any, add: bool = False
+    ) -> Any:
+        """What the history says: also from which name to which, and what that did."""
+        changes = []
+        if "name" in form.changed_data:
+            before, after = form.initial["name"], form.cleaned_data["name"]
+            changes.append(f"Renamed from “{before}” to “{after}”, and marked to be kept.")
+        if "agent" in form.changed_data:
+            changes.append(f"Given the agent {form.cleaned_data['agent'] or '(none)'}.")
+        return " ".join(changes) or []  # which Django shows as "No fields changed."
 
     # --- Deletion of one session ---------------------------------------------------
 

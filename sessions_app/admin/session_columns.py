@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
+from django.contrib.auth.models import User
 from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest
@@ -20,6 +21,7 @@ from sessions_app.admin.transcript_search import Hit, read_hits
 from sessions_app.cleanup.keep_reasons import keep_reasons
 from sessions_app.models import Message, Review, Session
 from sessions_app.querysets import NAME_START
+from sessions_app.review.reading_log import record_list_reading
 
 # Characters; the stylesheet cuts what has no room, and then the title says all.
 _OPENING = 120
@@ -43,14 +45,20 @@ class RowFacts:
 
 
 def prepare(rows: Iterable[Session], request: HttpRequest, changelist: ChangeList) -> list[Session]:
-    """The rows of a page with their RowFacts: as many queries for any number of rows."""
+    """The rows of a page with their RowFacts: as many queries for any number of rows.
+
+    What these show of what was said is recorded as read by the user.
+    """
     chat_sessions = list(rows)
     facts = read_facts(chat_sessions, request)
-    hits = read_hits(request, changelist, chat_sessions)
+    hits = read_hits(changelist, chat_sessions)
     for chat_session in chat_sessions:
         own = facts.get(chat_session.pk, RowFacts())
         own = replace(own, hit=hits.get(chat_session.pk))
         chat_session.list_facts = own  # type: ignore[attr-defined]
+    if hits or any(own.opening for own in facts.values()):
+        user = cast("User", request.user)  # never anonymous in the admin
+        record_list_reading(user, via="list of sessions", query=request.GET.urlencode())
     return chat_sessions
 
 

@@ -7,7 +7,7 @@ from django.contrib.admin.options import IncorrectLookupParameters
 from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest
 
-from sessions_app.admin.filters import TimeFilter, without_nul
+from sessions_app.admin.filters import without_nul
 from sessions_app.admin.shared import ModelAdmin
 from sessions_app.models import Message, Review, Session
 from sessions_app.querysets import PHANTOM_PLATFORM, SessionQuerySet
@@ -18,7 +18,6 @@ Sessions = QuerySet[Session]
 class ChoiceFilter(admin.SimpleListFilter):
     """A few fixed choices; a value that is none of them is refused, not ignored."""
 
-    template = "admin/sessions_app/session/filter.html"
     choices_offered: ClassVar[list[tuple[str, str]]] = []
 
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> list[tuple[str, str]]:
@@ -41,7 +40,6 @@ class RemovableFilter(admin.SimpleListFilter):
     """Whether a cleanup may remove the session."""
 
     title = "removable"
-    template = "admin/sessions_app/session/filter.html"
     parameter_name = "removable"
 
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> list[tuple[str, str]]:
@@ -61,7 +59,6 @@ class PlatformFilter(admin.SimpleListFilter):
     """Offers the platforms of the newest sessions: cheap to find, and nearly always all."""
 
     title = "platform"
-    template = "admin/sessions_app/session/filter.html"
     parameter_name = "platform"
     NEWEST = 500
 
@@ -140,18 +137,6 @@ class VerdictFilter(ChoiceFilter):
 
     def chosen(self, sessions: Sessions, value: str) -> Sessions:
         return sessions.filter(review__verdict=value)
-
-
-class AgentFilter(admin.RelatedFieldListFilter):
-    """The agents, as the other filters of the bar."""
-
-    template = ChoiceFilter.template
-
-
-class BarTimeFilter(TimeFilter):
-    """A time, as the other filters of the bar."""
-
-    template = "admin/sessions_app/session/time_filter.html"
 
 
 def outcome_label(status: str) -> str:

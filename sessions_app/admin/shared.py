@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import parse_qsl
 
 from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
@@ -24,9 +25,11 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.formats import date_format
 from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from django.utils.translation import ngettext
 
+from sessions_app.admin.paging import RowCount
 from sessions_app.database_errors import is_unavailable
 from sessions_app.local_time import local_time
 from sessions_app.storable import json_text
@@ -49,7 +52,7 @@ def may_view(request: HttpRequest, model: type[Model]) -> bool:
 
 
 def may_read_transcripts(request: HttpRequest) -> bool:
-    """Whether the user may read what was said in chat sessions."""
+    """Whether the user may read what was said: see sessions_app.review.reading_log."""
     return request.user.has_perm("sessions_app.read_transcripts")
 
 
@@ -93,7 +96,9 @@ class CheckedAdmin(ModelAdmin):
     Django rejects filters that it cannot build; some can be built and fail in the database.
     """
 
-    shows_times: ClassVar[bool] = False  # the pages then say of which time zone
+    # Whether there are times, so that the page says of which time zone: of a row, and of the list.
+    shows_times: ClassVar[bool] = False
+    lists_times: ClassVar[bool] = True
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         # No page links to these, and a pattern can keep a database busy for minutes.
@@ -103,17 +108,19 @@ class CheckedAdmin(ModelAdmin):
 
     def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
         """The list; raises IncorrectLookupParameters for a filter that the database rejects."""
-        if not request.GET:
-            return super().get_changelist_instance(request)
         try:
             changelist = super().get_changelist_instance(request)
-            if request.method != "POST":
+            if request.GET and request.method != "POST":
                 len(changelist.result_list)  # fetched here, so that errors are caught here
         except (Error, LookupError, OverflowError, TypeError, ValueError) as error:
-            if is_unavailable(error):
+            if not request.GET or is_unavailable(error):
                 raise
             logger.warning("A filter of an admin's list failed", exc_info=error)
             raise IncorrectLookupParameters(error) from error
+        if not isinstance(changelist.result_count, RowCount):  # whose digits are grouped
+            changelist.result_count = RowCount(changelist.result_count)
+        if changelist.full_result_count is not None:
+            changelist.full_result_count = RowCount(changelist.full_result_count)
         return changelist
 
     def get_object(
@@ -255,14 +262,40 @@ def time_field(name: str) -> Callable[[ModelAdmin, Model], str]:
     @admin.display(description=name.replace("_", " "))
     def show(model_admin: ModelAdmin, obj: Model) -> str:
         moment: datetime | None = getattr(obj, name)
-        return "-" if moment is None else date_format(local_time(moment), "DATETIME_FORMAT")
+        return "-" if moment is None else time_with_seconds(moment)
+
+    return show
+
+
+def count_field(name: str) -> Callable[[ModelAdmin, Model], str]:
+    """A column or read-only field for a ModelAdmin that shows the number `name`, grouped."""
+
+    @admin.display(description=name.replace("_", " "))
+    def show(model_admin: ModelAdmin, obj: Model) -> str:
+        return f"{getattr(obj, name):,}"
 
     return show
 
 
 def short_time(moment: datetime) -> str:
-    """A time, short enough for a column of a list."""
-    return date_format(local_time(moment), "Y-m-d H:i")
+    """A time, as all pages show it (config.formats)."""
+    return date_format(local_time(moment), "DATETIME_FORMAT")
+
+
+def time_with_seconds(moment: datetime) -> SafeString:
+    """A time as all pages show it; pointing at it shows the seconds too."""
+    local = local_time(moment)
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>',
+        date_format(local, "c"),
+        date_format(local, "Y-m-d H:i:s"),
+        date_format(local, "DATETIME_FORMAT"),
+    )
+
+
+def readable_query(query: str) -> str:
+    """The search and the filters of a list's address, as people read them: `q=boats, p=2`."""
+    return ", ".join(f"{name}={value}" for name, value in parse_qsl(query, keep_blank_values=True))
 
 
 def session_count(count: int) -> str:

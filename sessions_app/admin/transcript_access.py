@@ -1,16 +1,14 @@
 """The base of admin pages that show what was said: only to those who may read it, and logged."""
 
-from collections.abc import Iterable
 from operator import attrgetter
 from typing import Any, ClassVar, cast
-from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
 from sessions_app.admin.shared import ReadOnlyAdmin, may_read_transcripts
-from sessions_app.review.reading_log import record_reading
+from sessions_app.review.reading_log import record_list_reading, record_reading
 
 
 class TranscriptAdmin(ReadOnlyAdmin):
@@ -19,9 +17,13 @@ class TranscriptAdmin(ReadOnlyAdmin):
     # What shows it; hidden from users who may not read transcripts.
     transcript_fields: ClassVar[tuple[str, ...]] = ()
     session_of: ClassVar[str] = "session_id"  # a row's session, as an attribute of the row
-    # How a reading is recorded; empty where what is shown does not count as one.
-    read_via_page: ClassVar[str] = ""
-    read_via_list: ClassVar[str] = ""
+    # How a reading is recorded.
+    read_via_page: ClassVar[str]
+    read_via_list: ClassVar[str]
+
+    def shows_text(self, row: Any) -> bool:
+        """Whether the row of the list shows a part of what was said."""
+        return True
 
     def _hidden_fields(self, request: HttpRequest) -> set[str]:
         hidden = super()._hidden_fields(request)
@@ -30,7 +32,9 @@ class TranscriptAdmin(ReadOnlyAdmin):
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        self._record(request, [context["original"]], via=self.read_via_page)
+        if may_read_transcripts(request):
+            session_id = attrgetter(self.session_of)(context["original"])
+            record_reading(_user(request), [session_id], via=self.read_via_page)
         return super().render_change_form(request, context, *args, **kwargs)
 
     def changelist_view(
@@ -39,13 +43,16 @@ class TranscriptAdmin(ReadOnlyAdmin):
         response = super().changelist_view(request, extra_context)
         shown = response.context_data if isinstance(response, TemplateResponse) else None
         # Errors and redirects have no rows.
-        if changelist := (shown or {}).get("cl"):
-            self._record(request, changelist.result_list, via=self.read_via_list)
+        changelist = (shown or {}).get("cl")
+        if (
+            changelist
+            and may_read_transcripts(request)
+            and any(map(self.shows_text, changelist.result_list))
+        ):
+            query = request.GET.urlencode()
+            record_list_reading(_user(request), via=self.read_via_list, query=query)
         return response
 
-    def _record(self, request: HttpRequest, rows: Iterable[Any], *, via: str) -> None:
-        if not via or not may_read_transcripts(request):
-            return
-        sessions: set[UUID] = set(map(attrgetter(self.session_of), rows))
-        # Never anonymous in the admin.
-        record_reading(cast("User", request.user), sorted(sessions), via=via)
+
+def _user(request: HttpRequest) -> User:
+    return cast("User", request.user)  # never anonymous in the admin

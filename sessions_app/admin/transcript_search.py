@@ -6,14 +6,13 @@ nearly every message has costs little more than a rare one.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.admin.templatetags.admin_urls import add_preserved_filters
 from django.contrib.admin.views.main import ChangeList
-from django.contrib.auth.models import User
 from django.db.models import Model, QuerySet
 from django.db.models.functions import Left
 from django.http import HttpRequest
@@ -22,7 +21,6 @@ from django.urls import reverse
 from sessions_app.admin.filters import without_nul
 from sessions_app.admin.shared import ModelAdmin, may_read_transcripts
 from sessions_app.models import Message, Session
-from sessions_app.review.reading_log import record_reading
 from sessions_app.search import messages as search
 from sessions_app.search.excerpts import Part, excerpt, matching
 
@@ -51,7 +49,7 @@ class MessageSearchFilter(admin.ListFilter):
     """The sessions with a message that has the words. Its box is beside the other search's."""
 
     title = "what was said"
-    template = "admin/sessions_app/session/no_filter.html"
+    template = "admin/sessions_app/no_filter.html"
 
     def __init__(
         self,
@@ -109,12 +107,10 @@ def search_of(changelist: ChangeList) -> MessageSearchFilter | None:
     return next((spec for spec in specs if isinstance(spec, MessageSearchFilter)), None)
 
 
-def read_hits(
-    request: HttpRequest, changelist: ChangeList, chat_sessions: Sequence[Session]
-) -> dict[UUID, Hit]:
-    """By session, where it says what was searched for; recorded as read by the user.
+def read_hits(changelist: ChangeList, chat_sessions: Sequence[Session]) -> dict[UUID, Hit]:
+    """By session, where it says what was searched for.
 
-    Two queries, and none without a search.
+    One query, and none without a search.
     """
     spec = search_of(changelist)
     if spec is None or not spec.found:
@@ -128,7 +124,7 @@ def read_hits(
     messages = Message.objects.annotate(start=start).only("session_id", "position", "role")
     terms = [term for alternative in spec.alternatives for term in alternative.required]
     pattern = matching(terms)
-    hits = {
+    return {
         message.session_id: Hit(
             role=message.get_role_display(),
             position=message.position,
@@ -138,8 +134,6 @@ def read_hits(
         )
         for message in messages.in_bulk(list(firsts.values())).values()
     }
-    record_reading(cast("User", request.user), hits, via="search")
-    return hits
 
 
 def _places(messages: QuerySet[Message]) -> QuerySet[Message, tuple[UUID, int, UUID]]:

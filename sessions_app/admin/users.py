@@ -16,6 +16,8 @@ admin.site.unregister([User, Group])
 class UserAdmin(CheckedAdmin, auth_admin.UserAdmin):  # type: ignore[type-arg]
     """The accounts."""
 
+    shows_times, lists_times = True, False
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Like Django's page, which answers 403 to those who may add and not change."""
         return super().has_add_permission(request) and self.has_change_permission(request)

@@ -36,7 +36,7 @@ class Review(models.Model):
 
 
 class TranscriptReading(models.Model):
-    """That a member of staff read a session's transcript.
+    """That a member of staff read what was said: see sessions_app.review.reading_log.
 
     The session is no foreign key: a reading outlives it, and does not keep it from a cleanup.
     """
@@ -45,9 +45,12 @@ class TranscriptReading(models.Model):
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
     )
     username = models.CharField()
-    session_id = models.UUIDField()
+    # None for a list, which shows parts of many.
+    session_id = models.UUIDField(null=True)
     # How it was read: on its page, in an export, in the list of messages.
     via = models.CharField()
+    # What a list was searched for and filtered by, as in its address.
+    query = models.CharField(blank=True, default="", db_default="")
     read_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
@@ -60,7 +63,39 @@ class TranscriptReading(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.username} read {self.session_id}"
+        return f"{self.username} read {self.session_id or f'the {self.via}'}"
+
+
+class Export(models.Model):
+    """That a member of staff exported chat sessions, and how many.
+
+    Whose transcripts an export had is in the log of readings.
+    """
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
+    )
+    username = models.CharField()
+    # Which sessions, in words: how many were ticked, and the list's filters.
+    selection = models.CharField()
+    format = models.CharField()
+    with_transcripts = models.BooleanField()
+    # How many are in the file, or were when the download ended early.
+    exported = models.PositiveIntegerField("sessions", default=0)
+    started_at = models.DateTimeField(default=timezone.now)
+    # None while it goes on, and if it ended early.
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "exports"
+        default_permissions = ()  # it is read by those who may read the log of readings
+        indexes = [
+            # The log, newest first.
+            models.Index(fields=["-started_at", "-id"], name="exports_newest"),
+        ]
+
+    def __str__(self) -> str:
+        return f"Export {self.pk}"
 
 
 class SavedFilter(models.Model):

@@ -9,7 +9,7 @@ from django.urls import reverse
 from playwright.sync_api import Page, expect
 
 from agents_app.models import Agent
-from sessions_app.models import CleanupRun
+from sessions_app.models import CleanupRun, Export
 from sessions_app.review.reading_log import record_reading
 from tests.agents_app.chats import answered, make_user
 from tests.browser.axe import check_page
@@ -68,6 +68,8 @@ def test_pages_of_actions_and_records_have_no_violations(
 
     for name, args, heading in (
         ("transcriptreading_changelist", [], "Transcript readings"),
+        ("export_changelist", [], "Exports"),
+        ("export_change", [Export.objects.get().pk], f"Export {Export.objects.get().pk}"),
         ("cleanuprun_changelist", [], "Cleanup runs"),
         ("cleanuprun_change", [run.pk], f"Cleanup {run.pk}"),
         ("cleanuprun_restore", [run.pk], "Restore sessions"),

@@ -1,5 +1,6 @@
 """The admin's frame and first page in a browser: axe, widths, both themes and the switch."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -8,7 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 from playwright.sync_api import Page, expect
 
-from agents_app.models import Agent
+from agents_app.models import Agent, Preferences
 from sessions_app.models import CleanupRun, Session
 from tests.agents_app.chats import answered, failed, make_user
 from tests.browser.axe import check_page
@@ -62,14 +63,7 @@ def test_the_dashboard_has_no_violations(open_page: OpenPage, user: User, agent:
     bar = page.locator(".bar-good").first
     assert bar.evaluate("bar => getComputedStyle(bar).fill") not in {"none", "rgb(0, 0, 0)"}
 
-    # Django's switch changes all of the page, and the choice stays.
     shape(page, WIDE, "light")
-    light = background(page)
-    page.get_by_role("button", name="Toggle theme (current theme: auto)").click()
-    assert background(page) != light
-    page.reload()
-    assert background(page) != light
-
     page.get_by_role("button", name="Older than 7 days…").click()
     expect(page.get_by_role("main")).to_contain_text("1 of the 1 selected session will be removed")
 
@@ -91,3 +85,34 @@ def test_lists_and_forms_have_no_violations(open_page: OpenPage, user: User, age
         for size, scheme in ((WIDE, "light"), (NARROW, "dark")):
             shape(page, size, scheme)
             check_page(page, f"{name} {scheme} {size}")
+
+
+def test_the_admin_and_the_chat_share_one_theme(open_page: OpenPage, user: User) -> None:
+    page = open_page("/admin/", color_scheme="light")
+    root = page.locator("html")
+    light = background(page)
+    with page.expect_response("**/accounts/theme/"):
+        page.get_by_role("button", name="Toggle theme (current theme: auto)").click()
+    assert background(page) != light
+    page.reload()
+    expect(root).to_have_css("color-scheme", "dark")
+    page.goto("/chats/")
+    expect(root).to_have_css("color-scheme", "dark")
+
+    page.goto("/accounts/settings/")
+    page.get_by_label("Light").check()
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("Saved.")).to_be_visible()
+    page.goto("/admin/")
+    expect(root).to_have_css("color-scheme", "light")
+    with page.expect_response("**/accounts/theme/"):
+        page.get_by_role("button", name="Toggle theme (current theme: light)").click()
+    page.goto("/chats/")
+    expect(root).not_to_have_attribute("data-theme", re.compile("."))
+
+
+def test_the_theme_of_the_settings_needs_no_script(open_page: OpenPage, user: User) -> None:
+    Preferences.objects.create(user=user, theme="dark")
+    page = open_page("/admin/", java_script_enabled=False, color_scheme="light")
+    expect(page.locator("html")).to_have_css("color-scheme", "dark")
+    expect(page.locator(".theme-toggle")).to_be_hidden()

@@ -5,12 +5,10 @@ The restore's own requests are answered in this process, where a slice can be ma
 
 import re
 from io import StringIO
-from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import call_command
-from django.db import connections
 from django.test import Client
 from playwright.sync_api import Page, Route, expect
 
@@ -19,6 +17,7 @@ from sessions_app.cleanup import archive
 from sessions_app.models import CleanupRun, Session
 from tests.browser.axe import check_page
 from tests.browser.conftest import OpenPage
+from tests.browser.in_process import answer_in_process
 from tests.factories import phantom
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -56,15 +55,7 @@ def answer_here(page: Page, user: User, *, stop: bool = False, hold: bool = Fals
             return
         if stop and len(made) == 2:
             page.evaluate("document.querySelector('[name=stop]').click()")
-        path = "/" + request.url.split("/", 3)[3]
-        body = request.post_data_buffer or b""
-        response: Any = client.generic(
-            "POST", path, body, content_type=request.headers["content-type"]
-        )
-        # Playwright calls this in a context of its own, whose connection nothing else closes.
-        connections.close_all()
-        headers = {name: value for name, value in response.headers.items() if name != "Set-Cookie"}
-        route.fulfill(status=response.status_code, headers=headers, body=response.content)
+        answer_in_process(route, client)
 
     page.route("**/restore/", answer)
     return made

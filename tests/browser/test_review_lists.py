@@ -1,5 +1,6 @@
 """The admin's lists and pages of runs, messages and feedback, as reviewers see them."""
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -27,7 +28,9 @@ def test_lists_and_pages_of_runs_messages_and_feedback(
     chat_session = answered(user, "A long question " * 20, "Take the **tram** 28")
     say(chat_session, "Four", role="assistant", tool_calls=CALL, tool_outputs=CALL)
     answer = chat_session.messages.get(role=Message.Role.ASSISTANT, position=2)
-    Feedback.objects.create(message=answer, user=user, is_good=False, reason="Made up")
+    Feedback.objects.create(message=answer, user=user, is_good=False, reason="Made up " * 20)
+    other = say(chat_session, "# A heading\n\n" + "* An item of a list\n" * 20, role="assistant")
+    Feedback.objects.create(message=other, user=user, is_good=True)
     failed(user, error="The provider is busy.\n" + "For long " * 30)
 
     def open_first(path: str, what: str, words: str) -> None:
@@ -49,6 +52,31 @@ def test_lists_and_pages_of_runs_messages_and_feedback(
     page.get_by_text("calculator", exact=True).first.click()
     expect(page.locator("pre.json").first).to_contain_text("2+2")
     check_page(page, "an open tool call")
+
+
+def test_the_list_of_runs_shows_tokens_and_cost_beside_filters_above_it(
+    page: Page, user: User, agent: Agent
+) -> None:
+    User.objects.filter(pk=user.pk).update(is_staff=True, is_superuser=True)
+    chat_session = answered(user, "A long question " * 20)
+    chat_session.runs.update(
+        model="openai:gpt-4.1-mini-2025-04-14",
+        input_tokens=1_234_567,
+        output_tokens=89_012,
+        cost=Decimal("12.3456"),
+    )
+    failed(user, error="The provider is busy, and says so at length. " * 9)
+    page.set_viewport_size({"width": 1440, "height": 900})
+    page.goto("/admin/agents_app/agentrun/")
+    box = page.locator(".results")
+    assert box.evaluate("box => box.scrollWidth <= box.clientWidth"), "nothing is cut off"
+    for text in ("1,234,567 / 89,012", "$12.35"):
+        expect(page.get_by_role("cell", name=text)).to_be_in_viewport(ratio=1)
+    page.locator(".list-filters summary", has_text="Status").click()
+    check_widths(page, "list with an open filter")
+    page.get_by_role("link", name="Failed", exact=True).click()
+    expect(page.locator(".list-filters summary", has_text="Status")).to_have_text("Status: Failed")
+    expect(page.locator("#result_list tbody tr")).to_have_count(1)
 
 
 def check_widths(page: Page, what: str) -> None:

@@ -77,7 +77,15 @@ class ResetPasswordForm(LabelsOnly, allauth_forms.ResetPasswordForm):
         return str(email)
 
 
-class PreferencesForm(forms.Form):
+class ThemeForm(forms.Form):
+    """The look of the pages."""
+
+    theme = forms.ChoiceField(
+        choices=Theme.choices, required=False, widget=forms.RadioSelect, label="Theme"
+    )
+
+
+class PreferencesForm(ThemeForm):
     """The name that is shown, and the look of the pages."""
 
     display_name = forms.CharField(
@@ -87,9 +95,6 @@ class PreferencesForm(forms.Form):
         validators=[validate_storable],
         widget=forms.TextInput({"autocomplete": "nickname", "dir": "auto"}),
         help_text="Shown instead of your username.",
-    )
-    theme = forms.ChoiceField(
-        choices=Theme.choices, required=False, widget=forms.RadioSelect, label="Theme"
     )
 
 

@@ -10,6 +10,7 @@ urlpatterns = [
     path("login/", views.login, name="login"),
     path("logout/", logout, name="logout"),
     path("settings/", views.account_settings, name="account-settings"),
+    path("theme/", views.choose_theme, name="account-theme"),
     path("logins/", views.end_logins, name="account-end-logins"),
     path("keys/", key_views.keys, name="account-keys"),
     path("keys/<uuid:key_id>/revoke/", key_views.revoke, name="account-key-revoke"),

@@ -12,7 +12,7 @@ from django.contrib import messages
 from django.contrib.auth import REDIRECT_FIELD_NAME, logout, update_session_auth_hash
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.views import redirect_to_login
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import BadRequest, PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
@@ -25,7 +25,12 @@ from django.views.decorators.http import require_http_methods
 from agents_app.accounts import self_service
 from agents_app.chats.validation import MESSAGE_LENGTH
 from agents_app.models import Preferences
-from agents_app.web.accounts.forms import LoginForm, PasswordForm, PreferencesForm
+from agents_app.web.accounts.forms import (
+    LoginForm,
+    PasswordForm,
+    PreferencesForm,
+    ThemeForm,
+)
 from agents_app.web.accounts.login_draft import keep_login_draft
 from agents_app.web.http import current_user, redirect
 
@@ -109,6 +114,18 @@ def account_settings(request: HttpRequest) -> HttpResponse:
     self_service.save_preferences(user=user, **form.cleaned_data)
     messages.success(request, "Saved.")
     return redirect(reverse("account-settings"))
+
+
+@login_required
+@never_cache
+@require_http_methods(["POST"])
+def choose_theme(request: HttpRequest) -> HttpResponse:
+    """What the admin's switch has chosen, sent by its script; the settings have a form for it."""
+    form = ThemeForm(request.POST)
+    if not form.is_valid():
+        raise BadRequest("There is no such theme.")
+    self_service.choose_theme(user=current_user(request), theme=form.cleaned_data["theme"])
+    return HttpResponse(status=HTTPStatus.NO_CONTENT)
 
 
 def _settings_page(request: HttpRequest, form: PreferencesForm) -> HttpResponse:

@@ -79,6 +79,21 @@ def test_each_reading_is_recorded_once(reader: Client) -> None:
     assert list(readings) == [("reader", chat_session.pk, "page")] * 2
 
 
+def test_a_conversation_beside_a_refused_form_is_recorded_too() -> None:
+    chat_session = answered(make_user(), "A secret")
+    editor = log_in(staff("editor", "view_session", "change_session", "read_transcripts"))
+    page = Page.of(editor, change_url(chat_session))
+    TranscriptReading.objects.all().delete()
+    page = page.press("_save", name="a\0b")
+    assert "A secret" in page.text
+    assert TranscriptReading.objects.get().session_id == chat_session.pk
+
+
+def test_a_session_without_messages_is_not_read(reader: Client) -> None:
+    assert "no messages" in Page.of(reader, change_url(make_session())).text
+    assert not TranscriptReading.objects.exists()
+
+
 # --- What is shown -------------------------------------------------------------------
 
 

@@ -16,7 +16,7 @@ from agents_app.admin import dashboard
 from agents_app.models import AgentRun
 from sessions_app import statistics
 from sessions_app.cleanup.run import start_cleanup
-from sessions_app.models import CleanupRun, Message, Session
+from sessions_app.models import CleanupRun, Message, Session, TranscriptReading
 from tests.agents_app.chats import answered, failed, make_user
 from tests.factories import make_session, phantom, say
 from tests.sessions_app.admin.helpers import LIST, Page, log_in, staff
@@ -79,7 +79,7 @@ def test_sessions_and_messages_are_counted_per_day_and_lead_to_their_lists(root:
     sessions, messages = card(page, "Sessions"), card(page, "Messages")
     assert "4 started in the last 30 days" in text(sessions)
     assert "5 stored in the last 30 days" in text(messages)
-    today, older = (f"{day.strftime('%b')} {day.day}" for day in (ago(0), ago(3)))
+    today, older = (f"{day:%Y-%m-%d}" for day in (ago(0), ago(3)))
     assert f"{today} 2" in text(sessions)
     assert f"{older} 1" in text(sessions)
     assert f"{today} 2" in text(messages)
@@ -168,6 +168,7 @@ def test_newest_cleanups_and_failures(root: Client) -> None:
     failures = card(page, "Newest failures")
     assert "No model." in text(failures)
     assert "Traceback" not in failures
+    assert links(cleanups)["6 of 9"] == f"{CLEANUPS}{CleanupRun.objects.latest('pk').pk}/change/"
     assert f"{RUNS}{run.pk}/change/" in failures
     assert f"{LIST}{run.session_id}/change/" in failures
 
@@ -184,14 +185,18 @@ def test_who_may_see_sessions_only_gets_numbers_without_links_and_without_errors
     assert "Cleanup" in text(card(page, "Last cleanups"))
     assert "formaction" not in page.html
     assert not [link for link in page.links if link.startswith((RUNS, MESSAGES, CLEANUPS))]
+    assert not TranscriptReading.objects.exists()
     for link in {link for link in page.links if link.startswith(INDEX)}:
         assert Page.of(viewer, unescape(link)).status == 200, link
 
 
 def test_errors_are_shown_to_who_may_read_transcripts() -> None:
-    failed(make_user(), error="The secret was too long.")
     reader = log_in(staff("reader", "view_session", "read_transcripts"))
+    failed(make_user(), error="The secret was too long.")
     assert "The secret was too long." in card(Page.of(reader, INDEX), "Newest failures")
+    reading = TranscriptReading.objects.get()
+    assert (reading.username, reading.session_id) == ("reader", None)
+    assert reading.via == "dashboard"
 
 
 def test_others_get_djangos_first_page() -> None:

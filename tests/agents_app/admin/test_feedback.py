@@ -5,7 +5,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from agents_app.models import Feedback
-from sessions_app.models import Message
+from sessions_app.models import Message, TranscriptReading
 from tests.agents_app.chats import answered, make_user
 from tests.sessions_app.admin.helpers import Page, change_url, log_in, message_url, staff
 
@@ -38,6 +38,14 @@ def test_reviewers_read_what_people_think() -> None:
     assert client.get(f"{URL}add/").status_code == 403
 
 
+def test_the_list_shows_answers_without_their_markup() -> None:
+    rate(answer="## Trams\n\n* Take the **28** from [here](https://example.org/" + "x" * 90 + ")")
+    page = Page.of(log_in(staff("clerk", *REVIEW)), URL)
+    assert "Trams Take the 28 from here" in page.text
+    assert "**" not in page.text
+    assert "example.org" not in page.html
+
+
 def test_each_part_needs_its_permission() -> None:
     feedback = rate(answer="Top secret")
     assert log_in(staff("nobody")).get(URL).status_code == 403
@@ -47,6 +55,20 @@ def test_each_part_needs_its_permission() -> None:
         assert "Made up" in page.text
         assert "Top secret" not in page.text
         assert change_url(feedback.message.session) not in page.links
+
+
+def test_reading_answers_is_logged() -> None:
+    feedback, _ = rate(), rate()
+    clerk = log_in(staff("clerk", "view_feedback"))
+    reader = log_in(staff("reader", *REVIEW))
+    for client in (clerk, reader):
+        client.get(f"{URL}?is_good__exact=0")
+        client.get(change_url(feedback))
+    columns = ("username", "session_id", "via", "query")
+    assert list(TranscriptReading.objects.order_by("pk").values_list(*columns)) == [
+        ("reader", None, "list of feedback", "is_good__exact=0"),
+        ("reader", feedback.message.session_id, "feedback", ""),
+    ]
 
 
 def test_list_takes_the_same_queries_for_any_length() -> None:

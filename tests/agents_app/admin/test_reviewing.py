@@ -84,6 +84,21 @@ def test_keep_takes_a_session_out_of_reach_of_cleanups(reviewer: Client) -> None
     assert not Review.objects.exists()
 
 
+def test_keeping_and_renaming_are_in_the_history_of_the_session() -> None:
+    chat_session = phantom(name="Session-x")
+    editor = log_in(staff("edith", "view_session", "change_session", "review_session"))
+    page = Page.of(editor, change_url(chat_session)).press("_save", name="Boats")
+    page = press(page, "keep", "no")
+    press(page, "keep", "yes")
+    history = Page.of(editor, reverse("admin:sessions_app_session_history", args=[chat_session.pk]))
+    for entry in (
+        "edith Renamed from “Session-x” to “Boats”, and marked to be kept.",
+        "edith No longer marked to be kept.",
+        "edith Marked to be kept.",
+    ):
+        assert entry in history.text
+
+
 def test_reviewed_and_on_to_the_next_in_the_filtered_list(reviewer: Client) -> None:
     last, _, first = make_session(), make_session(platform="cli"), make_session()
     url = f"{change_url(first)}?_changelist_filters=platform%3Dweb&at=1"

@@ -85,13 +85,30 @@ def test_page_of_a_run_links_to_its_question_and_its_answer(reader: Client) -> N
 
 
 def test_opening_a_run_with_what_was_said_is_logged() -> None:
+    clerk, reader = log_in(staff("clerk", "view_agentrun")), log_in(staff("reader", *READER))
     run = failed(make_user())
-    Page.of(log_in(staff("clerk", "view_agentrun")), change_url(run))
+    Page.of(clerk, change_url(run))
     assert not TranscriptReading.objects.exists()
-    Page.of(log_in(staff("reader", *READER)), change_url(run))
+    Page.of(reader, change_url(run))
     [reading] = TranscriptReading.objects.all()
     assert (reading.username, reading.session_id) == ("reader", run.session_id)
     assert reading.via == "run"
+
+
+def test_a_list_with_errors_is_logged_once_with_its_filters(reader: Client) -> None:
+    ana = make_user()
+    done(ana)
+    Page.of(reader, RUNS)
+    assert not TranscriptReading.objects.exists()
+    for _ in range(2):
+        failed(ana, error="The provider says: “A very private question”")
+    clerk = log_in(staff("clerk", "view_agentrun", "view_session"))
+    assert "private" not in Page.of(clerk, RUNS).html
+    assert not TranscriptReading.objects.exists()
+    assert "private" in Page.of(reader, f"{RUNS}?q=provider").text
+    [reading] = TranscriptReading.objects.all()
+    assert (reading.username, reading.session_id) == ("reader", None)
+    assert (reading.via, reading.query) == ("list of runs", "q=provider")
 
 
 def test_without_transcripts_a_run_says_how_it_ended_only() -> None:

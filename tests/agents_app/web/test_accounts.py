@@ -255,6 +255,18 @@ def test_name_and_theme_show_on_every_page(page: Client, user: User) -> None:
     assert "ana</a>" in shown
 
 
+def test_the_admins_switch_stores_the_theme_and_nothing_else(page: Client, user: User) -> None:
+    page.post("/accounts/settings/", {"display_name": "Ana", "theme": ""})
+    for theme in ("dark", "light", ""):
+        assert page.post("/accounts/theme/", {"theme": theme}).status_code == 204
+        assert list(Preferences.objects.values_list("display_name", "theme")) == [("Ana", theme)]
+    assert page.post("/accounts/theme/", {"theme": "pink"}).status_code == 400
+    assert page.get("/accounts/theme/").status_code == 405
+    page.logout()
+    assert page.post("/accounts/theme/", {"theme": "dark"}).status_code == 302
+    assert Preferences.objects.get().theme == ""
+
+
 @pytest.mark.parametrize(
     "fields", [{"theme": "pink"}, {"display_name": "a" * 101}, {"display_name": "\x00"}]
 )

@@ -5,20 +5,20 @@ import io
 import json
 import uuid
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
-from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test import AsyncClient, Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from agents_app.models import Agent
+from agents_app.models import Agent, AgentRun
 from sessions_app.admin import export_files
-from sessions_app.models import Review, Session, TranscriptReading
+from sessions_app.models import Export, Review, Session, TranscriptReading
 from tests.factories import make_session, phantom, say
 from tests.sessions_app.admin.helpers import LIST, Page, log_in, staff
 
@@ -71,6 +71,12 @@ def rows_of(response: Any) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text[1:], newline="")))
 
 
+def in_csv(value: Any) -> str:
+    if value is None:
+        return ""
+    return ("yes" if value else "no") if isinstance(value, bool) else str(value)
+
+
 def test_the_action_leads_to_a_choice_and_the_choice_to_a_file(clerk: Client) -> None:
     chosen, _other = make_session(name="Plans, 2024"), make_session()
     page = Page.of(clerk, f"{LIST}?platform=web").press(
@@ -100,7 +106,25 @@ def test_every_column_of_both_formats(clerk: Client) -> None:
         last_run_status="failed",
     )
     say(used)
-    Review.objects.create(session=used, verdict="bad", flagged=True)
+    reviewed_at = MOMENT + timedelta(days=1)
+    Review.objects.create(
+        session=used,
+        verdict="bad",
+        note="-1 for the price",
+        flagged=True,
+        reviewed_at=reviewed_at,
+        reviewed_by=staff("rita"),
+    )
+    for tokens_in, tokens_out, cost in ((1_000, 10, "0.0010"), (234, None, None)):
+        AgentRun.objects.create(
+            session=used,
+            message=used.messages.get(),
+            status=AgentRun.Status.DONE,
+            finished_at=MOMENT,
+            input_tokens=tokens_in,
+            output_tokens=tokens_out,
+            cost=cost and Decimal(cost),
+        )
     Session.objects.filter(pk=used.pk).update(updated_at=MOMENT + timedelta(hours=1))
     empty = phantom(created_at=MOMENT - timedelta(days=1))
     first, second = lines_of(export(clerk, across=True))
@@ -113,19 +137,24 @@ def test_every_column_of_both_formats(clerk: Client) -> None:
         "created_at": "2024-02-29T12:30:00+00:00",
         "last_activity": "2024-02-29T13:30:00+00:00",
         "message_count": 1,
+        "input_tokens": 1_234,
+        "output_tokens": 10,
+        "cost": 0.001,
         "last_outcome": "failed",
         "removable": False,
         "keep": True,
         "verdict": "bad",
+        "note": "-1 for the price",
         "flagged": True,
+        "reviewed_at": "2024-03-01T12:30:00+00:00",
+        "reviewed_by": "rita",
     }
     assert (second["id"], second["removable"], second["user"]) == (str(empty.pk), True, "")
+    assert (second["input_tokens"], second["cost"], second["note"]) == (None, None, "")
     rows = rows_of(export(clerk, across=True, format="csv"))
-    words = {True: "yes", False: "no"}
+    assert rows[0].pop("note") == f"'{first.pop('note')}"
     for row, line in zip(rows, (first, second), strict=True):
-        assert row == {name: words.get(value, str(value)) for name, value in line.items()} | {
-            "message_count": str(line["message_count"])
-        }
+        assert row == {name: in_csv(value) for name, value in line.items()}
 
 
 def test_all_pages_of_the_filtered_list_are_exported(
@@ -240,34 +269,33 @@ def test_exporting_needs_its_permission() -> None:
     response = export(viewer, chat_session)
     assert not response.streaming
     assert response.status_code == 302  # as Django answers an action that is not offered
-    assert not LogEntry.objects.exists()
+    assert not Export.objects.exists()
 
 
 @pytest.mark.parametrize(
-    ("url", "across", "fields", "message"),
+    ("url", "across", "fields", "logged"),
     [
-        (LIST, True, {}, "Export of the whole list as jsonl: 3 sessions."),
+        (LIST, True, {}, ("the whole list", "jsonl", False, 3)),
         (
-            f"{LIST}?platform=web&p=0",
+            f"{LIST}?platform=web&q=Plan+a&p=0",
             False,
             {"format": "csv", "transcripts": "on"},
-            "Export of 1 session of the list with platform=web as csv with transcripts: 1 session.",
+            ("1 session of the list with platform=web, q=Plan a", "csv", True, 1),
         ),
     ],
 )
 def test_an_export_is_logged(
-    reader: Client, url: str, across: bool, fields: dict[str, str], message: str
+    reader: Client, url: str, across: bool, fields: dict[str, str], logged: tuple[Any, ...]
 ) -> None:
     for _ in range(3):
-        make_session()
+        make_session(name="Plan a")
     response = export(reader, url=url, across=across, **fields)
-    entry = LogEntry.objects.get()
-    assert entry.user.username == "reader"
-    assert entry.change_message == f"{message.partition(': ')[0]}: started."
+    entry = Export.objects.get()
+    assert (entry.username, entry.exported, entry.finished_at) == ("reader", 0, None)
     text_of(response)
     entry.refresh_from_db()
-    assert entry.change_message == message
-    assert Page.of(reader, "/admin/").status == 200
+    assert (entry.selection, entry.format, entry.with_transcripts, entry.exported) == logged
+    assert entry.finished_at
 
 
 def test_the_log_says_how_far_an_aborted_export_came(
@@ -278,7 +306,8 @@ def test_the_log_says_how_far_an_aborted_export_came(
     Session.objects.bulk_create(Session(name="x", platform="web") for _ in range(450))
     response = export(clerk, across=True)
     next(iter(response.streaming_content))
-    assert LogEntry.objects.get().change_message.endswith(": 200 sessions so far.")
+    entry = Export.objects.get()
+    assert (entry.exported, entry.finished_at) == (200, None)
 
 
 @pytest.mark.parametrize("ending", ["exe", ""])
@@ -286,7 +315,7 @@ def test_an_unknown_format_is_asked_for_again(clerk: Client, ending: str) -> Non
     page = Page(clerk, export(clerk, make_session(), format=ending))
     assert page.status == 200
     assert "export" in {button for form in page.forms for button in dict(form.buttons)}
-    assert not LogEntry.objects.exists()
+    assert not Export.objects.exists()
 
 
 # --- Whatever a session holds --------------------------------------------------------

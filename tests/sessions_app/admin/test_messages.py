@@ -8,7 +8,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from sessions_app.admin import messages
-from sessions_app.models import Message, Session, TranscriptReading
+from sessions_app.models import Message, Session
 from tests.factories import make_session, say
 from tests.sessions_app.admin.helpers import Page, change_url, log_in, message_url, staff
 
@@ -106,17 +106,6 @@ def test_messages_need_the_permission_to_read_transcripts() -> None:
     client = log_in(staff("clerk", "view_session", "view_message"))
     assert client.get(MESSAGES).status_code == 403
     assert client.get(change_url(message)).status_code == 403
-
-
-def test_reading_messages_is_logged(reader: Client) -> None:
-    first, second = say(make_session()), say(make_session())
-    reader.get(f"{MESSAGES}?session={first.session_id}")
-    reader.get(change_url(second))
-    read = TranscriptReading.objects.order_by("pk").values_list("session_id", "via")
-    assert list(read) == [
-        (first.session_id, "list of messages"),
-        (second.session_id, "message"),
-    ]
 
 
 @pytest.mark.parametrize("query", ["", "?q=hello"])

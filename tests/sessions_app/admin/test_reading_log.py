@@ -8,9 +8,9 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from sessions_app.models import Session, TranscriptReading
-from sessions_app.review.reading_log import record_reading
-from tests.factories import make_session, say
-from tests.sessions_app.admin.helpers import Page, change_url, log_in, staff
+from sessions_app.review.reading_log import record_list_reading, record_reading
+from tests.factories import make_session, phantom, say
+from tests.sessions_app.admin.helpers import LIST, Page, change_url, log_in, staff
 
 MESSAGES = "/admin/sessions_app/message/"
 READINGS = "/admin/sessions_app/transcriptreading/"
@@ -28,7 +28,7 @@ def reader() -> Client:
     return log_in(staff("reader", "view_message", "read_transcripts"))
 
 
-def readings() -> set[tuple[str, uuid.UUID, str]]:
+def readings() -> set[tuple[str, uuid.UUID | None, str]]:
     return set(TranscriptReading.objects.values_list("username", "session_id", "via"))
 
 
@@ -41,15 +41,26 @@ def test_opening_a_message_is_recorded(reader: Client) -> None:
     assert readings() == {("reader", message.session_id, "message")}
 
 
-def test_listing_messages_is_recorded_once_per_session(reader: Client) -> None:
-    first, second = make_session(), make_session()
-    for chat_session in (first, first, second):
-        say(chat_session, "Wanted")
-    say(make_session(), "Something else")
-    assert Page.of(reader, f"{MESSAGES}?q=wanted").status == 200
-    assert TranscriptReading.objects.count() == 2
-    via = "list of messages"
-    assert readings() == {("reader", first.pk, via), ("reader", second.pk, via)}
+def test_a_list_of_messages_is_recorded_once_with_its_search(reader: Client) -> None:
+    for _ in range(3):
+        say(make_session(), "Wanted")
+    assert Page.of(reader, f"{MESSAGES}?q=wanted&role__exact=user").status == 200
+    reading = TranscriptReading.objects.get()
+    assert (reading.username, reading.session_id) == ("reader", None)
+    assert (reading.via, reading.query) == ("list of messages", "q=wanted&role__exact=user")
+
+
+def test_a_list_that_shows_how_users_begin_is_recorded_once() -> None:
+    reader = log_in(staff("reader", "view_session", "read_transcripts"))
+    say(make_session(name="Named by a person"), "Not shown")
+    Page.of(reader, LIST)
+    assert readings() == set()
+    for _ in range(2):
+        say(phantom(), "How do I begin?")
+    assert "How do I begin?" in Page.of(reader, f"{LIST}?messages=yes").text
+    reading = TranscriptReading.objects.get()
+    assert (reading.session_id, reading.via) == (None, "list of sessions")
+    assert reading.query == "messages=yes"
 
 
 @pytest.mark.parametrize("path", [MESSAGES, f"{MESSAGES}?q=no+such", f"{MESSAGES}?nonsense=1"])
@@ -61,8 +72,9 @@ def test_nothing_is_recorded_where_nothing_is_shown(reader: Client, path: str) -
 def test_nothing_is_recorded_of_who_may_not_read() -> None:
     message = say(make_session())
     clerk = log_in(staff("clerk", "view_message", "view_session", "export_session"))
-    for url in (MESSAGES, change_url(message), change_url(message.session)):
-        clerk.get(url)
+    say(phantom(), "Private words")
+    for url in (MESSAGES, LIST, change_url(message), change_url(message.session)):
+        assert "Private words" not in clerk.get(url).content.decode()
     assert readings() == set()
 
 
@@ -85,6 +97,15 @@ def test_the_log_says_who_read_what_how_and_when(auditor: Client) -> None:
         assert "rita" in page.text
         assert str(reading.session_id) in page.text
         assert not page.problems
+
+
+def test_the_log_says_what_a_list_was_searched_for(auditor: Client) -> None:
+    record_list_reading(staff("rita"), via="list of messages", query="q=two+words&p=2")
+    for url in (READINGS, change_url(TranscriptReading.objects.get())):
+        page = Page.of(auditor, url)
+        assert "list of messages" in page.text
+        assert "q=two words, p=2" in page.text
+        assert "None" not in page.text
 
 
 def test_names_of_sessions_are_for_those_who_may_view_them() -> None:
@@ -124,6 +145,12 @@ def test_the_log_is_searched_by_reader_session_and_time(
     page = Page.of(auditor, f"{READINGS}?{filled}")
     assert page.status == 200
     assert {via for via in ("page", "export", "message") if f">{via}<" in page.html} == found
+
+
+def test_a_search_finds_no_readings_of_lists(auditor: Client) -> None:
+    record_list_reading(staff("rita"), via="list of messages", query="")
+    page = Page.of(auditor, f"{READINGS}?q={uuid.uuid4()}")
+    assert "list of messages" not in page.text
 
 
 def test_the_log_is_read_only(auditor: Client) -> None:

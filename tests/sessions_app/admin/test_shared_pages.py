@@ -1,11 +1,26 @@
 """What all of the admin's lists and records say: filters that fail, times, counts."""
 
+import re
+from datetime import UTC, datetime
+
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
-from sessions_app.models import CleanupRun, Message
+from agents_app.models import Agent, AgentRun, Feedback
+from sessions_app.models import (
+    CleanupRun,
+    Export,
+    Message,
+    Review,
+    SavedFilter,
+    Session,
+    TranscriptReading,
+)
+from sessions_app.review.decisions import review_session
 from sessions_app.review.reading_log import record_reading
 from tests.factories import make_session, phantom, say
 from tests.sessions_app.admin.helpers import LIST, Page, change_url, choose, log_in
@@ -13,6 +28,11 @@ from tests.sessions_app.admin.helpers import LIST, Page, change_url, choose, log
 pytestmark = pytest.mark.django_db
 
 ZONE = "Times are in the time zone UTC."
+# What may be a time of day or a date, in any of the usual forms.
+TIME = re.compile(
+    r"(?:\d{4}-\d\d-\d\d )?\d\d?:\d\d(?::\d\d)?|\d{1,2}(?::\d\d)? [ap]\.m\.|Mar\w*\.? 9|9 Mar\w*"
+)
+FORMAT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d")
 INVALID = "A filter of this address is not valid: this is the list without filters."
 
 
@@ -52,7 +72,60 @@ def test_lists_and_records_with_times_name_the_time_zone(root: Client, user: Use
     page = Page.of(root, change_url(chat_session))
     page.press("flagged")
     assert Page.of(root, history).text.count(ZONE) == 1
-    assert ZONE not in Page.of(root, reverse("admin:auth_group_changelist")).text
+    for model in ("auth_group", "auth_user", "agents_app_agent"):
+        assert ZONE not in Page.of(root, reverse(f"admin:{model}_changelist")).text
+
+
+def test_times_look_the_same_on_every_page(root: Client, user: User) -> None:
+    moment = datetime(2024, 3, 9, 17, 5, 42, tzinfo=UTC)
+    chat_session = make_session(created_at=moment)
+    message = say(chat_session, created_at=moment)
+    record_reading(user, [chat_session.pk], via="page")
+    reading = TranscriptReading.objects.get()
+    run = AgentRun.objects.create(
+        session=chat_session,
+        message=message,
+        status=AgentRun.Status.FAILED,
+        error="No model.",
+        created_at=moment,
+        finished_at=moment,
+    )
+    feedback = Feedback.objects.create(
+        message=say(chat_session, role="assistant"), is_good=True, created_at=moment
+    )
+    agent = Agent.objects.create(name="Helper", created_at=moment, updated_at=moment)
+    cleanup = CleanupRun.objects.create(source=CleanupRun.Source.ADMIN, started_by="root")
+    export = Export.objects.create(username="root", selection="", format="", with_transcripts=False)
+    phantom(created_at=moment)
+    review_session(chat_session, by=user, flagged=True, reviewed=True)
+    for model, values in (
+        (Session, {"updated_at": moment}),
+        (TranscriptReading, {"read_at": moment}),
+        (CleanupRun, {"started_at": moment, "finished_at": moment, "status": "done"}),
+        (Export, {"started_at": moment, "finished_at": moment}),
+        (Review, {"reviewed_at": moment}),
+        (LogEntry, {"action_time": moment}),
+        (User, {"last_login": moment, "date_joined": moment}),
+    ):
+        model.objects.update(**values)
+    rows = (chat_session, message, run, feedback, reading, cleanup, export)
+    urls = [change_url(row) for row in (*rows, agent)]
+    urls += [url.removesuffix(f"{row.pk}/change/") for url, row in zip(urls, rows, strict=False)]
+    urls += [reverse("admin:sessions_app_session_history", args=[chat_session.pk]), "/admin/"]
+    for url in urls:
+        page = Page.of(root, url)
+        shown = set(TIME.findall(page.text))
+        assert "2024-03-09 17:05" in shown, url
+        assert {time for time in shown if not FORMAT.fullmatch(time)} == set(), url
+    confirmation = choose(root, Session.objects.removable().get())
+    assert "2024-03-09 17:05" in confirmation.text
+    assert confirmation.text.count(ZONE) == 1
+    viewer = User.objects.create_user("vera", password="secret", is_staff=True)
+    User.objects.update(last_login=moment, date_joined=moment)
+    viewer.user_permissions.set(Permission.objects.filter(codename="view_user"))
+    account = Page.of(log_in(viewer), change_url(user))
+    assert account.text.count("2024-03-09 17:05") == 2
+    assert account.text.count(ZONE) == 1
 
 
 def test_results_are_counted_above_a_list_that_is_filtered(root: Client) -> None:
@@ -73,10 +146,46 @@ def test_large_numbers_are_grouped(root: Client) -> None:
     assert "1,000 messages" in Page.of(root, url).text
     for _ in range(1_000):
         phantom()
+    page = Page.of(root, f"{LIST}?q=session-")
+    assert "1,000 results" in page.text
     page = choose(root, chat_session, across=True)
     assert "1,000 of the 1,001 selected sessions will be removed" in page.text
     assert ("confirm", "Remove 1,000 sessions") in page.forms[-1].buttons
     assert ("matched", "1000") in page.forms[-1].fields
+
+
+def test_large_numbers_are_grouped_in_records_of_cleanups(root: Client) -> None:
+    run = CleanupRun.objects.create(
+        source=CleanupRun.Source.COMMAND,
+        started_by="ops@host",
+        matched=3_000_000,
+        removed=2_000_000,
+        restored=1_000_000,
+        status=CleanupRun.Status.PARTIAL,
+        finished_at=timezone.now(),
+    )
+    for url in (reverse("admin:sessions_app_cleanuprun_changelist"), change_url(run), "/admin/"):
+        text = Page.of(root, url).text
+        assert "2,000,000" in text, url
+        assert "3,000,000" in text, url
+        assert "000000" not in text, url
+
+
+def test_large_numbers_are_grouped_in_djangos_own_lists_and_confirmations(root: Client) -> None:
+    User.objects.bulk_create(User(username=f"user-{number}") for number in range(1_000))
+    users = reverse("admin:auth_user_changelist")
+    text = Page.of(root, users).text
+    assert "1,001 users" in text
+    assert "Select all 1,001 users" in text
+    text = Page.of(root, f"{users}?q=user-").text
+    assert "1,000 results" in text
+    assert "1,001 total" in text
+    ana = User.objects.get(username="user-1")
+    SavedFilter.objects.bulk_create(
+        SavedFilter(user=ana, name=f"{number}", query="q=a") for number in range(1_000)
+    )
+    text = Page.of(root, reverse("admin:auth_user_delete", args=[ana.pk])).text
+    assert "Saved filters: 1,000" in text
 
 
 def test_a_cleanup_without_an_error_has_no_line_for_it(root: Client) -> None:

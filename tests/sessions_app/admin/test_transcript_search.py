@@ -72,15 +72,14 @@ def test_a_hit_shows_the_words_and_links_to_the_message(reader: Client) -> None:
 
 
 def test_a_search_is_logged_as_reading_what_it_shows(reader: Client) -> None:
-    chat_session = make_session()
-    say(chat_session, "My password")
-    say(make_session(), "Something else")
+    say(make_session(), "My password")
+    say(make_session(), "Your password")
     found(reader, "nothing")
     assert not TranscriptReading.objects.exists()
     found(reader, "password")
     reading = TranscriptReading.objects.get()
-    assert (reading.session_id, reading.username) == (chat_session.pk, "reader")
-    assert reading.via == "search"
+    assert (reading.username, reading.via) == ("reader", "list of sessions")
+    assert (reading.session_id, reading.query) == (None, "said=password")
 
 
 def test_a_search_needs_the_permission_to_read_transcripts() -> None:

@@ -1,4 +1,4 @@
-// The filters of the list of sessions: an open one is closed by Escape and by a press elsewhere,
+// The filters above a list: an open one is closed by Escape and by a press elsewhere,
 // and opens to the left where it would not fit.
 
 const bar = document.querySelector(".list-filters");

@@ -1,7 +1,8 @@
 'use strict';
-// The theme that the user has chosen for all pages, unless the admin's own switch was used.
-// After Django's script, and before anything is painted.
-if (localStorage.getItem('theme') === null) {
-    const preferred = document.querySelector('meta[name="preferred-theme"]').content;
+// The theme that the user has chosen for all pages, also for Django's script, which remembers one
+// per browser. After that script, and before anything is painted.
+{
+    const preferred = document.querySelector('meta[name="preferred-theme"]').content || 'auto';
+    localStorage.setItem('theme', preferred);
     document.documentElement.dataset.theme = preferred;
 }

@@ -1,0 +1,84 @@
+"""The admin pages of the log of exports: who has exported which sessions, how and when."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html
+
+from sessions_app.admin.filters import TimeFilter
+from sessions_app.admin.keyed_changelist import KeyedChangeList
+from sessions_app.admin.reading_log import ReaderFilter
+from sessions_app.admin.shared import ReadOnlyAdmin, may_view, short_time, time_field
+from sessions_app.models import Export, TranscriptReading
+
+
+class TranscriptsFilter(admin.SimpleListFilter):
+    """Whether the file had transcripts."""
+
+    title = "transcripts"
+    parameter_name = "with_transcripts__exact"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("1", "With transcripts"), ("0", "Without")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Export]) -> QuerySet[Export]:
+        value = self.value()
+        return queryset if value is None else queryset.filter(with_transcripts=value == "1")
+
+
+class ExportList(KeyedChangeList):
+    """Counts no further than it has to: every export stays in the log."""
+
+    def with_columns(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        return rows.order_by()
+
+
+@admin.register(Export)
+class ExportAdmin(ReadOnlyAdmin):
+    """Who has exported what, for those who may read the log of readings."""
+
+    list_display = ("started", "username", "chosen", "sessions", "transcripts", "format")
+    list_display_links = ("started",)
+    list_filter = (TranscriptsFilter, ReaderFilter, ("started_at", TimeFilter))
+    list_per_page = 50
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    sortable_by = ()
+    ordering = ("-started_at", "-id")
+    fields = (
+        *("username", "user", "selection", "sessions", "transcripts", "format"),
+        *("started_at_shown", "finished_at_shown"),
+    )
+
+    started_at_shown = time_field("started_at")
+    finished_at_shown = time_field("finished_at")
+
+    class Media:
+        css = {"all": ["sessions_app/admin.css", "sessions_app/admin/reading_log.css"]}
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return may_view(request, TranscriptReading)
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return ExportList
+
+    @admin.display(description="started")
+    def started(self, export: Export) -> str:
+        return short_time(export.started_at)
+
+    @admin.display(description="selection")
+    def chosen(self, export: Export) -> str:
+        return format_html('<span title="{}">{}</span>', export.selection, export.selection)
+
+    @admin.display(description="sessions")
+    def sessions(self, export: Export) -> str:
+        """How many; of a download that ended early, how many had been made by then."""
+        ended = "" if export.finished_at else ", not finished"
+        return f"{export.exported:,}{ended}"
+
+    @admin.display(description="transcripts")
+    def transcripts(self, export: Export) -> str:
+        return "With transcripts" if export.with_transcripts else "Without"
