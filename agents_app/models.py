@@ -17,7 +17,8 @@ from agents_app.accounts.models import (
 from agents_app.chats.feedback_models import Feedback
 from agents_app.programs.queue_models import Ticket
 from agents_app.querysets import AgentQuerySet
-from agents_app.runs.models import AgentRun, RunFacts, RunStatus, WorkerProcess
+from agents_app.runs.models import AgentRun, RunFacts, WorkerProcess
+from sessions_app.run_status import RunStatus
 
 __all__ = [
     "Agent",

@@ -24,6 +24,7 @@ from sessions_app.querysets import (
     SessionQuerySet,
 )
 from sessions_app.review.models import Export, Review, SavedFilter, TranscriptReading
+from sessions_app.run_status import RunStatus
 
 __all__ = [
     "CleanupRun",
@@ -70,6 +71,7 @@ class Session(models.Model):
     keep = models.BooleanField(default=False, db_default=False, editable=False)
     # The status of its newest run, "running" until it has ended; empty without one. Kept by what
     # starts and ends runs: agents_app.querysets.AgentRunQuerySet.last_status.
+    # A RunStatus, or empty without a run.
     last_run_status = models.CharField(blank=True, default="", db_default="", editable=False)
 
     # A column, because "starts with" ignores case in SQLite, and because without a column's
@@ -112,7 +114,9 @@ class Session(models.Model):
                 models.F("created_at").desc(),
                 models.F("id").desc(),
                 name="sessions_by_outcome",
-                condition=Q(last_run_status__in=["failed", "stopped", "interrupted"]),
+                condition=Q(
+                    last_run_status__in=[RunStatus.FAILED, RunStatus.STOPPED, RunStatus.INTERRUPTED]
+                ),
             ),
             # The removable ones of the admin's list, which may all be older than the others.
             models.Index(

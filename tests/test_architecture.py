@@ -26,6 +26,7 @@ WEB_LIBRARIES = {
 LAYERS = [
     [
         *("sessions_app.storable", "sessions_app.tool_entries", "sessions_app.local_time"),
+        "sessions_app.run_status",
         *("sessions_app.database_errors", "sessions_app.search", "sessions_app.downloads"),
     ],
     ["sessions_app.querysets"],
@@ -209,7 +210,7 @@ def test_the_rule_for_removable_sessions_is_in_one_place() -> None:
 
 
 def writes_a_status(node: ast.AST) -> bool:
-    """Whether the node compares, filters by or stores a status as a string literal."""
+    """Whether the node compares, filters by, lists or stores a status as a string literal."""
     values: list[ast.expr]
     match node:
         case ast.Compare(left=left, comparators=comparators):
@@ -218,6 +219,10 @@ def writes_a_status(node: ast.AST) -> bool:
             values = [value]
         case ast.Call(func=ast.Name(id="Value"), args=arguments):
             values = arguments
+        case ast.Dict(keys=keys) if len(keys) > 1:  # by status; one key may be any word
+            values = [key for key in keys if key]
+        case ast.Tuple(elts=elements) | ast.List(elts=elements) | ast.Set(elts=elements):
+            values = elements
         case _:
             return False
     statuses = {*AgentRun.Status.values, *CleanupRun.Status.values}

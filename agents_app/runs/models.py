@@ -1,4 +1,4 @@
-"""The models of runs: a run, its status, and the processes that work on runs.
+"""The models of runs: a run, and the processes that work on runs.
 
 Imported from agents_app.models, where Django looks for models.
 """
@@ -16,18 +16,7 @@ from django.utils import timezone
 
 from agents_app.querysets import AgentRunQuerySet, WorkerProcessQuerySet
 from sessions_app.models import Message, Session
-
-
-class RunStatus(models.TextChoices):
-    """The states of an AgentRun."""
-
-    PENDING = "pending"  # committed; no worker has reported progress yet
-    RUNNING = "running"
-    DONE = "done"
-    FAILED = "failed"
-    STOPPED = "stopped"
-    INTERRUPTED = "interrupted"
-
+from sessions_app.run_status import RunStatus
 
 _ACTIVE = [RunStatus.PENDING, RunStatus.RUNNING]
 _FAILED = [RunStatus.FAILED, RunStatus.INTERRUPTED]

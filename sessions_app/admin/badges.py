@@ -6,6 +6,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from sessions_app.models import CleanupRun
+from sessions_app.run_status import RunStatus
 
 Kind = Literal["good", "bad", "warn", "neutral"]
 
@@ -17,16 +18,21 @@ _CLEANUPS: dict[str, Kind] = {
 }
 # How the latest answer of a session ended, by the run's status.
 OUTCOMES: dict[str, Kind] = {
-    "done": "good",
-    "failed": "bad",
-    "interrupted": "bad",
-    "stopped": "warn",
+    RunStatus.DONE: "good",
+    RunStatus.FAILED: "bad",
+    RunStatus.INTERRUPTED: "bad",
+    RunStatus.STOPPED: "warn",
 }
 
 
 def badge(text: object, kind: Kind = "neutral") -> SafeString:
     """The text as a badge."""
     return format_html('<span class="badge badge-{}">{}</span>', kind, text)
+
+
+def outcome_badge(status: str) -> SafeString:
+    """How an answer ended, or that it is being written."""
+    return badge(RunStatus(status).label, OUTCOMES.get(status, "neutral"))
 
 
 def cleanup_badge(status: str) -> SafeString:

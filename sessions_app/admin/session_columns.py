@@ -14,8 +14,7 @@ from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from django.utils.text import Truncator
 
-from sessions_app.admin.badges import OUTCOMES, Kind, badge
-from sessions_app.admin.session_filters import outcome_label
+from sessions_app.admin.badges import Kind, badge, outcome_badge
 from sessions_app.admin.shared import may_read_transcripts, short_time
 from sessions_app.admin.transcript_search import Hit, read_hits
 from sessions_app.cleanup.keep_reasons import keep_reasons
@@ -134,7 +133,7 @@ class SessionColumns:
     @admin.display(description="last answer", empty_value="-")
     def outcome(self, chat_session: Session) -> str:
         status = chat_session.last_run_status
-        return badge(outcome_label(status), OUTCOMES.get(status, "neutral")) if status else ""
+        return outcome_badge(status) if status else ""
 
     @admin.display(description="created", ordering="created_at")
     def created(self, chat_session: Session) -> str:

@@ -11,6 +11,7 @@ from sessions_app.admin.filters import without_nul
 from sessions_app.admin.shared import ModelAdmin
 from sessions_app.models import Message, Review, Session
 from sessions_app.querysets import PHANTOM_PLATFORM, SessionQuerySet
+from sessions_app.run_status import RunStatus
 
 Sessions = QuerySet[Session]
 
@@ -93,10 +94,13 @@ class OutcomeFilter(ChoiceFilter):
     parameter_name = "outcome"
 
     # What is stored of a run; one that has not begun counts as running.
-    STORED = ("done", "failed", "stopped", "interrupted", "running")
+    STORED = (
+        *(RunStatus.DONE, RunStatus.FAILED, RunStatus.STOPPED, RunStatus.INTERRUPTED),
+        RunStatus.RUNNING,
+    )
 
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> list[tuple[str, str]]:
-        labels = [(status, outcome_label(status)) for status in self.STORED]
+        labels = [(status.value, status.label) for status in self.STORED]
         return [*labels, ("none", "No answer yet")]
 
     def chosen(self, sessions: Sessions, value: str) -> Sessions:
@@ -137,9 +141,3 @@ class VerdictFilter(ChoiceFilter):
 
     def chosen(self, sessions: Sessions, value: str) -> Sessions:
         return sessions.filter(review__verdict=value)
-
-
-def outcome_label(status: str) -> str:
-    """A status of a run, which is a model of another app, as people read it."""
-    field: Any = Session._meta.get_field("runs").related_model._meta.get_field("status")
-    return str(dict(field.choices).get(status, status))
