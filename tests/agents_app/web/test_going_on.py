@@ -167,6 +167,7 @@ def test_rename(page: Client, user: User) -> None:
         refused = page.post(url, {"name": name})
         assert refused.status_code == 400
         assert complaint in html(refused)
+        assert "<h1>Rename this chat</h1>" in html(refused), "the page of this address"
     assert Session.objects.get().name == "Über <b>uns</b>"
 
 
