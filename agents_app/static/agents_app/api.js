@@ -6,7 +6,9 @@ export const NOT_SHOWN = "The answer could not be shown. Reload the page.";
 const UNREACHABLE = "The server cannot be reached. Try again.";
 
 /** An error whose text is for the user; trying again does not help. */
-export class Refusal extends Error {}
+export class Refusal extends Error {
+    isAnswering = false; // whether it is because an answer is being written
+}
 
 /** An event of an unknown form; after reconnecting, the server may send a known one. */
 export class InvalidEvent extends Refusal {}

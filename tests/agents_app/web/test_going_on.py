@@ -71,7 +71,12 @@ def test_second_message_while_an_answer_is_written(page: Client, user: User) -> 
     assert shown.status_code == 409
     assert "An answer is still being written" in html(shown)
     assert "Too soon</textarea>" in html(shown)
-    assert page.post(url, message(), headers=JSON).status_code == 409
+    assert "data-send>" in html(shown), "it can be sent again"
+    assert "data-send hidden>" in html(page.get(chat_url(run.session)))
+    refused = page.post(url, message(), headers=JSON)
+    assert refused.status_code == 409
+    assert refused.json()["is_answering"], "a script lets it wait"
+    assert not page.post(url, message(" "), headers=JSON).json()["is_answering"]
     assert rows() == before
 
 
