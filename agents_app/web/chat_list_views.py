@@ -141,10 +141,12 @@ def restore(request: HttpRequest, session_id: UUID) -> HttpResponse:
 
 @login_required
 @never_cache
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 @render_domain_errors(list_page)
 def restore_together(request: HttpRequest) -> HttpResponse:
-    """Undoes a deletion of one chat or of several."""
+    """Undoes a deletion of one chat or of several; who comes here by a login finds the trash."""
+    if request.method != "POST":
+        return redirect(reverse("chats-trash"))
     form = RestoreForm(request.POST)
     if not form.is_valid():
         raise InvalidForm(form)
