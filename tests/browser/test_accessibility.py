@@ -89,6 +89,12 @@ def test_no_violations(
     check("when it is there", "Half an answer")
 
 
+REPEATED_IDS = """
+Array.from(document.querySelectorAll("[id]"), (element) => element.id)
+    .filter((id, index, ids) => ids.indexOf(id) !== index)
+"""
+
+
 def test_every_url_is_looked_at_or_has_no_page() -> None:
     assert {*PAGES} | NO_PAGES == {pattern.name for pattern in urlpatterns}
     assert not {*PAGES} & NO_PAGES
@@ -106,6 +112,7 @@ def test_pages_with_several_of_everything(
             for folded in page.locator("main details").all():
                 folded.evaluate("element => { element.open = true; }")
             check_page(page, f"{name}{query}")
+            assert page.evaluate(REPEATED_IDS) == [], f"{name}{query}"
 
 
 def test_tables_of_one_chat_are_told_apart(open_page: OpenPage, user: User, agent: Agent) -> None:
