@@ -72,6 +72,9 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     """403 for a form without a valid token; Django logs the reason."""
+    if is_script(request):
+        text = "You have logged in or out since this page was opened. Reload it."
+        return JsonResponse({"error": text}, status=HTTPStatus.FORBIDDEN)
     return _page(request, HTTPStatus.FORBIDDEN, "403_csrf.html")
 
 

@@ -108,6 +108,10 @@ class ApiKey(models.Model):
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)" if self.name else f"{self.prefix}…"
 
+    @property
+    def has_expired(self) -> bool:
+        return self.expires_at is not None and self.expires_at <= timezone.now()
+
 
 class ApiKeyRequests(models.Model):
     """How many requests a key has made in its last window of time (agents_app.api.throttling)."""

@@ -21,7 +21,7 @@ from agents_app.chats import lookups, names, organizing
 from agents_app.chats import trash as chat_trash
 from agents_app.chats.errors import ChatNotFound
 from agents_app.web.chat_lists import SIDEBAR_CHATS, Cursor, read_all, read_sidebar, read_trash
-from agents_app.web.errors import InvalidForm, render_domain_errors
+from agents_app.web.errors import InvalidForm, add_error, render_domain_errors, status_of
 from agents_app.web.forms import RenameForm
 from agents_app.web.http import chat_url, current_user, is_script, redirect
 from agents_app.web.list_forms import BulkForm, ListForm, PinForm, RestoreForm, SidebarForm
@@ -46,22 +46,35 @@ def sidebar(request: HttpRequest) -> HttpResponse:
     return render(request, "agents_app/sidebar_chats.html", context)
 
 
+def rename_page(
+    request: HttpRequest, session_id: UUID, *, error: Exception | None = None
+) -> HttpResponse:
+    """The form for a chat's name, for those who have no script that asks for it in a dialog."""
+    chat_session = lookups.get_session(user=current_user(request), session_id=session_id)
+    form = RenameForm(
+        request.POST if request.method == "POST" else None,
+        initial={"name": names.display_name(chat_session)},
+    )
+    context = {
+        "chat_session": chat_session,
+        "form": form,
+        "refusal": add_error(error, form),
+    }
+    return render(request, "agents_app/chat_rename.html", context, status=status_of(error))
+
+
 @login_required
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
-@render_domain_errors(chat_page)
+@render_domain_errors(rename_page)
 def rename(request: HttpRequest, session_id: UUID) -> HttpResponse:
-    user = current_user(request)
     if request.method != "POST":
-        chat_session = lookups.get_session(user=user, session_id=session_id)
-        form = RenameForm(initial={"name": names.display_name(chat_session)})
-        context = {"chat_session": chat_session, "rename_form": form}
-        return render(request, "agents_app/chat_rename.html", context)
+        return rename_page(request, session_id)
     form = RenameForm(request.POST)
     if not form.is_valid():
         raise InvalidForm(form)
     name = form.cleaned_data["name"]
-    organizing.rename_session(user=user, session_id=session_id, name=name)
+    organizing.rename_session(user=current_user(request), session_id=session_id, name=name)
     if is_script(request):
         return JsonResponse({"name": name})
     return redirect(chat_url(session_id))
@@ -128,10 +141,12 @@ def restore(request: HttpRequest, session_id: UUID) -> HttpResponse:
 
 @login_required
 @never_cache
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 @render_domain_errors(list_page)
 def restore_together(request: HttpRequest) -> HttpResponse:
-    """Undoes a deletion of one chat or of several."""
+    """Undoes a deletion of one chat or of several; who comes here by a login finds the trash."""
+    if request.method != "POST":
+        return redirect(reverse("chats-trash"))
     form = RestoreForm(request.POST)
     if not form.is_valid():
         raise InvalidForm(form)

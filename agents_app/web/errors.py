@@ -68,7 +68,9 @@ def render_domain_errors(page: Page) -> Callable[[View], View]:
 def _error_response(request: HttpRequest, error: Exception) -> HttpResponse:
     """The error by itself, without the page of the form."""
     if is_script(request):
-        return JsonResponse({"error": str(error)}, status=status_of(error))
+        is_answering = isinstance(error, chat_errors.AlreadyAnswering)
+        body = {"error": str(error), "is_answering": is_answering}
+        return JsonResponse(body, status=status_of(error))
     context = {"reason": error, "in_trash": isinstance(error, chat_errors.ChatTrashed)}
     return render(request, "404.html", context, status=status_of(error))
 

@@ -148,7 +148,7 @@ def _chats(user: User) -> Iterator[Session]:
     ids = list(listed.values_list("pk", flat=True))
     for start in range(0, len(ids), _CHATS_AT_ONCE):
         batch = ids[start : start + _CHATS_AT_ONCE]
-        chats = own.select_related("agent").in_bulk(batch)
+        chats = own.with_opening().select_related("agent").in_bulk(batch)
         yield from (chats[pk] for pk in batch if pk in chats)
 
 

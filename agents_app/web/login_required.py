@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import wraps
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -12,7 +13,7 @@ from django.urls import reverse
 
 from agents_app.web.accounts.forms import LoginForm
 from agents_app.web.accounts.views import render_login
-from agents_app.web.http import chat_url, is_script
+from agents_app.web.http import chat_url, is_script, redirect
 
 View = Callable[..., HttpResponseBase]
 
@@ -21,7 +22,8 @@ def login_required(view: View) -> View:
     """Ask visitors to log in, and lead them back.
 
     A script gets 401 with the login's address. A message that was sent stays in the login's form
-    until it comes back in the composer: nothing is stored for visitors.
+    until it comes back in the composer: nothing is stored for visitors. After any other form, the
+    login says why it is there.
     """
 
     @wraps(view)
@@ -44,4 +46,4 @@ def _ask_to_log_in(request: HttpRequest, **ids: Any) -> HttpResponse:
         others = {name: request.POST.get(name, "") for name in ("agent", "writer")}
         form = LoginForm(initial={"text": text, **others}, request=request)
         return render_login(request, form, next_url=page)
-    return redirect_to_login(page)
+    return redirect(f"{reverse('login')}?{urlencode({'expired': 'on', 'next': page})}")

@@ -7,7 +7,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
 
-from agents_app.chats import lookups, names
+from agents_app.chats import lookups
 from agents_app.web.accounts.login_draft import take_login_draft
 from agents_app.web.agent_choice import AgentChoice, choice_for_chat, choice_for_new_chat
 from agents_app.web.errors import add_error, status_of
@@ -16,7 +16,6 @@ from agents_app.web.forms import (
     NewChatForm,
     OpeningForm,
     PlaceForm,
-    RenameForm,
     SearchForm,
 )
 from agents_app.web.http import chat_url, current_user, redirect
@@ -60,9 +59,8 @@ def _chat_frame(request: HttpRequest, choice: AgentChoice) -> str:
     What begins a chat has it already, so that the first answer need not bring it along.
     """
     chat_session = Session(pk=NO_CHAT, agent=choice.selected)
-    rename_form = RenameForm(initial={"name": names.display_name(chat_session)})
     context = {
-        **_chat_context(chat_session, choice.for_started_chat(), MessageForm(), rename_form),
+        **_chat_context(chat_session, choice.for_started_chat(), MessageForm()),
         "transcript": TranscriptPage([]),
     }
     return render_to_string("agents_app/chat_frame.html", context, request)
@@ -93,19 +91,16 @@ def chat_page(
     message_form = MessageForm(
         posted if "text" in posted else None, initial=take_login_draft(request)
     )
-    rename_form = RenameForm(
-        posted if "name" in posted else None, initial={"name": names.display_name(chat_session)}
-    )
     transcript = read_transcript(chat_session, _place(place))
     if not transcript.turns and place.cleaned_data["after"] is not None and not error:
         return redirect(chat_url(session_id))  # it has become shorter since
     choice = choice_for_chat(chat_session.agent, message_form)
     context = {
-        **_chat_context(chat_session, choice, message_form, rename_form),
+        **_chat_context(chat_session, choice, message_form),
         "transcript": transcript,
         "before": place.cleaned_data["before"],
         "is_for_printing": place.cleaned_data["all"],
-        "refusal": add_error(error, message_form, rename_form),
+        "refusal": add_error(error, message_form),
     }
     is_fragment = place.cleaned_data["fragment"]
     template = "agents_app/transcript.html" if is_fragment else "agents_app/chat.html"
@@ -119,7 +114,7 @@ def _place(form: PlaceForm) -> Place:
 
 
 def _chat_context(
-    chat_session: Session, choice: AgentChoice, message_form: MessageForm, rename_form: RenameForm
+    chat_session: Session, choice: AgentChoice, message_form: MessageForm
 ) -> dict[str, Any]:
     return {
         "chat_session": chat_session,
@@ -128,5 +123,4 @@ def _chat_context(
         # A retry needs another agent only if the chat has no active one.
         "choosable": choice.others if choice.is_substitute else [],
         "message_form": message_form,
-        "rename_form": rename_form,
     }

@@ -74,8 +74,9 @@ def test_no_violations(
 
     Message.objects.all().delete()
     page.goto(f"/chats/{chat_session.pk}/")
-    page.locator("details.rename > summary").click()
-    check("no messages, renaming", "Name of this chat")
+    page.get_by_role("main").get_by_role("link", name="Rename").click()
+    expect(page.get_by_label("New name")).to_be_visible()
+    check_page(page, "no messages, renaming")
 
     page.goto("/chats/")
     page.get_by_label("Message").fill("Go on")
@@ -86,6 +87,12 @@ def test_no_violations(
     answer.end()
     wait_for_end(page)
     check("when it is there", "Half an answer")
+
+
+REPEATED_IDS = """
+Array.from(document.querySelectorAll("[id]"), (element) => element.id)
+    .filter((id, index, ids) => ids.indexOf(id) !== index)
+"""
 
 
 def test_every_url_is_looked_at_or_has_no_page() -> None:
@@ -105,6 +112,7 @@ def test_pages_with_several_of_everything(
             for folded in page.locator("main details").all():
                 folded.evaluate("element => { element.open = true; }")
             check_page(page, f"{name}{query}")
+            assert page.evaluate(REPEATED_IDS) == [], f"{name}{query}"
 
 
 def test_tables_of_one_chat_are_told_apart(open_page: OpenPage, user: User, agent: Agent) -> None:

@@ -1,10 +1,13 @@
 """Logins that run out while somebody writes, the theme, and the account pages through axe."""
 
+from collections.abc import Callable
+
 import pytest
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.contrib.auth.models import User
 from playwright.sync_api import Page, expect
 
+from agents_app.accounts.api_keys import create_key, find_key
 from agents_app.models import Preferences
 from sessions_app.models import Message
 from tests.agents_app.chats import answered
@@ -34,7 +37,12 @@ def log_in_by_hand(page: Page) -> None:
     page.get_by_role("button", name="Log in").click()
 
 
-@pytest.mark.parametrize("javascript", [True, False], ids=["script", "no script"])
+WITH_SCRIPT_AND_WITHOUT = pytest.mark.parametrize(
+    "javascript", [True, False], ids=["script", "no script"]
+)
+
+
+@WITH_SCRIPT_AND_WITHOUT
 @pytest.mark.parametrize("is_new", [True, False], ids=["new chat", "further message"])
 def test_a_message_is_there_again_after_the_login(
     open_page: OpenPage, user: User, model: ToldModel, javascript: bool, is_new: bool
@@ -44,6 +52,7 @@ def test_a_message_is_there_again_after_the_login(
     page = open_page(path, java_script_enabled=javascript)
     page.context.clear_cookies(name="sessionid")
     send(page, TEXT)
+    expect(page.get_by_text("Your login had run out. Log in, and your message")).to_be_visible()
     log_in_by_hand(page)
     expect(page.get_by_label("Message")).to_have_value(TEXT)
     assert page.url.endswith(path)
@@ -56,6 +65,129 @@ def test_a_message_is_there_again_after_the_login(
     )
     page.goto(path)
     expect(page.get_by_label("Message")).to_have_value("")
+
+
+@WITH_SCRIPT_AND_WITHOUT
+def test_an_edited_message_is_there_again_after_the_login(
+    open_page: OpenPage, user: User, javascript: bool
+) -> None:
+    path = f"/chats/{answered(user).pk}/"
+    page = open_page(path, java_script_enabled=javascript)
+    page.get_by_role("link", name="Edit question").click()
+    page.get_by_label("Your words").fill(TEXT)
+    page.context.clear_cookies(name="sessionid")
+    page.get_by_role("button", name="Save and send").click()
+    log_in_by_hand(page)
+    expect(page.get_by_label("Message")).to_have_value(TEXT)
+    assert page.url.endswith(path)
+
+
+def test_a_message_that_waits_is_there_again_after_the_login(page: Page, model: ToldModel) -> None:
+    send(page, "First")
+    answer = model.asked().say("Let me think")
+    send(page, TEXT)
+    expect(page.locator("[data-queued]")).to_be_visible()
+    page.context.clear_cookies(name="sessionid")
+    answer.end()
+    expect(page.get_by_text("Your login had run out.")).to_be_visible()
+    log_in_by_hand(page)
+    expect(conversation(page)).to_contain_text("Let me think")
+    expect(page.get_by_label("Message")).to_have_value(TEXT)
+
+
+def menu_of_a_chat(page: Page, item: str) -> None:
+    entry = page.locator(".entry").filter(has_text="Other chat")
+    entry.locator("summary").click()
+    entry.get_by_text(item, exact=True).click()
+
+
+def rename(page: Page) -> None:
+    page.get_by_role("main").get_by_role("link", name="Rename").click()
+    page.get_by_label("New name").fill("Ships")
+    page.get_by_role("button", name="Save").click()
+
+
+ACTIONS: dict[str, Callable[[Page], None]] = {
+    "regenerate": lambda page: page.get_by_role("button", name="Regenerate", exact=True).click(),
+    "feedback": lambda page: page.get_by_title("Good answer").click(),
+    "pin": lambda page: menu_of_a_chat(page, "Pin"),
+    "delete": lambda page: menu_of_a_chat(page, "Delete"),
+    "rename": rename,
+}
+
+
+@pytest.mark.parametrize(
+    ("action", "javascript"),
+    [(action, True) for action in ACTIONS] + [("regenerate", False), ("feedback", False)],
+)
+def test_what_is_done_after_the_login_has_run_out_leads_to_the_login(
+    open_page: OpenPage, user: User, action: str, javascript: bool
+) -> None:
+    answered(user, "Other chat")
+    path = f"/chats/{answered(user).pk}/"
+    page = open_page(path, java_script_enabled=javascript)
+    if javascript:
+        expect(page.get_by_label("Message")).to_be_focused()  # the script has run
+    page.context.clear_cookies(name="sessionid")
+    ACTIONS[action](page)
+    expect(page.get_by_text("Your login had run out. Log in to go on.")).to_be_visible()
+    log_in_by_hand(page)
+    expect(page.get_by_label("Message")).to_be_visible()
+    assert page.url.endswith(path)
+
+
+def test_stopping_after_the_login_has_run_out_leads_to_the_login(
+    page: Page, model: ToldModel
+) -> None:
+    send(page, "First")
+    answer = model.asked().say("Let me think")
+    expect(conversation(page)).to_contain_text("Let me think")
+    page.context.clear_cookies(name="sessionid")
+    page.get_by_role("button", name="Stop").click()
+    expect(page.get_by_text("Your login had run out.")).to_be_visible()
+    log_in_by_hand(page)
+    expect(page.get_by_role("button", name="Stop")).to_be_visible()
+    answer.end()
+
+
+def test_a_page_from_before_another_login_says_so(
+    open_page: OpenPage, page: Page, user: User
+) -> None:
+    """The new login has another token for forms."""
+    other = open_page(f"/chats/{answered(user).pk}/", beside=page)
+    page.get_by_role("button", name="Log out").click()
+    log_in_by_hand(page)
+    expect(page.get_by_label("Message")).to_be_visible()
+    send(other, TEXT)
+    expect(other.get_by_role("alert").last).to_have_text(
+        "You have logged in or out since this page was opened. Reload it."
+    )
+    other.reload()
+    expect(other.get_by_label("Message")).to_have_value(TEXT)
+
+
+def test_a_new_key_can_be_copied(open_page: OpenPage, user: User) -> None:
+    page = open_page("/accounts/keys/", permissions=["clipboard-read", "clipboard-write"])
+    page.get_by_label("What the key is for").fill("laptop")
+    page.get_by_role("button", name="Make the key").click()
+    page.get_by_role("button", name="Copy").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    key = page.get_by_label("New key").input_value()
+    assert page.evaluate("navigator.clipboard.readText()") == key
+
+
+@WITH_SCRIPT_AND_WITHOUT
+def test_revoking_a_key_asks_first(open_page: OpenPage, user: User, javascript: bool) -> None:
+    row, key = create_key(user, name="laptop")
+    page = open_page("/accounts/keys/", java_script_enabled=javascript)
+    for answer in ("Keep it", "Revoke"):
+        page.get_by_role("link", name="Revoke laptop").click()
+        expect(page.get_by_role("main")).to_contain_text(f"“laptop” ({row.prefix}…)")
+        assert find_key(key)
+        page.get_by_role("main").get_by_text(answer, exact=True).click()
+    expect(page.get_by_text("Revoked “laptop”.")).to_be_visible()
+    expect(page.get_by_role("link", name="Revoke laptop")).to_have_count(0)
+    assert find_key(key) is None
 
 
 def test_the_theme_is_there_from_the_first_paint(open_page: OpenPage, user: User) -> None:
@@ -84,8 +216,11 @@ def test_no_violations(open_page: OpenPage, user: User, theme: str, width: int) 
         for box in [control.bounding_box() for control in controls.all()]:
             assert box is None or box["height"] >= 44, heading
 
+    row, _ = create_key(user, name="laptop " * 20)
     for path, heading in (
         ("settings", "Settings"),
+        ("keys", "API keys"),
+        (f"keys/{row.pk}/revoke", "Revoke this key?"),
         ("password/change", "Change your password"),
         ("email", "Change your e-mail address"),
         ("logins", "Log out everywhere else?"),

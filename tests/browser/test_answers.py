@@ -34,6 +34,29 @@ def test_reasoning_while_and_after(open_page: OpenPage, model: ToldModel, width:
     expect(page.get_by_text("First I wonder")).to_be_hidden()
 
 
+@pytest.mark.parametrize("javascript", [True, False], ids=["script", "no script"])
+@pytest.mark.parametrize("width", [390, 1440])
+def test_cut_off_answer_is_continued(
+    open_page: OpenPage, user: User, model: ToldModel, width: int, javascript: bool
+) -> None:
+    window = {"viewport": {"width": width, "height": 800}, "java_script_enabled": javascript}
+    page = open_page(f"/chats/{answered(user).pk}/", **window)
+    said = page.get_by_text("The answer reached the length limit.")
+    model.finish_reason = "length"
+    try:
+        model.will_say("One, two,")
+        send(page, "Count")
+        expect(said).to_be_visible()
+    finally:
+        model.finish_reason = "stop"
+    model.will_say("three.")
+    page.get_by_role("button", name="Continue").click()
+    expect(page.locator("[data-turn]").last).to_contain_text("three.")
+    expect(page.locator("[data-turn]").last).to_contain_text("One, two,")
+    expect(page.locator("[data-turn]")).to_have_count(2)
+    expect(said).to_have_count(0)
+
+
 def test_limits_are_told_where_they_are(open_page: OpenPage, user: User, model: ToldModel) -> None:
     chat_session = answered(user, "First")
     page = open_page(f"/chats/{chat_session.pk}/")

@@ -84,10 +84,10 @@ def test_focus_stays_in_the_message_box(page: Page, model: ToldModel) -> None:
     page.get_by_role("button", name="Stop").click()
     wait_for_end(page)
     expect(message).to_be_focused()
-    page.locator("details.rename > summary").click()
-    expect(page.get_by_label("Name of this chat")).to_be_focused()
+    page.get_by_role("main").get_by_role("link", name="Rename").click()
+    expect(page.get_by_label("New name")).to_be_focused()
     page.keyboard.press("Escape")
-    expect(page.get_by_label("Name of this chat")).to_be_hidden()
+    expect(page.get_by_label("New name")).to_be_hidden()
 
 
 def test_draft_outlives_a_reload(page: Page, model: ToldModel) -> None:
@@ -186,23 +186,31 @@ def test_retry_after_a_failure(page: Page, model: ToldModel) -> None:
 def test_rename_and_delete(open_page: OpenPage, user: User, javascript: bool) -> None:
     chat_session = answered(user, "A working title")
     page = open_page(f"/chats/{chat_session.pk}/", java_script_enabled=javascript)
-    page.locator("details.rename > summary").click()
-    page.get_by_label("Name of this chat").fill("The title")
-    page.get_by_role("button", name="Save").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("The title")
-
     if javascript:
         expect(page.get_by_label("Message")).to_be_focused()  # the script has run
+    page.get_by_role("main").get_by_role("link", name="Rename").click()
+    name = page.get_by_label("New name" if javascript else "Name of this chat")
+    expect(name).to_have_value("A working title")
+    name.fill(" ")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("alert").filter(has_text="needs a name")).to_be_visible()
+    assert page.url.endswith(f"{chat_session.pk}/{'' if javascript else 'rename/'}")
+    name.fill("The $1 title")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("The $1 title")
+    expect(page).to_have_title(re.compile(r"^The \$1 title"))
+    assert page.url.endswith(f"{chat_session.pk}/")
+
     page.get_by_role("main").get_by_role("link", name="Delete").click()
     if not javascript:
         expect(page.get_by_text("2 messages will be moved to the trash")).to_be_visible()
         page.get_by_role("button", name="Delete").click()
-    expect(page.get_by_text("Deleted “The title”.")).to_be_visible()
+    expect(page.get_by_text("Deleted “The $1 title”.")).to_be_visible()
     expect(page.get_by_text("No chats yet.")).to_be_visible()
     page.get_by_role("button", name="Undo").click()
     expect(page.get_by_text("Restored 1 chat.")).to_be_visible()
-    page.get_by_role("link", name="The title").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("The title")
+    page.get_by_role("link", name="The $1 title").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("The $1 title")
 
 
 @pytest.mark.parametrize("javascript", [True, False])
@@ -351,8 +359,8 @@ def test_hostile_text_runs_nothing(page: Page, user: User, model: ToldModel) -> 
     wait_for_end(page)
     expect(said).to_contain_text("onmouseover")
     expect_nothing_of_it()
-    page.locator("details.rename > summary").click()
-    page.get_by_label("Name of this chat").fill(XSS.split("\n", maxsplit=1)[0])
+    page.get_by_role("main").get_by_role("link", name="Rename").click()
+    page.get_by_label("New name").fill(XSS.split("\n", maxsplit=1)[0])
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("<script>alert(1)")
     broken = failed(user, "Failed", error=" ".join(XSS.split())).session

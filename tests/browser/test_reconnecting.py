@@ -104,12 +104,44 @@ def test_window_that_was_behind_shows_the_answer_it_must_wait_for(
     expect(conversation(behind)).to_contain_text("From the first window")
     expect(conversation(behind)).to_contain_text("Wait for it")
     expect(behind.get_by_role("button", name="Stop")).to_be_visible()
+    waiting = behind.locator("[data-queued]")
+    expect(waiting).to_contain_text("From the second window")
+    expect(behind.get_by_role("alert").filter(has_text="still being written")).to_have_count(0)
+    waiting.get_by_role("button", name="Take back").click()
     expect(behind.get_by_label("Message")).to_have_value("From the second window")
-    answer.end()
-    wait_for_end(behind)
-    model.will_say("Now you.")
     behind.get_by_role("button", name="Send").click()
+    expect(waiting).to_be_visible()
+    model.will_say("Now you.")
+    answer.end()
     expect(conversation(behind)).to_contain_text("Now you.")
+    wait_for_end(behind)
+    expect(waiting).to_have_count(0)
+
+
+def test_messages_that_wait_in_two_windows_go_one_after_the_other(
+    page: Page, open_page: OpenPage, model: ToldModel
+) -> None:
+    send(page, "First")
+    answer = model.asked().say("Wait for it")
+    expect(conversation(page)).to_contain_text("Wait for it")
+    other = open_page(page.url, beside=page)
+    windows = {"From here": page, "From there": other}
+    for text, window in windows.items():
+        expect(window.get_by_role("button", name="Stop")).to_be_visible()
+        send(window, text)
+        expect(window.locator("[data-queued]")).to_contain_text(text)
+    answer.end()
+    second = model.asked().say("To one of you.")
+    sent_first = Message.objects.filter(role="user").latest("position").text_content
+    [(text, left)] = windows.items() - {(sent_first, windows[sent_first])}
+    expect(conversation(left)).to_contain_text("To one of you.")
+    expect(left.locator("[data-queued]")).to_contain_text(text)
+    second.end()
+    model.asked().say("To the other.").end()
+    expect(conversation(left)).to_contain_text("To the other.")
+    for window in windows.values():
+        expect(window.locator("[data-queued]")).to_have_count(0)
+    assert Message.objects.filter(role="user").count() == 3
 
 
 def send_and_reload(page: Page, text: str) -> None:

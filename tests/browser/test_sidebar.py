@@ -82,10 +82,8 @@ def test_rename_pin_and_delete_from_the_menu(
 def test_menu_closes(open_page: OpenPage, user: User) -> None:
     chat_session = answered(user, "Boats")
     page = open_page(f"/chats/{chat_session.pk}/", viewport=WIDE)
-    rename = page.get_by_label("Name of this chat")
     menus: list[tuple[Callable[[], Any], Locator]] = [
         (lambda: open_menu(page, "Boats"), page.locator(".entry").get_by_text("Delete")),
-        (lambda: page.locator("details.rename > summary").click(), rename),
         (
             lambda: page.locator("details.export > summary").click(),
             page.get_by_role("link", name="Markdown"),
@@ -100,6 +98,43 @@ def test_menu_closes(open_page: OpenPage, user: User) -> None:
         expect(shown).to_be_visible()
         conversation(page).click()
         expect(shown).to_be_hidden()
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("javascript", [True, False])
+def test_export_from_the_menu(open_page: OpenPage, user: User, size: Any, javascript: bool) -> None:
+    answered(user, "Boats")
+    page = open_page(viewport=size, java_script_enabled=javascript)
+    for label, ending in (("Markdown", "md"), ("JSON", "json")):
+        item = page.locator("#sidebar").get_by_role("link", name=f"Export as {label}")
+        if not item.is_visible():
+            open_menu(page, "Boats")
+        with page.expect_download() as download:
+            item.click()
+        assert download.value.suggested_filename.endswith(f"Boats.{ending}")
+        if javascript:
+            expect(item).to_be_hidden()
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_rename_dialog_closes(open_page: OpenPage, user: User, size: Any) -> None:
+    chat_session = answered(user, "Boats")
+    page = open_page(f"/chats/{chat_session.pk}/", viewport=size)
+    expect(page.get_by_label("Message")).to_be_focused()  # the script has run
+    field = page.get_by_label("New name")
+    link = page.get_by_role("main").get_by_role("link", name="Rename")
+    closings: list[Callable[[], Any]] = [
+        lambda: page.keyboard.press("Escape"),
+        lambda: page.get_by_role("button", name="Cancel").click(),
+        lambda: page.mouse.click(5, 5),
+    ]
+    for close in closings:
+        link.click()
+        expect(field).to_be_focused()
+        close()
+        expect(field).to_be_hidden()
+        expect(link).to_be_focused()
+    assert Session.objects.get().name == "Boats"
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -126,6 +161,42 @@ def test_select_all_says_what_is_ticked(open_page: OpenPage, user: User) -> None
     assert all_.evaluate("box => box.indeterminate")
     boxes.first.check()
     expect(all_).to_be_checked()
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("javascript", [True, False])
+def test_several_chats_are_deleted_and_restored_together(
+    open_page: OpenPage, user: User, size: Any, javascript: bool
+) -> None:
+    for name in ("Boats", "Trains", "Planes"):
+        answered(user, name)
+    page = open_page("/chats/all/", viewport=size, java_script_enabled=javascript)
+    main = page.get_by_role("main")
+    page.get_by_label("Select Boats").check()
+    page.get_by_label("Select Trains").check()
+    main.get_by_role("button", name="Delete").click()
+    expect(main.get_by_text("Deleted 2 chats.")).to_be_visible()
+    expect(main.locator(".rows li")).to_have_count(1)
+    main.get_by_role("button", name="Undo").click()
+    expect(main.get_by_text("Restored 2 chats.")).to_be_visible()
+    assert Session.objects.for_user(user).count() == 3
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("javascript", [True, False])
+def test_trash_gives_chats_back_and_forgets_them(
+    open_page: OpenPage, user: User, size: Any, javascript: bool
+) -> None:
+    for name in ("Boats", "Trains"):
+        trash_session(user=user, session_id=answered(user, name).pk)
+    page = open_page("/chats/trash/", viewport=size, java_script_enabled=javascript)
+    page.get_by_role("button", name="Restore Boats").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Boats")
+    page.goto("/chats/trash/")
+    page.get_by_role("link", name="Delete Trains for good").click()
+    page.get_by_role("button", name="Delete for good").click()
+    expect(page.get_by_text("The trash is empty.")).to_be_visible()
+    assert [chat_session.name for chat_session in Session.objects.all()] == ["Boats"]
 
 
 def test_drawer(open_page: OpenPage, user: User) -> None:
@@ -213,6 +284,9 @@ def test_no_violations(open_page: OpenPage, user: User, size: Any, scheme: Any) 
     entry.get_by_role("link", name="Rename").click()
     expect(page.get_by_label("New name")).to_be_visible()
     check_page(page, "dialog")
+    page.keyboard.press("Escape")
+    expect(page.get_by_label("New name")).to_be_hidden()
+    expect(entry.locator("summary")).to_be_focused()  # and its drawer is open
     unanswered.finish(AgentRun.Status.STOPPED)  # nobody else ends it
 
 

@@ -6,7 +6,9 @@ export const NOT_SHOWN = "The answer could not be shown. Reload the page.";
 const UNREACHABLE = "The server cannot be reached. Try again.";
 
 /** An error whose text is for the user; trying again does not help. */
-export class Refusal extends Error {}
+export class Refusal extends Error {
+    isAnswering = false; // whether it is because an answer is being written
+}
 
 /** An event of an unknown form; after reconnecting, the server may send a known one. */
 export class InvalidEvent extends Refusal {}
@@ -24,18 +26,23 @@ export async function post(form, type, submitter = null) {
         return response;
     }
     if (hasType(response, JSON_TYPE)) {
-        const { error, login } = await response.json();
+        const { error, login, is_answering: isAnswering } = await response.json();
         if (login) {
-            logIn(login);
+            logIn(form, login);
         }
-        throw new Refusal(error);
+        throw Object.assign(new Refusal(error), { isAnswering });
     }
     throw new Refusal(refusalText(response));
 }
 
-/** Leave for the login, which leads back here; the message waits as a draft. */
-function logIn(url) {
-    location.assign(`${url}?next=${encodeURIComponent(location.pathname)}`);
+/** Leave for the login, which leads back here; a message waits as a draft. */
+function logIn(form, url) {
+    if (form.matches("[data-edit-form]")) {
+        form.submit(); // of its text there is no draft: the login keeps it, as without a script
+        return;
+    }
+    const expired = form.elements.namedItem("text") ? "message" : "on";
+    location.assign(`${url}?expired=${expired}&next=${encodeURIComponent(location.pathname)}`);
 }
 
 /** Post a form, as `submitter` does; returns the response's first event and those after it. */

@@ -23,12 +23,8 @@ let path = location.pathname; // of the page that is shown
 
 /** Set up the page; `events` are the open stream of its unfinished answer. */
 function setUpPage(events) {
-    const rename = document.querySelector("details.rename");
     if (messageForm()) {
         setUpComposer(showChat);
-    }
-    if (rename) {
-        setUpRename(rename);
     }
     setUpCopying();
     enhance(document);
@@ -69,14 +65,6 @@ function showChat(chat, events) {
     if (!isAnswering()) {
         refreshSidebar(); // an answer that begins does so, too
     }
-}
-
-function setUpRename(details) {
-    details.addEventListener("toggle", () => {
-        if (details.open) {
-            details.querySelector("[name=name]").select();
-        }
-    });
 }
 
 deleteDraftsOfOtherUsers();

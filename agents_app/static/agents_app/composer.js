@@ -59,10 +59,14 @@ async function submit(form, showChat) {
     markSent();
     const button = form.querySelector("[data-send]");
     button.disabled = true;
-    if (await send(form, { showChat }) && form.isConnected) {
+    const refusal = await send(form, { showChat });
+    if (!refusal && form.isConnected) {
         clearMessage();
     }
     button.disabled = false;
     focusMessage();
-    refresh(); // another tab may have sent a message first
+    await refresh(); // another tab may have sent a message first
+    if (refusal?.isAnswering && isAnswering()) {
+        enqueue();
+    }
 }

@@ -111,7 +111,7 @@ async function startTurn(form, button) {
         return;
     }
     button?.closest("[popover]")?.hidePopover();
-    if (await send(form, { button })) {
+    if (!await send(form, { button })) {
         focusMessage();
     }
     refresh();

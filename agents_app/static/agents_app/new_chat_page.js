@@ -8,7 +8,7 @@ export function pageOf({ html, url, name }) {
     const page = document.importNode(frame.content, true);
     readdress(page, frame.dataset.chatFrame, url);
     page.querySelector("h1").textContent = name;
-    page.querySelector(".rename [name=name]").defaultValue = name;
+    page.querySelector("[data-rename]").dataset.rename = name;
     page.querySelector("[data-transcript]").replaceChildren(fragmentOf(html));
     offerAgents(page);
     return page;

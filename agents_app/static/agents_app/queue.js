@@ -3,6 +3,7 @@
 import { focusMessage, fragmentOf, messageForm, showError, transcript } from "./dom.js";
 import { putBack, storeWaiting, storedWaiting, takeMessage } from "./drafts.js";
 import { isAnswering } from "./live_answer.js";
+import { refresh } from "./refresh.js";
 import { followLatest, scrollToLatest } from "./scrolling.js";
 import { send } from "./submit_turn.js";
 
@@ -28,10 +29,7 @@ export function enqueue() {
         showError("One message waits already. Take it back to change it.");
         return;
     }
-    showError("");
-    const message = { ...takeMessage(), after: lastAnswer().id };
-    storeWaiting(message);
-    show(message);
+    wait(takeMessage());
     scrollToLatest();
     document.querySelector("[data-announcer]").textContent = WAITING;
 }
@@ -64,11 +62,25 @@ async function settle(status) {
         return;
     }
     element()?.remove();
-    const isSent = await send(formFor(message));
+    const refusal = await send(formFor(message));
+    if (refusal?.isAnswering) {
+        await refresh();
+        if (isAnswering()) {
+            wait(message); // another tab was first
+            return;
+        }
+    }
     forget();
-    if (!isSent) {
+    if (refusal) {
         putBack({ ...message, wasSent: true });
     }
+}
+
+/** Let a message wait for the end of the answer that is being written. */
+function wait({ id, text, agent }) {
+    showError("");
+    storeWaiting({ id, text, agent, after: lastAnswer().id });
+    show({ text });
 }
 
 function forget() {

@@ -8,7 +8,7 @@ import { showToast } from "./toast.js";
 const POLL = 3000; // milliseconds, while an answer is being written
 const COOKIE = "path=/; max-age=31536000; samesite=lax";
 const CHAT = /^\/chats\/([0-9a-f-]{36})\/$/; // the path of a chat's page
-const MENUS = "details.menu, details.rename, details.export";
+const MENUS = "details.menu, details.export";
 
 const panel = document.querySelector("[data-sidebar-panel]");
 const narrow = matchMedia("(max-width: 47.99rem)");
@@ -110,22 +110,29 @@ function setOpen(open) {
 
 // --- Menus --------------------------------------------------------------------
 
-function closeMenus(event) {
+/** Close menus after a click outside, or on one of their items. */
+function closeMenus({ target }) {
     for (const menu of document.querySelectorAll(`:is(${MENUS})[open]`)) {
-        if (!menu.contains(event.target)) {
-            menu.open = false;
+        if (!menu.contains(target) || target.closest("a, button")) {
+            close(menu);
         }
     }
 }
 
+function close(menu) {
+    if (menu.contains(document.activeElement)) {
+        menu.querySelector("summary").focus();
+    }
+    menu.open = false;
+}
+
 function closeOnEscape(event) {
-    if (event.key !== "Escape") {
+    if (event.key !== "Escape" || document.querySelector("dialog[open]")) {
         return;
     }
     const menu = document.querySelector(`:is(${MENUS})[open]`);
     if (menu) {
-        menu.open = false;
-        menu.querySelector("summary").focus();
+        close(menu);
     } else if (panel?.classList.contains("open")) {
         setOpen(false);
     }
@@ -143,7 +150,6 @@ async function act(event) {
         return;
     }
     event.preventDefault();
-    link.closest("details")?.removeAttribute("open");
     try {
         if (link.dataset.more) {
             await showMore(link);
@@ -167,8 +173,8 @@ async function showMore(link) {
 function renamed(url, name) {
     if (isCurrent(url)) {
         document.querySelector(".chat-head h1").textContent = name;
-        document.querySelector(".rename [name=name]").value = name;
-        document.title = document.title.replace(/^.*( – )/s, `${name}$1`);
+        document.querySelector(".chat-head [data-rename]").dataset.rename = name;
+        document.title = document.title.replace(/^.*( – )/s, (_, dash) => name + dash);
     }
     refreshSidebar();
 }
@@ -194,7 +200,6 @@ async function pin(event) {
     }
     event.preventDefault();
     const { formAction, name, value } = event.submitter;
-    event.submitter.closest("details").open = false;
     try {
         await postTo(formAction, name ? { [name]: value } : {});
         await refreshSidebar();

@@ -15,7 +15,7 @@ export function isSending() {
 /**
  * Send the form, as `button` does, and show its turn, which takes the place of the turn that the
  * form is in, or what `showChat` makes of a new chat with its first turn.
- * Returns false, and shows the reason, if it was refused.
+ * Returns null, or the refusal, whose reason it shows.
  */
 export async function send(form, { button = null, showChat = null } = {}) {
     sending = true;
@@ -30,10 +30,10 @@ export async function send(form, { button = null, showChat = null } = {}) {
         } else {
             throw new Refusal(NOT_SHOWN);
         }
-        return true;
+        return null;
     } catch (error) {
         showError(error.message);
-        return false;
+        return error;
     } finally {
         sending = false;
     }

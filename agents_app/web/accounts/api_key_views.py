@@ -4,13 +4,14 @@ from datetime import timedelta
 from uuid import UUID
 
 from django import forms
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_variables
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods
 
 from agents_app.accounts import api_keys
 from agents_app.models import ApiKey, Scope
@@ -66,10 +67,12 @@ def keys(request: HttpRequest) -> HttpResponse:
 
 @login_required
 @never_cache
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 def revoke(request: HttpRequest, key_id: UUID) -> HttpResponse:
-    """Make one of the user's keys useless."""
-    own = ApiKey.objects.filter(user=current_user(request), pk=key_id).first()
-    if own is not None:
-        api_keys.revoke_key(own)
+    """Asks for confirmation; posted, makes one of the user's keys useless."""
+    key = get_object_or_404(ApiKey, user=current_user(request), pk=key_id)
+    if request.method != "POST":
+        return render(request, "account/key_revoke.html", {"key": key})
+    api_keys.revoke_key(key)
+    messages.success(request, f"Revoked “{key.name or key.prefix}”.")
     return redirect(reverse("account-keys"))

@@ -98,8 +98,8 @@ def shown_after(refused: Callable[[User], Any]) -> int:
 
 
 def test_page_of_a_refusal_may_be_missing_itself(page: Client, user: User) -> None:
-    url = chat_url(answered(user), "chat-rename")
-    assert page.post(f"{url}?before=x", {"name": " "}).status_code == 404
+    url = chat_url(answered(user), "chat-send")
+    assert page.post(f"{url}?before=x", message(" ")).status_code == 404
 
 
 def test_head_works_wherever_get_does(page: Client, user: User) -> None:

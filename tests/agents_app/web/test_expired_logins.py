@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 from django.contrib.auth.models import User
@@ -12,7 +13,7 @@ from django.test import Client
 from agents_app.models import Agent
 from sessions_app.models import Message, Session
 from tests.agents_app.chats import answered, failed, make_user
-from tests.agents_app.web.helpers import chat_url, html, message, new_chat, shown
+from tests.agents_app.web.helpers import JSON, chat_url, html, message, new_chat, shown
 
 pytestmark = pytest.mark.django_db
 
@@ -99,7 +100,18 @@ def test_other_forms_lead_back_to_their_page(client: Client, user: User) -> None
     run = failed(user)
     for name in ("chat-stop", "chat-retry"):
         response = client.post(chat_url(run.session, name, run_id=run.pk))
-        assert response["Location"] == f"/accounts/login/?next={chat_url(run.session)}"
+        page = quote(chat_url(run.session), safe="")
+        assert response["Location"] == f"/accounts/login/?expired=on&next={page}"
+        assert "Your login had run out." in html(client.get(response["Location"]))
+    assert "run out" not in html(client.get("/accounts/login/"))
+
+
+def test_undoing_a_deletion_leads_to_the_trash(client: Client, user: User) -> None:
+    """The way back from the login is a link, which cannot repeat what was posted."""
+    asked = client.post("/chats/restore/", {"trashed_at": "2026-01-01T00:00:00+00:00"})
+    next_page = parse_qs(urlsplit(asked["Location"]).query)["next"][0]
+    client.force_login(user)
+    assert client.get(next_page)["Location"] == "/chats/trash/"
 
 
 @pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
@@ -108,6 +120,14 @@ def test_a_script_is_told_where_to_log_in(client: Client, agent: Agent, accept: 
     assert response.status_code == 401
     assert response.json()["login"] == "/accounts/login/"
     assert not Session.objects.exists()
+
+
+def test_a_script_is_told_of_another_login(user: User) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(user)
+    response = client.post(chat_url(answered(user), "chat-pin"), headers=JSON)
+    assert response.status_code == 403
+    assert "logged in or out" in response.json()["error"]
 
 
 def test_pages_cost_no_query_more(

@@ -163,10 +163,14 @@ def test_all_chats_are_in_the_zip_but_not_the_trash(user: User) -> None:
     make_session(user=user, name="Deleted", trashed_at=timezone.now())
     make_session(user=make_user("bo"), name="Bo's")
     phantom(user=user)
+    imported = phantom(user=user)
+    say(imported, "How do I sail?")
+    chats.append(imported)
     archive = exported_zip(user)
     assert archive.testzip() is None
     names = archive.namelist()
-    assert len(names) == len(set(names)) == 6
+    assert len(names) == len(set(names)) == 8
+    assert not [name for name in names if "Session-" in name]
     for chat_session in chats:
         markdown, as_json = (
             next(name for name in names if name.endswith(f"{chat_session.pk.hex[:8]}.{ending}"))

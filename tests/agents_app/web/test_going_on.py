@@ -71,7 +71,12 @@ def test_second_message_while_an_answer_is_written(page: Client, user: User) -> 
     assert shown.status_code == 409
     assert "An answer is still being written" in html(shown)
     assert "Too soon</textarea>" in html(shown)
-    assert page.post(url, message(), headers=JSON).status_code == 409
+    assert "data-send>" in html(shown), "it can be sent again"
+    assert "data-send hidden>" in html(page.get(chat_url(run.session)))
+    refused = page.post(url, message(), headers=JSON)
+    assert refused.status_code == 409
+    assert refused.json()["is_answering"], "a script lets it wait"
+    assert not page.post(url, message(" "), headers=JSON).json()["is_answering"]
     assert rows() == before
 
 
@@ -167,6 +172,7 @@ def test_rename(page: Client, user: User) -> None:
         refused = page.post(url, {"name": name})
         assert refused.status_code == 400
         assert complaint in html(refused)
+        assert "<h1>Rename this chat</h1>" in html(refused), "the page of this address"
     assert Session.objects.get().name == "Über <b>uns</b>"
 
 

@@ -17,7 +17,6 @@ def test_what_changes_something_is_posted(page: Client, user: User) -> None:
         chat_url(run.session, "chat-send"),
         chat_url(run.session, "chat-pin"),
         chat_url(run.session, "chat-restore"),
-        "/chats/restore/",
         run_url(run, "chat-stop"),
         run_url(run, "chat-retry"),
     ):

@@ -48,12 +48,24 @@ def test_bad_form(page: Client, change: dict[str, Any]) -> None:
 def test_revoking(page: Client, user: User) -> None:
     row, key = create_key(user)
     others, others_key = create_key(make_user("bo"))
-    for each in (row, others):
-        response = page.post(f"/accounts/keys/{each.pk}/revoke/")
-        assert response.status_code == 303
+    url = f"/accounts/keys/{row.pk}/revoke/"
+    assert row.prefix in html(page.get(url))
+    assert find_key(key) is not None, "a link changes nothing"
+    assert page.post(url).status_code == 303
     assert find_key(key) is None
-    assert find_key(others_key) is not None
+    assert f"Revoked “{row.prefix}”." in html(page.get("/accounts/keys/"))
     assert row.prefix not in html(page.get("/accounts/keys/"))
+    foreign = f"/accounts/keys/{others.pk}/revoke/"
+    for response in (page.get(foreign), page.post(foreign)):
+        assert response.status_code == 404
+    assert find_key(others_key) is not None
+
+
+def test_a_key_that_has_expired_is_listed_as_such(page: Client, user: User) -> None:
+    row, _ = create_key(user, expires_at=timezone.now() + timedelta(days=1))
+    assert ", until " in html(page.get("/accounts/keys/"))
+    ApiKey.objects.filter(pk=row.pk).update(expires_at=timezone.now())
+    assert ", expired " in html(page.get("/accounts/keys/"))
 
 
 def test_visitors_are_sent_to_the_login(client: Client) -> None:

@@ -1,0 +1,20 @@
+// The Copy button of a new API key.
+
+const SHOWN = 2000; // milliseconds, for which the button says what became of it
+
+const button = document.querySelector("[data-copy-key]");
+const field = button.parentElement.querySelector("input");
+
+async function copy() {
+    try {
+        await navigator.clipboard.writeText(field.value);
+        button.textContent = "Copied";
+    } catch {
+        field.select(); // for the keyboard
+        button.textContent = "Not copied";
+    }
+    setTimeout(() => { button.textContent = "Copy"; }, SHOWN);
+}
+
+button.hidden = !navigator.clipboard;
+button.addEventListener("click", copy);
