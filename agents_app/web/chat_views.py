@@ -1,4 +1,4 @@
-"""The views of a chat, and of the list of chats, which has the form for a new one.
+"""The views of a chat, and of the first page, which has the list and the form for a new one.
 
 They call the use-cases in agents_app.services. What the pages show is put together in
 .page_responses; it is read by .transcript, .chat_lists, .search and .agent_choice.
@@ -12,12 +12,11 @@ from uuid import UUID
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 
 from agents_app import services
-from agents_app.chats.lookups import get_session
 from agents_app.web.errors import InvalidForm, render_domain_errors
-from agents_app.web.forms import MessageForm, NewChatForm
+from agents_app.web.forms import NewChatForm
 from agents_app.web.http import EVENTS, current_user, preferred_type
 from agents_app.web.login_required import login_required
 from agents_app.web.page_responses import chat_page, list_page
@@ -52,24 +51,3 @@ def chats(request: HttpRequest) -> HttpResponseBase:
 @render_domain_errors(chat_page)
 def chat(request: HttpRequest, session_id: UUID) -> HttpResponse:
     return chat_page(request, session_id)
-
-
-@login_required
-@never_cache
-@require_POST
-@render_domain_errors(chat_page)
-def send(request: HttpRequest, session_id: UUID) -> HttpResponseBase:
-    user = current_user(request)
-    form = MessageForm(request.POST)
-    if not form.is_valid():
-        get_session(user=user, session_id=session_id)  # other users get 404 in any case
-        raise InvalidForm(form)
-    run = services.send_message(
-        user=user,
-        session_id=session_id,
-        text=form.cleaned_data["text"],
-        message_id=form.cleaned_data["message_id"],
-        agent_id=form.cleaned_data["agent"],
-        switch=not form.cleaned_data["is_substitute"],
-    )
-    return run_response(request, run)

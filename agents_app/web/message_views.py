@@ -1,4 +1,4 @@
-"""The views of a message and its answer: edit, regenerate, choose a version, read raw.
+"""The views of a message and its answer: send, edit, regenerate, choose a version, read raw.
 
 The forms work like those of agents_app.web.chat_views.
 """
@@ -14,12 +14,33 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from agents_app import services
 from agents_app.chats.lookups import get_question, get_session
 from agents_app.web.errors import InvalidForm, add_error, render_domain_errors, status_of
-from agents_app.web.forms import EditForm, RetryForm, VersionForm
+from agents_app.web.forms import EditForm, MessageForm, RetryForm, VersionForm
 from agents_app.web.http import chat_url, current_user, is_script, redirect
 from agents_app.web.login_required import login_required
 from agents_app.web.page_responses import chat_page
 from agents_app.web.run_responses import run_response
 from agents_app.web.transcript import read_raw_answer, read_turn_again
+
+
+@login_required
+@never_cache
+@require_POST
+@render_domain_errors(chat_page)
+def send(request: HttpRequest, session_id: UUID) -> HttpResponseBase:
+    user = current_user(request)
+    form = MessageForm(request.POST)
+    if not form.is_valid():
+        get_session(user=user, session_id=session_id)  # other users get 404 in any case
+        raise InvalidForm(form)
+    run = services.send_message(
+        user=user,
+        session_id=session_id,
+        text=form.cleaned_data["text"],
+        message_id=form.cleaned_data["message_id"],
+        agent_id=form.cleaned_data["agent"],
+        switch=not form.cleaned_data["is_substitute"],
+    )
+    return run_response(request, run)
 
 
 @login_required
