@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from agents_app.models import AgentRun, RunFacts, RunStatus
 from agents_app.runs import metrics, saver, storage
-from agents_app.runs.broadcast import Broadcast, Outcome
+from agents_app.runs.broadcast import Broadcast, Outcome, ToolUse
 from agents_app.runs.db_threads import (
     UNAVAILABLE_ERRORS,
     run_in_db_thread,
@@ -190,6 +190,7 @@ class RunWorker:
         return await SimpleAgent.for_row(run_input.agent, run_input.options).answer(
             run_input.prompt,
             on_text=publish,
+            on_tools=lambda message: self.broadcast.publish(ToolUse(message)),
             message_history=run_input.history,
             facts=self.facts,
         )

@@ -24,7 +24,7 @@ from django.template.loader import render_to_string
 from agents_app.chats import display_name
 from agents_app.models import AgentRun
 from agents_app.runs import watching
-from agents_app.runs.broadcast import Outcome, Signal
+from agents_app.runs.broadcast import Outcome, Piece, Signal
 from agents_app.runs.db_threads import run_in_db_thread_with_retries
 from agents_app.web.http import chat_url
 from agents_app.web.incremental_markdown import Delta, IncrementalMarkdown
@@ -73,7 +73,7 @@ _open_streams = 0
 
 async def _run_events(
     run_id: UUID,
-    pieces: AsyncGenerator[str | Signal | Outcome],
+    pieces: AsyncGenerator[Piece],
     id_prefix: str,
     first: bytes,
 ) -> AsyncGenerator[bytes]:
