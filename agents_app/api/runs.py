@@ -1,22 +1,18 @@
 """Agents and their runs: list agents, run one, look at a run, stop it."""
 
-import uuid
-from http import HTTPStatus
 from typing import Annotated, Any
-from uuid import UUID
 
-from asgiref.sync import async_to_sync
-from django.conf import settings
 from django.db import connections
 from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
-from ninja import Header, Query, Router
+from ninja import Query, Router
 
 from agents_app import services
 from agents_app.api import ui_stream
-from agents_app.api.auth import acting_user, key_of, may_act_for_users, require_scope, user_of
+from agents_app.api.auth import acting_user, may_act_for_users, require_scope, user_of
 from agents_app.api.errors import ERRORS, ApiError, Error
 from agents_app.api.references import find_agent, parse_session_id
-from agents_app.api.run_serializers import read_answer, run_state
+from agents_app.api.repeats import IdempotencyKey, message_id
+from agents_app.api.run_serializers import run_state
 from agents_app.api.schemas import (
     DEFAULT_ORIGIN,
     STREAMED,
@@ -27,16 +23,14 @@ from agents_app.api.schemas import (
     RunState,
     Stopped,
 )
+from agents_app.api.waiting import wait_for_answer
 from agents_app.chat_errors import ChatNotFound
 from agents_app.models import Agent, AgentRun, Scope
 from agents_app.requested_runs import request_run
-from agents_app.runs import watching
 
 router = Router(tags=["agents and runs"])
 
 MAX_WAIT = 120
-# Longer than any run, which has a time limit.
-_SPARE_SECONDS = 15
 
 Wait = Annotated[
     float,
@@ -47,7 +41,6 @@ Wait = Annotated[
         description="Seconds to wait for the session's turn.",
     ),
 ]
-IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key", max_length=200)]
 
 
 @router.get(
@@ -95,20 +88,13 @@ def run_agent(
 
     With `Accept: text/event-stream`, the answer is streamed as the Vercel AI SDK's UI message
     stream. The run goes on when the client hangs up; `GET /runs/{run_id}/status` has its result.
+    Once the message is stored, the status is 200. Without `success`, `message` says why; while
+    `status` is still `pending` or `running`, the answer takes longer.
     """
     run = _start(request, agent, body, wait, idempotency_key)
     if request.get_preferred_type(["application/json", "text/event-stream"]) == "text/event-stream":
         return _stream(run)
-    connections.close_all()  # none is held while waiting
-    async_to_sync(watching.wait)(run.pk, settings.AGENT_TIME_LIMIT + _SPARE_SECONDS)
-    answer = read_answer(run.pk)
-    if answer is None:
-        raise ApiError(
-            HTTPStatus.GATEWAY_TIMEOUT,
-            "not_answered_yet",
-            f"The answer takes longer; GET /api/v1/runs/{run.pk}/status says when it is there.",
-        )
-    return answer
+    return wait_for_answer(run)
 
 
 @router.post(
@@ -194,16 +180,9 @@ def _start(
         platform=body.session_origin or DEFAULT_ORIGIN,
         wait_seconds=wait,
         text=body.message_content,
-        message_id=_message_id(request, idempotency_key),
+        message_id=message_id(request, idempotency_key),
         details=body.details(body.digest(agent.pk) if idempotency_key else ""),
     )
-
-
-def _message_id(request: HttpRequest, idempotency_key: str | None) -> UUID:
-    """The same id for each repeat of a request, by which the repeat is recognised."""
-    if not idempotency_key:
-        return uuid.uuid4()
-    return uuid.uuid5(key_of(request).pk, idempotency_key)
 
 
 def _stream(run: AgentRun) -> HttpResponseBase:
