@@ -6,18 +6,13 @@ from uuid import UUID
 from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest
-from ninja import Path, Query, Router, Status
+from ninja import Path, Router, Status
 
 from agents_app import chats, services
 from agents_app.api.auth import require_scope, user_of
 from agents_app.api.errors import ERRORS, ApiError, Error
-from agents_app.api.paging import (
-    MAX_PAGE,
-    MAX_PAGE_SIZE,
-    Cursor,
-    Total,
-    count_up_to_limit,
-)
+from agents_app.api.paging import Cursor, Total, count_up_to_limit
+from agents_app.api.parameters import Flag, PageNumber, PageSize
 from agents_app.api.references import find_agent, find_session
 from agents_app.api.schemas import (
     Deleted,
@@ -36,16 +31,13 @@ from sessions_app.tool_entries import tool_entries
 
 router = Router(tags=["sessions"])
 
-PageNumber = Annotated[int, Query(ge=1, le=MAX_PAGE)]
-PageSize = Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE)]
-
 
 @router.get("/sessions", response={200: SessionList, ERRORS: Error}, auth=require_scope(Scope.READ))
 def list_sessions(
     request: HttpRequest,
     page: PageNumber = 1,
     page_size: PageSize = 50,
-    sort_desc: bool = True,
+    sort_desc: Flag = True,
     cursor: str | None = None,
 ) -> SessionList:
     """The key's user's sessions, the last used first.
@@ -104,9 +96,9 @@ def read_session(
     session: Annotated[str, Path(description="The session's id or name.")],
     page: PageNumber = 1,
     page_size: PageSize = 50,
-    sort_desc: bool = True,
-    hide_tools: bool = False,
-    show_system_prompt: bool = False,
+    sort_desc: Flag = True,
+    hide_tools: Flag = False,
+    show_system_prompt: Flag = False,
 ) -> SessionDetail:
     """A session with a page of its messages, the newest first unless `sort_desc` is false."""
     chat_session = find_session(user_of(request), session)
