@@ -277,13 +277,15 @@ def choose_version(*, user: User, session_id: UUID, head: UUID) -> None:
 
 
 def stop_run(*, user: User, session_id: UUID, run_id: UUID) -> bool:
+    """End a run of a chat of the user, like `stop`. Raises ChatNotFound."""
+    return stop(get_run(user=user, session_id=session_id, run_id=run_id))
+
+
+def stop(run: AgentRun) -> bool:
     """End a run, keeping the text so far. False when it had already ended.
 
     A process elsewhere that works on it notices within a fraction of a second.
-
-    Raises ChatNotFound.
     """
-    run = get_run(user=user, session_id=session_id, run_id=run_id)
     was_active = run.finish(AgentRun.Status.STOPPED)
     if was_active:
         dispatch.cancel(run.pk)

@@ -47,6 +47,7 @@ class LineFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         record = copy.copy(record)
+        record.msg, record.args = _message(record), ()
         record.exc_text = None  # cached here, unescaped, by another handler's formatter
         if _was_refused(record):
             record.exc_info = None
@@ -81,7 +82,7 @@ class JsonFormatter(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": _message(record),
             "request": getattr(record, "request_id", ""),
         }
         if record.exc_info and not _was_refused(record):
@@ -90,6 +91,26 @@ class JsonFormatter(logging.Formatter):
             event["stack"] = self.formatStack(record.stack_info)
         event = {name: _without_keys(text) for name, text in event.items() if text}
         return json.dumps({name: _without_surrogates(text) for name, text in event.items()})
+
+
+def _message(record: logging.LogRecord) -> str:
+    """The record's message, also of a call whose arguments do not fit its text.
+
+    An error here would have logging print the record itself, with whatever is in it.
+    """
+    try:
+        return record.getMessage()
+    except Exception as error:
+        place = f"{record.pathname}:{record.lineno}"
+        shown = f"{_repr(record.msg)} % {_repr(record.args)}"
+        return f"{shown} in {place} is no message: {type(error).__name__}"
+
+
+def _repr(value: object) -> str:
+    try:
+        return repr(value)
+    except Exception as error:
+        return f"({type(error).__name__} in repr)"
 
 
 def _without_keys(text: str) -> str:

@@ -43,9 +43,25 @@ class ModelServer:
     keys: list[str | None] = field(default_factory=list)
     client_left: threading.Event = field(default_factory=threading.Event)
 
-    def answer(self, request: dict[str, Any]) -> Iterable[str]:
+    def answer(self, request: dict[str, Any]) -> "Iterable[Piece]":
         """The pieces of the answer to a request."""
         return self.pieces
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """A piece of an answer that calls a tool."""
+
+    name: str
+    arguments: dict[str, Any]
+
+    def delta(self) -> dict[str, Any]:
+        function = {"name": self.name, "arguments": json.dumps(self.arguments)}
+        call = {"index": 0, "id": f"call-{self.name}", "type": "function", "function": function}
+        return {"role": "assistant", "tool_calls": [call]}
+
+
+Piece = str | ToolCall
 
 
 class Answer:
@@ -55,7 +71,7 @@ class Answer:
         self.messages: list[dict[str, Any]] = []
         self._pieces: queue.Queue[Any] = queue.Queue()
 
-    def say(self, *pieces: str) -> "Answer":
+    def say(self, *pieces: Piece) -> "Answer":
         for piece in pieces:
             self._pieces.put(piece)
         return self
@@ -63,7 +79,7 @@ class Answer:
     def end(self) -> None:
         self._pieces.put(_END)
 
-    def __iter__(self) -> Iterator[str]:
+    def __iter__(self) -> Iterator[Piece]:
         while (piece := self._pieces.get(timeout=PATIENCE)) is not _END:
             yield piece
 
@@ -81,7 +97,7 @@ class ToldModel(ModelServer):
         """Wait until somebody asks; returns the answer to be given."""
         return self._asked.get(timeout=PATIENCE)
 
-    def will_say(self, *pieces: str) -> None:
+    def will_say(self, *pieces: Piece) -> None:
         """Give the next answer without being told again."""
         answer = Answer().say(*pieces)
         answer.end()
@@ -108,7 +124,7 @@ class ToldModel(ModelServer):
             while not left_over.empty():
                 left_over.get_nowait()
 
-    def answer(self, request: dict[str, Any]) -> Iterable[str]:
+    def answer(self, request: dict[str, Any]) -> Iterable[Piece]:
         try:
             answer = self._prepared.get_nowait()
         except queue.Empty:
@@ -168,7 +184,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
-    def _stream(self, pieces: Iterable[str]) -> None:
+    def _stream(self, pieces: Iterable[Piece]) -> None:
         state = self.server_state
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
@@ -179,7 +195,9 @@ class _Handler(BaseHTTPRequestHandler):
             if state.thinking:
                 self._send_event(_chunk({"role": "assistant", "reasoning_content": state.thinking}))
             for piece in pieces:
-                self._send_event(_chunk({"role": "assistant", "content": piece}))
+                said = {"role": "assistant", "content": piece}
+                delta = piece.delta() if isinstance(piece, ToolCall) else said
+                self._send_event(_chunk(delta))
                 if state.hangs:
                     # Nothing more is read from a client, except that it has gone.
                     self.connection.recv(1)

@@ -3,8 +3,10 @@
 import http.client
 import json
 import logging
+import os
 import re
 import secrets
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +18,7 @@ from django.core.exceptions import PermissionDenied
 
 from agents_app.accounts.api_keys import KEY_PREFIX
 from config.log_formatters import JsonFormatter, LineFormatter, RequestFilter, request_id
-from tests.serving import serve
+from tests.serving import ROOT, serve
 
 SESSION = {"Cookie": "sessionid=abcdefghijklmnop"}
 
@@ -326,6 +328,43 @@ def test_api_keys_are_masked(
     written = event(f"GET /?key={api_key}&x=1 %s %s", *arguments, exc_info=exc_info)
     assert written["message"] == message
     assert written["exception"].endswith("ValueError: no cs_***")
+
+
+WRONG_CALLS = """
+import logging, sys, django
+django.setup()
+key = sys.argv[1]
+class Unprintable:
+    def __str__(self): raise ValueError(key)
+    __repr__ = __str__
+logger = logging.getLogger("agents_app")
+logger.info("Sent %s %s", key)
+logger.info("Sent %d", key)
+logger.info("Sent " + key + " %s", Unprintable())
+logger.info(Unprintable())
+"""
+
+
+@pytest.mark.parametrize("log_format", ["line", "json"])
+def test_wrong_calls_log_no_api_keys(api_key: str, log_format: str) -> None:
+    """Of such calls, logging itself would print the arguments."""
+    ran = subprocess.run(
+        [sys.executable, "-c", WRONG_CALLS, api_key],
+        env=os.environ
+        | {"DJANGO_SETTINGS_MODULE": "config.settings", "DEBUG": "on", "LOG_FORMAT": log_format},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    first, second, third, fourth = ran.stderr.splitlines()
+    assert "'Sent %s %s' % ('cs_***',) in " in first
+    assert "is no message: TypeError" in first
+    assert "'Sent %d' % ('cs_***',) in " in second
+    assert "'Sent cs_*** %s' % (ValueError in repr) in " in third
+    assert "is no message: ValueError" in fourth
+    assert api_key[:11] not in ran.stderr
 
 
 @pytest.mark.parametrize("debug", ["on", "off"])

@@ -3,15 +3,14 @@
 import time
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Annotated
 
 from django.http import HttpRequest
 from django.utils import timezone
-from ninja import Query, Router
+from ninja import Router
 
 from agents_app.api.auth import check_permission, require_scope, user_of
 from agents_app.api.errors import ERRORS, ApiError, Error
-from agents_app.api.paging import MAX_PAGE, MAX_PAGE_SIZE
+from agents_app.api.parameters import PageNumber, PageSize
 from agents_app.api.schemas import (
     CleanupOutcome,
     CleanupRequest,
@@ -80,8 +79,8 @@ def clean_up(request: HttpRequest, body: CleanupRequest | None = None) -> Cleanu
 )
 def list_cleanup_runs(
     request: HttpRequest,
-    page: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 1,
-    page_size: Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE)] = 50,
+    page: PageNumber = 1,
+    page_size: PageSize = 50,
 ) -> CleanupRunList:
     """The cleanups, newest first."""
     _check_staff(request, _VIEW, "see cleanups")

@@ -42,7 +42,7 @@ class Error(Schema):
 
 
 # The statuses that any operation can answer with, for the documentation.
-ERRORS = frozenset({400, 401, 403, 404, 405, 409, 413, 422, 429, 500, 503, 504})
+ERRORS = frozenset({400, 401, 403, 404, 405, 409, 413, 422, 429, 500, 503})
 
 
 class ApiError(Exception):

@@ -49,10 +49,12 @@ def _responding(view: View, others: Sequence[View], respond: Responder) -> View:
         method = request.method
         if method == "HEAD":
             request.method = "GET"  # the server sends no body
+        allowed: set[str] = set()
         try:
             response = view(request, *args, **kwargs)
             for other in others:
                 if isinstance(response, HttpResponseNotAllowed):
+                    allowed |= _methods(response)
                     response = other(request)
         except Http404:
             text = f"There is nothing at {request.path}."
@@ -62,7 +64,13 @@ def _responding(view: View, others: Sequence[View], respond: Responder) -> View:
         if not isinstance(response, HttpResponseNotAllowed):
             return response
         text = f"{request.method} is not possible here."
-        allow = response["Allow"]
+        allow = ", ".join(sorted(allowed | _methods(response)))
         return respond(request, errors.ApiError(405, "method_not_allowed", text, Allow=allow))
 
     return wrapper
+
+
+def _methods(response: HttpResponseNotAllowed) -> set[str]:
+    """The methods that are possible where another one was refused."""
+    methods = set(response["Allow"].split(", "))
+    return methods | {"HEAD"} if "GET" in methods else methods

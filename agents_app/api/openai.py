@@ -6,10 +6,10 @@ https://platform.openai.com/docs/api-reference/chat. What is not about text is r
 import time
 import uuid
 from collections.abc import AsyncGenerator
+from http import HTTPStatus
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connections
 from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
@@ -29,21 +29,25 @@ from agents_app.api.openai_stream import (
     stored_pieces,
     unstored_pieces,
 )
-from agents_app.api.run_serializers import read_answer
+from agents_app.api.repeats import IdempotencyKey, message_id
 from agents_app.api.schemas import MAX_TOKENS, STREAMED, Body, check_text
+from agents_app.api.waiting import wait_for_answer
 from agents_app.chats.errors import ChatNotFound
 from agents_app.chats.validation import MESSAGE_LENGTH
 from agents_app.models import Agent, AgentRun, Scope
 from agents_app.programs.session_queue import send_when_idle
 from agents_app.run_options import RunOptions
-from agents_app.runs import dispatch, watching
+from agents_app.runs import dispatch
 from agents_app.services import TurnDetails
 from sessions_app.models import Message
 
 WAIT_SECONDS = 30
-_SPARE_SECONDS = 15
 _MAX_MESSAGES = 1000
 PLATFORM = "app"
+TAGS = ["OpenAI's shape"]
+# Of an answer that has failed: a status that no client takes as a request to ask once more, as
+# those from 500 on are. See agents_app.api.waiting.
+FAILED = HTTPStatus.FAILED_DEPENDENCY
 
 
 class TextPart(Body):
@@ -164,7 +168,12 @@ api = NinjaAPI(
 )
 
 
-@api.get("/models", response={200: ModelList, ERRORS: OpenAIError}, auth=require_scope(Scope.READ))
+@api.get(
+    "/models",
+    response={200: ModelList, ERRORS: OpenAIError},
+    auth=require_scope(Scope.READ),
+    tags=TAGS,
+)
 def list_models(request: HttpRequest) -> ModelList:
     """The active agents, as models."""
     return ModelList(object="list", data=[_model(agent) for agent in Agent.objects.active()])
@@ -174,6 +183,7 @@ def list_models(request: HttpRequest) -> ModelList:
     "/models/{any:model}",
     response={200: Model, ERRORS: OpenAIError},
     auth=require_scope(Scope.READ),
+    tags=TAGS,
 )
 def read_model(request: HttpRequest, model: str) -> Model:
     """One agent, as a model."""
@@ -182,55 +192,64 @@ def read_model(request: HttpRequest, model: str) -> Model:
 
 @api.post(
     "/chat/completions",
-    response={200: Completion, ERRORS | {502}: OpenAIError},
+    response={200: Completion, ERRORS | {FAILED.value}: OpenAIError},
     auth=require_scope(Scope.CHAT),
+    tags=TAGS,
     openapi_extra=STREAMED,
 )
-def complete(request: HttpRequest, body: CompletionRequest) -> Any:
+def complete(
+    request: HttpRequest, body: CompletionRequest, idempotency_key: IdempotencyKey = None
+) -> Any:
     """Answer the last message.
 
     `metadata.session_id` continues that session, of which the stored messages count, not those
     sent. Otherwise a session is made from the conversation, or with `store: false` nothing is
-    stored.
+    stored. Status 424 says that the agent has failed; the message is then stored all the same.
     """
     agent, user = find_agent(body.model), user_of(request)
     prompt = body.prompt
     if not prompt.strip():
         raise ApiError(400, "invalid_messages", "The last message is empty.")
     session_id = body.metadata.session_id if body.metadata else None
-    if body.store is False and not session_id:
+    if body.store is False and session_id is None:
         return _answer_unstored(agent, user, prompt, body)
-    run = _start(agent, user, prompt, session_id, body)
+    run = _start(request, agent, prompt, body, idempotency_key)
     if body.stream:
         pieces = stored_pieces(run)
         return _stream(pieces, agent, body, run)
-    watching.wait_in_thread(run.pk, settings.AGENT_TIME_LIMIT + _SPARE_SECONDS)
-    answer = read_answer(run.pk)
-    kept_in = f"The message is in the session {run.session_id}."
-    if answer is None:
-        raise ApiError(504, "not_answered_yet", f"The answer takes too long. {kept_in}")
+    answer = wait_for_answer(run)
     if not answer.success:
-        raise ApiError(502, "run_failed", f"{answer.message} {kept_in}")
+        code = "not_answered_yet" if answer.status in AgentRun.ACTIVE else "run_failed"
+        text = f"{answer.failure} The message is in the session {run.session_id}."
+        raise ApiError(FAILED, code, text)
     return _completion(run.pk, agent, answer.message, End.of(answer), session_id=answer.session_id)
 
 
 def _start(
-    agent: Agent, user: User, prompt: str, session_id: str | None, body: CompletionRequest
+    request: HttpRequest,
+    agent: Agent,
+    prompt: str,
+    body: CompletionRequest,
+    idempotency_key: str | None,
 ) -> AgentRun:
+    session_id = body.metadata.session_id if body.metadata else None
     message: dict[str, Any] = {
-        "user": user,
+        "user": user_of(request),
         "agent_id": agent.pk,
         "text": prompt,
-        "message_id": uuid.uuid4(),
+        "message_id": message_id(request, idempotency_key),
+        "details": TurnDetails(
+            options=body.options,
+            earlier=tuple(body.earlier) if session_id is None else (),
+            digest=body.digest(agent.pk) if idempotency_key else "",
+        ),
     }
-    if not session_id:
-        details = TurnDetails(options=body.options, earlier=tuple(body.earlier))
-        return services.start_session(platform=PLATFORM, details=details, **message)
+    if session_id is None:
+        return services.start_session(platform=PLATFORM, **message)
     parsed = parse_session_id(session_id)
     if parsed is None:
         raise ChatNotFound(f"There is no session {session_id}.")
-    details = TurnDetails(options=body.options)
-    return send_when_idle(session_id=parsed, wait_seconds=WAIT_SECONDS, details=details, **message)
+    return send_when_idle(session_id=parsed, wait_seconds=WAIT_SECONDS, **message)
 
 
 def _answer_unstored(agent: Agent, user: User, prompt: str, body: CompletionRequest) -> Any:
@@ -247,7 +266,7 @@ async def _collect(pieces: AsyncGenerator[Any]) -> tuple[str, End]:
     async for piece in pieces:
         if isinstance(piece, End):
             if piece.error:
-                raise ApiError(502, "run_failed", piece.error)
+                raise ApiError(FAILED, "run_failed", piece.error)
             return text, piece
         text += piece
     raise AssertionError("the pieces end with End")
@@ -295,10 +314,15 @@ def _model(agent: Agent) -> Model:
     return Model(id=agent.name, object="model", created=created, owned_by="chat-sessions")
 
 
-# OpenAI's clients repeat these by themselves unless told not to. Here the message may have been
-# stored, so that each repeat would make another session.
-_NOT_TO_BE_REPEATED = {409, 500, 502, 504}
-_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+# OpenAI's clients repeat these by themselves unless told not to. One has waited for its turn
+# already, and nobody knows what the other one has done before it failed.
+_NOT_TO_BE_REPEATED = {409, 500}
+_TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
+    FAILED: "server_error",
+    429: "rate_limit_error",
+}
 
 
 # The field that an error is about.

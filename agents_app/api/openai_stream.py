@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from django.contrib.auth.models import User
 
-from agents_app.api.run_serializers import read_answer
+from agents_app.api.run_serializers import missing_text, read_answer
 from agents_app.api.schemas import RunAnswer
 from agents_app.models import Agent, AgentRun, RunFacts
 from agents_app.run_options import RunOptions
@@ -43,7 +43,7 @@ class End:
     def of(cls, answer: RunAnswer) -> Self:
         """How a stored run has ended."""
         if not answer.success:
-            return cls(error=answer.message)
+            return cls(error=answer.failure)
         usage = answer.usage
         return cls(
             input_tokens=(usage.input_tokens or 0) if usage else 0,
@@ -75,15 +75,16 @@ def stored_pieces(run: AgentRun) -> AsyncGenerator[str | Signal | End]:
 async def _stored_pieces(
     run: AgentRun, pieces: AsyncGenerator[Any]
 ) -> AsyncGenerator[str | Signal | End]:
-    has_text = False
+    text = ""
     async with aclosing(pieces):
         async for piece in pieces:
-            if piece is Signal.RESTARTED and has_text:
+            if piece is Signal.RESTARTED and text:
                 # The protocol cannot take text back.
-                yield End(error="The answer was interrupted. Send the message again.")
+                text = f"The answer was begun anew; the session {run.session_id} will have it."
+                yield End(error=text)
                 return
             if isinstance(piece, str):
-                has_text = True
+                text += piece
                 yield piece
             elif piece is Signal.QUIET:
                 yield Signal.QUIET
@@ -91,8 +92,8 @@ async def _stored_pieces(
     if answer is None:
         yield End(error="The session was deleted.")
         return
-    if answer.success and not has_text:
-        yield answer.message
+    if rest := missing_text(answer, text):
+        yield rest
     yield End.of(answer)
 
 
@@ -149,21 +150,29 @@ async def completion_chunks(
         return _event({**base, "choices": [choice]})
 
     yield chunk({"role": "assistant", "content": ""})
-    async with aclosing(pieces):
-        async for piece in pieces:
-            if piece is Signal.QUIET:
-                yield _KEEP_ALIVE
-            elif isinstance(piece, str):
-                yield chunk({"content": piece})
-            elif isinstance(piece, End):
-                if piece.error:
-                    error = {"message": piece.error, "type": "server_error", "code": "run_failed"}
-                    yield _event({"error": error})
-                    break
-                yield chunk({}, piece.finish_reason)
-                if include_usage:
-                    yield _event({**base, "choices": [], "usage": piece.usage})
-    yield b"data: [DONE]\n\n"
+    try:
+        async with aclosing(pieces):
+            async for piece in pieces:
+                if piece is Signal.QUIET:
+                    yield _KEEP_ALIVE
+                elif isinstance(piece, str):
+                    yield chunk({"content": piece})
+                elif isinstance(piece, End):
+                    if piece.error:
+                        yield _error_event(piece.error)
+                        break
+                    yield chunk({}, piece.finish_reason)
+                    if include_usage:
+                        yield _event({**base, "choices": [], "usage": piece.usage})
+        yield b"data: [DONE]\n\n"
+    except Exception:
+        # The response has begun with status 200: only an event can tell of the failure.
+        yield _error_event("Something went wrong.")
+        raise
+
+
+def _error_event(text: str) -> bytes:
+    return _event({"error": {"message": text, "type": "server_error", "code": "run_failed"}})
 
 
 def _event(data: dict[str, Any]) -> bytes:

@@ -12,8 +12,6 @@ from django.utils import timezone
 
 from agents_app.api.errors import ApiError
 
-MAX_PAGE = 100_000
-MAX_PAGE_SIZE = 100
 # Counting stops here, so that a list of millions is as quick as one of thousands.
 COUNT_LIMIT = 10_000
 

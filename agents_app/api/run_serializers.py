@@ -1,6 +1,6 @@
 """Runs as the API answers them: the state of one, and the answer that it has come to."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from agents_app.api.schemas import RunAnswer, RunState, Usage
@@ -8,6 +8,10 @@ from agents_app.models import AgentRun
 from sessions_app.models import Message
 from sessions_app.storable import encodable_json
 from sessions_app.tool_entries import tool_entries
+
+# The agent library takes a second to import, for which no request should wait.
+if TYPE_CHECKING:
+    from pydantic_ai.messages import ModelMessage
 
 
 def read_answer(run_id: UUID) -> RunAnswer | None:
@@ -20,11 +24,12 @@ def read_answer(run_id: UUID) -> RunAnswer | None:
         return None
     rows = _answer_rows(run)
     texts = [row.text_content for row in rows if row.text_content and _is_text(row)]
-    is_done = run.status == AgentRun.Status.DONE
+    text = "\n\n".join(texts) or run.text
     return RunAnswer(
-        message="\n\n".join(texts) or run.text or run.public_error,
+        message=text if run.has_answered else run.public_error or text,
         session_id=str(run.session_id),
-        success=is_done,
+        success=run.status == AgentRun.Status.DONE,
+        status=run.status,
         tool_calls=_entries(row.tool_calls for row in rows),
         tool_outputs=_entries(row.tool_outputs for row in rows),
         user_id=None if run.user_id is None else str(run.user_id),
@@ -33,6 +38,23 @@ def read_answer(run_id: UUID) -> RunAnswer | None:
         message_id=str(rows[-1].pk) if rows else None,
         run_id=str(run.pk),
     )
+
+
+def missing_text(answer: RunAnswer, followed: str) -> str:
+    """What an answer has after the text that was followed.
+
+    A run of another process is read a few times a second, so that its last words are missing.
+    """
+    is_start = answer.success and answer.message.startswith(followed)
+    return answer.message.removeprefix(followed) if is_start else ""
+
+
+def read_tool_messages(run_id: UUID) -> "list[ModelMessage]":
+    """The messages of a run that call tools, or hold what they have returned. One query."""
+    from agents_app.conversation import codec
+
+    rows = Message.objects.filter(run=run_id).order_by("position")
+    return codec.to_model_messages(row for row in rows if row.tool_calls or row.tool_outputs)
 
 
 def run_state(run: AgentRun) -> RunState:

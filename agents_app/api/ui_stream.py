@@ -1,35 +1,53 @@
 """A run as the Vercel AI SDK's UI message stream, while it is answering.
 
-https://ai-sdk.dev/docs/ai-sdk-ui/stream-protocol#data-stream-protocol. The run is followed like
-any other, wherever it is answered, so that only the library's chunks fit, not its adapter.
+https://ai-sdk.dev/docs/ai-sdk-ui/stream-protocol#data-stream-protocol. The library encodes it. The
+library's events are made here of what is followed like any run, wherever it is answered.
 """
 
-from collections.abc import AsyncGenerator
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing
-from uuid import UUID
+from typing import Any, Literal, cast
 
+# From the package, whose import another thread may have begun: parts of it would get in its way.
+from pydantic_ai import (
+    FunctionToolCallEvent,
+    FunctionToolResultEvent,
+    ModelMessage,
+    ModelResponse,
+    PartDeltaEvent,
+    PartEndEvent,
+    PartStartEvent,
+    TextPart,
+    TextPartDelta,
+    ToolReturnPart,
+)
+from pydantic_ai.ui import NativeEvent
+from pydantic_ai.ui.vercel_ai import VercelAIEventStream
 from pydantic_ai.ui.vercel_ai.response_types import (
     BaseChunk,
     DoneChunk,
     ErrorChunk,
     FinishChunk,
+    FinishStepChunk,
     MessageMetadataChunk,
     StartChunk,
-    TextDeltaChunk,
-    TextEndChunk,
-    TextStartChunk,
 )
 
-from agents_app.api.run_serializers import read_answer
+from agents_app.api.run_serializers import (
+    missing_text,
+    read_answer,
+    read_tool_messages,
+)
 from agents_app.api.schemas import RunAnswer
 from agents_app.models import AgentRun
 from agents_app.runs import watching
 from agents_app.runs.db_threads import run_in_db_thread_with_retries
-from agents_app.runs.local_broadcast import Outcome, Signal
+from agents_app.runs.local_broadcast import Piece, Signal, ToolUse
 
-SDK_VERSION = 6
+logger = logging.getLogger(__name__)
+
 QUIET_SECONDS = 5
-_KEEP_ALIVE = b": keep-alive\n\n"
 
 HEADERS = {
     "Content-Type": "text/event-stream",
@@ -45,58 +63,130 @@ def run_events(run: AgentRun) -> AsyncGenerator[bytes]:
     """The stream's events."""
     # Followed at once, since a quick run may end soon.
     pieces = watching.follow(run.pk, quiet_seconds=QUIET_SECONDS)
-    return _run_events(run.pk, run.session_id, pieces)
+    return _encode(_RunStream(run), pieces)
 
 
-async def _run_events(
-    run_id: UUID, session_id: UUID, pieces: AsyncGenerator[str | Signal | Outcome]
-) -> AsyncGenerator[bytes]:
-    part, parts = "", 0
-    metadata = {"session_id": str(session_id), "run_id": str(run_id)}
-    yield _encode(StartChunk(message_id=str(run_id), message_metadata=metadata))
-    text = ""
-    async with aclosing(pieces):
-        async for piece in pieces:
-            if piece is Signal.QUIET:
-                yield _KEEP_ALIVE
-            elif piece is Signal.RESTARTED and part:
-                # The protocol cannot take text back: what is new is a part of its own.
-                yield _encode(TextEndChunk(id=part))
-                part, text = "", ""
-            elif isinstance(piece, str):
-                if not part:
-                    parts += 1
-                    part = f"{run_id}-{parts}"
-                    yield _encode(TextStartChunk(id=part))
-                text += piece
-                yield _encode(TextDeltaChunk(id=part, delta=piece))
-    answer = await run_in_db_thread_with_retries(read_answer, run_id)
-    if part:
-        yield _encode(TextEndChunk(id=part))
-    for chunk in _last_chunks(answer, parts, run_id, has_text=bool(text)):
-        yield _encode(chunk)
+async def _encode(stream: "_RunStream", pieces: AsyncGenerator[Piece]) -> AsyncGenerator[bytes]:
+    chunks = stream.transform_stream(stream.events(pieces))
+    async with aclosing(cast("AsyncGenerator[BaseChunk]", chunks)):
+        async for chunk in chunks:
+            yield stream.encode_event(chunk).encode()
 
 
-def _last_chunks(
-    answer: RunAnswer | None, parts: int, run_id: UUID, *, has_text: bool
-) -> list[BaseChunk]:
-    if answer is None:
-        return [ErrorChunk(error_text="The session was deleted."), DoneChunk()]
-    chunks: list[BaseChunk] = []
-    if answer.success and not has_text and answer.message:
-        # The run had ended before it was followed.
-        part = f"{run_id}-{parts + 1}"
-        chunks += [
-            TextStartChunk(id=part),
-            TextDeltaChunk(id=part, delta=answer.message),
-            TextEndChunk(id=part),
-        ]
-    if not answer.success:
-        chunks.append(ErrorChunk(error_text=answer.message))
-    facts = answer.model_dump(include={"user_id", "message_id", "usage", "success"})
-    chunks.append(MessageMetadataChunk(message_metadata=facts))
-    return [*chunks, FinishChunk(), DoneChunk()]
+class _NoAnswer(Exception):
+    """The run has failed, or is gone; the text is for the client."""
 
 
-def _encode(chunk: BaseChunk) -> bytes:
-    return f"data: {chunk.encode(sdk_version=SDK_VERSION)}\n\n".encode()
+class _KeepAlive(BaseChunk):
+    type: Literal["keep-alive"] = "keep-alive"
+
+
+class _RunStream(VercelAIEventStream[None, str]):
+    """The library's encoder, with the ids that continue the session, and comments in pauses."""
+
+    def __init__(self, run: AgentRun) -> None:
+        super().__init__(sdk_version=6, server_message_id=str(run.pk))
+        self._run_id, self._session_id = run.pk, run.session_id
+        self._answer: RunAnswer | None = None
+        self._text: TextPart | None = None  # the one that is growing
+        self._tool_parts: set[tuple[str, str]] = set()  # kinds and ids of those that were sent
+
+    async def events(self, pieces: AsyncGenerator[Piece]) -> AsyncGenerator[NativeEvent]:
+        """The library's events. Raises _NoAnswer."""
+        text = ""
+        async with aclosing(pieces):
+            async for piece in pieces:
+                if piece is Signal.QUIET:
+                    yield cast("NativeEvent", piece)  # see handle_event
+                elif piece is Signal.RESTARTED:
+                    # The protocol cannot take text back: what is new is a part of its own.
+                    text = ""
+                    for event in self._end_text():
+                        yield event
+                elif isinstance(piece, ToolUse):
+                    for event in self._tool_events(piece.message):
+                        yield event
+                elif isinstance(piece, str):
+                    text += piece
+                    yield self._text_event(piece)
+        self._answer = await run_in_db_thread_with_retries(read_answer, self._run_id)
+        if self._answer is None:
+            raise _NoAnswer("The session was deleted.")
+        rest = missing_text(self._answer, text)
+        if text and rest:
+            yield self._text_event(rest)
+        if self._answer.tool_calls or self._answer.tool_outputs:
+            # Those of other processes, and those of a run that had ended before it was followed.
+            for message in await run_in_db_thread_with_retries(read_tool_messages, self._run_id):
+                for event in self._tool_events(message):
+                    yield event
+        if not self._answer.success:
+            raise _NoAnswer(self._answer.failure)
+        if not text:
+            yield self._text_event(rest)
+        for event in self._end_text():
+            yield event
+
+    async def handle_event(self, event: NativeEvent) -> AsyncIterator[BaseChunk]:
+        if cast("Any", event) is Signal.QUIET:
+            yield _KeepAlive()
+            return
+        async for chunk in super().handle_event(event):
+            yield chunk
+
+    def encode_event(self, event: BaseChunk) -> str:
+        if isinstance(event, _KeepAlive):
+            return ": keep-alive\n\n"
+        return super().encode_event(event)
+
+    async def before_stream(self) -> AsyncIterator[BaseChunk]:
+        ids = {"session_id": str(self._session_id), "run_id": str(self._run_id)}
+        yield StartChunk(message_id=self.server_message_id, message_metadata=ids)
+
+    async def on_error(self, error: Exception) -> AsyncIterator[BaseChunk]:
+        if not isinstance(error, _NoAnswer):
+            logger.error("The stream of run %s has failed", self._run_id, exc_info=error)
+            error = _NoAnswer("Something went wrong.")
+        yield ErrorChunk(error_text=str(error))
+
+    async def after_stream(self) -> AsyncIterator[BaseChunk]:
+        yield FinishStepChunk()
+        answer = self._answer
+        if answer is None:
+            yield FinishChunk(finish_reason="error")
+        else:
+            facts = answer.model_dump(include={"user_id", "message_id", "usage", "success"})
+            yield MessageMetadataChunk(message_metadata=facts)
+            reason: Literal["stop", "length"] = "length" if answer.truncated else "stop"
+            yield FinishChunk(finish_reason=reason if answer.success else "error")
+        yield DoneChunk()
+
+    def _text_event(self, piece: str) -> NativeEvent:
+        if self._text is None:
+            self._text = TextPart(piece)
+            return PartStartEvent(index=0, part=self._text)
+        return PartDeltaEvent(index=0, delta=TextPartDelta(piece))
+
+    def _end_text(self) -> Iterator[NativeEvent]:
+        if self._text is not None:
+            yield PartEndEvent(index=0, part=self._text)
+            self._text = None
+
+    def _tool_events(self, message: ModelMessage) -> Iterator[NativeEvent]:
+        """What the message has of tools, and was not sent yet."""
+        yield from self._end_text()
+        if isinstance(message, ModelResponse):
+            calls = [part for part in message.tool_calls if self._is_new("call", part.tool_call_id)]
+            for call in calls:
+                yield PartStartEvent(index=0, part=call)
+                yield PartEndEvent(index=0, part=call)
+            for call in calls:
+                yield FunctionToolCallEvent(call, args_valid=True)
+        for part in message.parts:
+            if isinstance(part, ToolReturnPart) and self._is_new("return", part.tool_call_id):
+                yield FunctionToolResultEvent(part)
+
+    def _is_new(self, kind: str, tool_call_id: str) -> bool:
+        is_new = (kind, tool_call_id) not in self._tool_parts
+        self._tool_parts.add((kind, tool_call_id))
+        return is_new

@@ -4,9 +4,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import path, re_path
 from django.views.decorators.csrf import csrf_exempt
-from ninja import NinjaAPI
 
-from agents_app.api import cleanup, health, openai, runs, sessions, users
+from agents_app.api import agents, cleanup, health, openai, runs, sessions, users
+from agents_app.api.documentation import DocsPage, DocumentedAPI
 from agents_app.api.errors import error_response, install_handlers, on_error
 from agents_app.api.errors_by_path import with_json_errors
 
@@ -32,19 +32,27 @@ it: nothing that fails, and nothing that only reads, makes one.
 Send an API key in the `X-API-Key` header, or as a bearer token. Errors have a `detail` for people
 and a `code` for programs. Of Automagik's routes, these answer 404:
 {", ".join(f"`/{name}`" for name in ABSENT)}.
+
+The paths under `/v1` are OpenAI's, for any client that people have; their errors are in its shape.
+
+Once a message is stored, no answer has a status that clients repeat by themselves. A request whose
+answer was lost on the way can be repeated safely with the `Idempotency-Key` that it had.
 """
 
-api = NinjaAPI(
+api = DocumentedAPI(
+    beside=openai.api,
     title="Chat sessions",
     version="1",
     description=_DESCRIPTION,
     urls_namespace="api",
+    docs=DocsPage(),
     docs_url="/docs",
     openapi_url="/openapi.json",
 )
 # Before the sessions' own paths, one of which would take "cleanup" for a session's name.
 api.add_router("", cleanup.router)
 api.add_router("", sessions.router)
+api.add_router("", agents.router)
 api.add_router("", runs.router)
 api.add_router("", users.router)
 api.add_router("", health.router)

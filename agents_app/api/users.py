@@ -4,12 +4,13 @@ from typing import Annotated
 
 from django.contrib.auth.models import User
 from django.http import HttpRequest
-from ninja import Path, Query, Router
+from ninja import Path, Router
 
 from agents_app.accounts.external_users import find_user
 from agents_app.api.auth import check_permission, require_scope
 from agents_app.api.errors import ERRORS, Error
-from agents_app.api.paging import MAX_PAGE, MAX_PAGE_SIZE, Total
+from agents_app.api.paging import Total
+from agents_app.api.parameters import PageNumber, PageSize
 from agents_app.api.schemas import UserList, UserSummary
 from agents_app.models import ExternalUser, Scope
 from sessions_app.storable import encodable, encodable_json
@@ -20,8 +21,8 @@ router = Router(tags=["users"])
 @router.get("/users", response={200: UserList, ERRORS: Error}, auth=require_scope(Scope.USERS))
 def list_users(
     request: HttpRequest,
-    page: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 1,
-    page_size: Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE)] = 20,
+    page: PageNumber = 1,
+    page_size: PageSize = 20,
 ) -> UserList:
     """All users, in the order of their ids."""
     check_permission(request, "auth.view_user", "see other users")

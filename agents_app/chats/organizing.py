@@ -7,16 +7,15 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
-from agents_app.chats.lookups import chat_deleted, get_session, lock_sessions
+from agents_app.chats.lookups import chat_deleted, lock_sessions
 from agents_app.chats.validation import check_name
 from sessions_app.models import Session
 
 
-def rename_session(*, user: User, session_id: UUID, name: str) -> None:
+def rename_session(chat_session: Session, *, name: str) -> None:
     """Give a chat another name; no cleanup removes it then. Raises ChatNotFound or InvalidName."""
-    chat_session = get_session(user=user, session_id=session_id)
     check_name(name)
-    own = Session.objects.for_user(user).filter(pk=chat_session.pk)
+    own = Session.objects.filter(pk=chat_session.pk, trashed_at=None)
     if not own.update(name=name, keep=True):
         raise chat_deleted()
 

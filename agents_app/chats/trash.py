@@ -10,7 +10,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from agents_app.chats.errors import ChatNotFound
-from agents_app.chats.lookups import chat_deleted, get_session, get_trashed, lock_sessions
+from agents_app.chats.lookups import chat_deleted, lock_sessions
 from agents_app.models import AgentRun
 from sessions_app.models import Message, Session
 from sessions_app.querysets import SessionQuerySet
@@ -19,27 +19,33 @@ DELETE_BATCH_SIZE = 20  # sessions per transaction
 _EXPIRED_BATCH_SIZE = 100  # chats of one user, with each deletion
 
 
-def trash_session(*, user: User, session_id: UUID) -> datetime:
+def trash_session(chat_session: Session) -> datetime:
     """Move a chat to the trash; returns since when it is there. Raises ChatNotFound."""
-    get_session(user=user, session_id=session_id)
-    count, trashed_at = trash_sessions(user=user, session_ids=[session_id])
+    count, trashed_at = _move_to_trash(Session.objects.filter(pk=chat_session.pk, trashed_at=None))
     if not count:
         raise chat_deleted()
+    if chat_session.user:
+        _delete_expired(chat_session.user)
     return trashed_at
 
 
 def trash_sessions(*, user: User, session_ids: Collection[UUID]) -> tuple[int, datetime]:
-    """Move chats to the trash together; returns how many, and since when they are there.
+    """Move chats to the trash together; returns how many, and since when they are there."""
+    moved = _move_to_trash(Session.objects.for_user(user).filter(pk__in=session_ids))
+    _delete_expired(user)
+    return moved
 
-    An answer that is being written continues, and is there if the chat is restored. What has
-    expired in the user's trash is deleted, so that it does not need a worker or a cron job.
-    """
+
+def _move_to_trash(chats: SessionQuerySet) -> tuple[int, datetime]:
+    """An answer that is being written continues, and is there if the chat is restored."""
     trashed_at = timezone.now()
     with transaction.atomic():
-        chats = lock_sessions(Session.objects.for_user(user).filter(pk__in=session_ids))
-        count = chats.update(trashed_at=trashed_at)
+        return lock_sessions(chats).update(trashed_at=trashed_at), trashed_at
+
+
+def _delete_expired(user: User) -> None:
+    """Delete what has expired in the user's trash, which so needs no worker and no cron job."""
     empty_trash(trashed_before=trash_expiry(), user=user, limit=_EXPIRED_BATCH_SIZE)
-    return count, trashed_at
 
 
 def restore_session(*, user: User, session_id: UUID) -> None:
@@ -55,15 +61,10 @@ def restore_sessions(*, user: User, trashed_at: datetime) -> int:
         return chats.update(trashed_at=None)
 
 
-def delete_forever(*, user: User, session_id: UUID) -> Session:
-    """Delete a chat of the trash, with its messages and runs; returns what it was.
-
-    Raises ChatNotFound.
-    """
-    chat_session = get_trashed(user=user, session_id=session_id)
-    if not delete_sessions(Session.objects.trash_of(user).filter(pk=session_id)):
+def delete_forever(chat_session: Session) -> None:
+    """Delete a chat of the trash, with its messages and runs. Raises ChatNotFound."""
+    if not delete_sessions(Session.objects.trashed().filter(pk=chat_session.pk)):
         raise chat_deleted()
-    return chat_session
 
 
 def empty_trash(

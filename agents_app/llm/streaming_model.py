@@ -16,6 +16,7 @@ from pydantic_ai.messages import (
     PartStartEvent,
     TextPart,
     TextPartDelta,
+    ToolReturnPart,
 )
 from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
 from pydantic_ai.models.wrapper import WrapperModel
@@ -26,20 +27,29 @@ _EVENTS_PER_CHECK = 50
 class StreamingModel(WrapperModel):
     """Streams each response, and calls `on_text` with its text, piece by piece.
 
+    `on_tools` is called with each response that calls tools, and with what they have returned.
+
     What it says after tools were called is a paragraph of its own. `usage` is that of all requests
     so far, also of one that was interrupted.
 
     A request raises UsageLimitExceeded when the model does not keep to `max_output_tokens`, and
-    what `on_text` raises.
+    what `on_text` and `on_tools` raise.
     """
 
     def __init__(
-        self, wrapped: Model, *, on_text: Callable[[str], object], max_output_tokens: int
+        self,
+        wrapped: Model,
+        *,
+        on_text: Callable[[str], object],
+        on_tools: Callable[[ModelMessage], object],
+        max_output_tokens: int,
     ) -> None:
         super().__init__(wrapped)
         self.has_text = False
         self.usage = RunUsage()
         self._on_text = on_text
+        self._on_tools = on_tools
+        self._has_called_tools = False
         self._limits = UsageLimits(output_tokens_limit=max_output_tokens)
 
     async def request(
@@ -48,6 +58,8 @@ class StreamingModel(WrapperModel):
         model_settings: ModelSettings | None,
         model_request_parameters: ModelRequestParameters,
     ) -> ModelResponse:
+        if self._has_called_tools and _has_tool_returns(messages[-1]):
+            self._on_tools(messages[-1])
         streamed = self.wrapped.request_stream(messages, model_settings, model_request_parameters)
         async with streamed as response:
             try:
@@ -55,7 +67,11 @@ class StreamingModel(WrapperModel):
             finally:
                 self.usage += response.usage
             self._limits.check_tokens(self.usage)
-            return response.get()
+            whole = response.get()
+        self._has_called_tools = bool(whole.tool_calls)
+        if self._has_called_tools:
+            self._on_tools(whole)
+        return whole
 
     async def _read(self, response: StreamedResponse) -> None:
         separator = "\n\n" if self.has_text else ""
@@ -68,6 +84,10 @@ class StreamingModel(WrapperModel):
             number += 1
             if number % _EVENTS_PER_CHECK == 0:
                 self._limits.check_tokens(self.usage + response.usage)
+
+
+def _has_tool_returns(message: ModelMessage) -> bool:
+    return any(isinstance(part, ToolReturnPart) for part in message.parts)
 
 
 def _text_of(event: ModelResponseStreamEvent) -> str:

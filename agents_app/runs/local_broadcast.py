@@ -1,18 +1,24 @@
 """Broadcasts the text of runs to their watchers in this process.
 
-A worker of this process publishes its run's text, without delay; for a run of another process
-agents_app.runs.watching does, from the run's row.
+A worker of this process publishes its run's text and its use of tools, without delay; for a run
+of another process agents_app.runs.watching publishes the text, from the run's row.
 """
 
 import asyncio
 import enum
 import threading
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from agents_app.models import AgentRun
 from sessions_app.models import Message
+
+# The agent library takes a second to import, for which no request should wait.
+if TYPE_CHECKING:
+    from pydantic_ai.messages import ModelMessage
 
 
 class Signal(enum.Enum):
@@ -23,6 +29,13 @@ class Signal(enum.Enum):
 
 
 @dataclass(frozen=True)
+class ToolUse:
+    """A message of the answer that calls tools, or holds what they have returned."""
+
+    message: "ModelMessage"
+
+
+@dataclass(frozen=True)
 class Outcome:
     """How a run ended, and the messages that it has stored; not each run leaves one."""
 
@@ -30,11 +43,15 @@ class Outcome:
     answer: list[Message]
 
 
+Piece = str | ToolUse | Signal | Outcome
+
+
 class Broadcast:
     """The growing text of one run: one publisher, any number of watchers."""
 
     def __init__(self) -> None:
-        self._pieces: list[str] = []
+        self._pieces: list[str | ToolUse] = []
+        self._texts: list[str] = []  # of the pieces
         self._restarts = 0
         self._ended = False
         self._outcome: Outcome | None = None
@@ -43,18 +60,20 @@ class Broadcast:
 
     @property
     def text(self) -> str:
-        return "".join(self._pieces)
+        return "".join(self._texts)
 
-    def publish(self, piece: str) -> None:
+    def publish(self, piece: str | ToolUse) -> None:
         with self._lock:
             self._pieces.append(piece)
+            if isinstance(piece, str):
+                self._texts.append(piece)
             watchers = list(self._watchers)
         _wake(watchers)
 
     def restart(self) -> None:
         """What was published so far is void."""
         with self._lock:
-            self._pieces = []
+            self._pieces, self._texts = [], []
             self._restarts += 1
             watchers = list(self._watchers)
         _wake(watchers)
@@ -67,9 +86,10 @@ class Broadcast:
             watchers = list(self._watchers)
         _wake(watchers)
 
-    async def follow(self, *, quiet_seconds: float) -> AsyncGenerator[str | Signal | Outcome]:
+    async def follow(self, *, quiet_seconds: float) -> AsyncGenerator[Piece]:
         """The text from the start, piece by piece, until the run has ended.
 
+        In between, if this process works on the run, come its uses of tools.
         Yields Signal.QUIET whenever nothing was published for `quiet_seconds`, and
         Signal.RESTARTED when the text so far is void; an Outcome, if there is one, comes last.
         """
@@ -89,7 +109,8 @@ class Broadcast:
                 if restarted:
                     yield Signal.RESTARTED
                 if fresh:
-                    yield "".join(fresh)
+                    for piece in _join_texts(fresh):
+                        yield piece
                 elif restarted:
                     continue
                 elif ended:
@@ -128,6 +149,14 @@ class _Watcher:
             return False
         self._event.clear()
         return True
+
+
+def _join_texts(pieces: Iterable[str | ToolUse]) -> Iterator[str | ToolUse]:
+    """The pieces, with texts that follow each other as one."""
+    for _, group in groupby(pieces, key=type):
+        same = list(group)
+        texts = [piece for piece in same if isinstance(piece, str)]
+        yield from ["".join(texts)] if texts else same
 
 
 def _wake(watchers: list[_Watcher]) -> None:

@@ -20,7 +20,7 @@ from agents_app.models import AgentRun
 from agents_app.runs import db_threads
 from agents_app.runs.db_threads import own_connection, release_cursors
 from agents_app.runs.listen import listen
-from agents_app.runs.local_broadcast import Broadcast, Outcome, Signal, get_broadcast
+from agents_app.runs.local_broadcast import Broadcast, Piece, get_broadcast
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ _LARGEST_SHARE = 0.1
 _STOP_TIMEOUT = 5
 
 
-def follow(run_id: UUID, *, quiet_seconds: float) -> AsyncGenerator[str | Signal | Outcome]:
+def follow(run_id: UUID, *, quiet_seconds: float) -> AsyncGenerator[Piece]:
     """The text of a run from the start, piece by piece, until it has ended.
 
     See Broadcast.follow. Following it again yields everything so far first.
@@ -76,9 +76,7 @@ def stop() -> None:
         thread.join(_STOP_TIMEOUT)
 
 
-async def _follow_elsewhere(
-    run_id: UUID, quiet_seconds: float
-) -> AsyncGenerator[str | Signal | Outcome]:
+async def _follow_elsewhere(run_id: UUID, quiet_seconds: float) -> AsyncGenerator[Piece]:
     remote = _reader.watch(run_id)
     try:
         async with aclosing(remote.broadcast.follow(quiet_seconds=quiet_seconds)) as pieces:

@@ -49,11 +49,12 @@ def rename_page(
 def rename(request: HttpRequest, session_id: UUID) -> HttpResponse:
     if request.method != "POST":
         return rename_page(request, session_id)
+    chat_session = lookups.get_session(user=current_user(request), session_id=session_id)
     form = RenameForm(request.POST)
     if not form.is_valid():
         raise InvalidForm(form)
     name = form.cleaned_data["name"]
-    organizing.rename_session(user=current_user(request), session_id=session_id, name=name)
+    organizing.rename_session(chat_session, name=name)
     if is_script(request):
         return JsonResponse({"name": name})
     return redirect(chat_url(session_id))
@@ -85,7 +86,7 @@ def delete(request: HttpRequest, session_id: UUID) -> HttpResponse:
     chat_session = lookups.get_session(user=user, session_id=session_id)
     if request.method != "POST":
         return _confirmation(request, chat_session, forever=False)
-    trashed_at = trash.trash_session(user=user, session_id=session_id)
+    trashed_at = trash.trash_session(chat_session)
     name = Truncator(names.display_name(chat_session)).chars(60)
     text, undo = f"Deleted “{name}”.", trashed_at.isoformat()
     if is_script(request):
@@ -100,12 +101,11 @@ def delete(request: HttpRequest, session_id: UUID) -> HttpResponse:
 @render_domain_errors(list_page)
 def delete_forever(request: HttpRequest, session_id: UUID) -> HttpResponse:
     """Asks for confirmation; posted, deletes a chat of the trash."""
-    user = current_user(request)
+    chat_session = lookups.get_trashed(user=current_user(request), session_id=session_id)
     if request.method != "POST":
-        chat_session = lookups.get_trashed(user=user, session_id=session_id)
         return _confirmation(request, chat_session, forever=True)
-    deleted = trash.delete_forever(user=user, session_id=session_id)
-    messages.success(request, f"Deleted “{names.display_name(deleted)}” for good.")
+    trash.delete_forever(chat_session)
+    messages.success(request, f"Deleted “{names.display_name(chat_session)}” for good.")
     return redirect(reverse("chats-trash"))
 
 

@@ -25,7 +25,7 @@ from agents_app.chats.names import display_name
 from agents_app.models import AgentRun
 from agents_app.runs import watching
 from agents_app.runs.db_threads import run_in_db_thread_with_retries
-from agents_app.runs.local_broadcast import Outcome, Signal
+from agents_app.runs.local_broadcast import Outcome, Piece, Signal
 from agents_app.web.http import chat_url
 from agents_app.web.rendering.incremental_markdown import Delta, IncrementalMarkdown
 from agents_app.web.transcript import TranscriptPage, Turn, read_turn
@@ -73,7 +73,7 @@ _open_streams = 0
 
 async def _run_events(
     run_id: UUID,
-    pieces: AsyncGenerator[str | Signal | Outcome],
+    pieces: AsyncGenerator[Piece],
     id_prefix: str,
     first: bytes,
 ) -> AsyncGenerator[bytes]:

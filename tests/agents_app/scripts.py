@@ -46,6 +46,7 @@ class Script:
         prompt: str,
         *,
         on_text: Callable[[str], object] = lambda _: None,
+        on_tools: Callable[[ModelMessage], object] = lambda _: None,
         message_history: Sequence[ModelMessage] = (),
         facts: RunFacts | None = None,
     ) -> RunResult:

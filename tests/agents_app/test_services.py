@@ -70,7 +70,7 @@ def test_what_is_no_message_is_not_stored(user: User, text: str, complaint: str)
 def test_what_is_no_name_is_not_given(user: User, name: str, complaint: str) -> None:
     chat_session = answered(user, "Its name")
     with pytest.raises(chat_errors.InvalidName, match=complaint):
-        organizing.rename_session(user=user, session_id=chat_session.pk, name=name)
+        organizing.rename_session(chat_session, name=name)
     assert Session.objects.get().name == "Its name"
 
 

@@ -25,7 +25,7 @@ def test_a_worker_empties_the_trash(manage: Callable[..., subprocess.Popen[str]]
     user = make_user()
     old, young, kept = (answered(user) for _ in range(3))
     for chat_session in (old, young):
-        trash.trash_session(user=user, session_id=chat_session.pk)
+        trash.trash_session(chat_session)
     long_ago = timezone.now() - timedelta(days=settings.TRASH_DAYS, minutes=1)
     Session.objects.filter(pk=old.pk).update(trashed_at=long_ago)
 

@@ -188,7 +188,7 @@ def test_trash_gives_chats_back_and_forgets_them(
     open_page: OpenPage, user: User, size: Any, javascript: bool
 ) -> None:
     for name in ("Boats", "Trains"):
-        trash_session(user=user, session_id=answered(user, name).pk)
+        trash_session(answered(user, name))
     page = open_page("/chats/trash/", viewport=size, java_script_enabled=javascript)
     page.get_by_role("button", name="Restore Boats").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Boats")
@@ -265,7 +265,7 @@ def test_no_violations(open_page: OpenPage, user: User, size: Any, scheme: Any) 
     Session.objects.filter(pk=answered(user, "x" * 200).pk).update(pinned_at=shown.created_at)
     unanswered = ask(user, "مرحبا بالعالم")
     trashed = answered(user, "Trains")
-    trash_session(user=user, session_id=trashed.pk)
+    trash_session(trashed)
     page = open_page(viewport=size, color_scheme=scheme)
 
     for path in (
@@ -295,7 +295,7 @@ def test_no_name_makes_the_page_scroll_sideways(open_page: OpenPage, user: User,
     chat_session = answered(user)
     trashed = answered(user)
     Session.objects.update(name=name)
-    trash_session(user=user, session_id=trashed.pk)
+    trash_session(trashed)
     page = open_page(viewport={"width": 320, "height": 700})
     for path in ("", f"{chat_session.pk}/", f"{chat_session.pk}/delete/", "all/", "trash/"):
         page.goto(f"/chats/{path}")

@@ -1,13 +1,8 @@
-"""Clients that others have written: the openai package, and the Vercel AI SDK's stream parser."""
+"""A client that others have written: the openai package."""
 
-import json
-import shutil
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import httpx2
 import openai
 import pytest
 from django.contrib.auth.models import User
@@ -20,29 +15,6 @@ from tests.factories import make_session
 from tests.model_server import ToldModel
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-PARSER = """
-import { parseJsonEventStream, readUIMessageStream, uiMessageChunkSchema } from "ai";
-const body = new ReadableStream({
-    async start(controller) {
-        for await (const part of process.stdin) controller.enqueue(part);
-        controller.close();
-    },
-});
-const chunks = parseJsonEventStream({ stream: body, schema: uiMessageChunkSchema }).pipeThrough(
-    new TransformStream({
-        transform(chunk, controller) {
-            if (!chunk.success) throw chunk.error;
-            controller.enqueue(chunk.value);
-        },
-    }),
-);
-let last;
-const errors = [];
-const onError = (error) => errors.push(String(error));
-for await (const message of readUIMessageStream({ stream: chunks, onError })) last = message;
-console.log(JSON.stringify({ message: last, errors }));
-"""
 
 
 @pytest.fixture
@@ -165,7 +137,7 @@ class TestOpenAI:
         create = client.chat.completions.create
         with pytest.raises(openai.NotFoundError, match="no active agent"):
             create(model="nobody", messages=user_says("Hello"))
-        for session_id in ("nonsense", str(others.pk)):
+        for session_id in ("", "nonsense", str(others.pk)):
             with pytest.raises(openai.NotFoundError):
                 create(
                     model="simple",
@@ -191,8 +163,9 @@ class TestOpenAI:
     @pytest.mark.parametrize("store", [True, False])
     def test_failure(self, client: openai.OpenAI, model: ToldModel, store: bool) -> None:
         model.fail()
-        with pytest.raises(openai.InternalServerError):
+        with pytest.raises(openai.APIStatusError) as failed:
             client.chat.completions.create(model="simple", messages=user_says("Hello"), store=store)
+        assert (failed.value.status_code, failed.value.code) == (424, "run_failed")
         stream = client.chat.completions.create(
             model="simple", messages=user_says("Hello"), store=store, stream=True
         )
@@ -203,9 +176,37 @@ class TestOpenAI:
         """With the retries that the package makes by default."""
         patient = client.with_options(max_retries=openai.DEFAULT_MAX_RETRIES)
         model.fail()
-        with pytest.raises(openai.InternalServerError) as failed:
+        with pytest.raises(openai.APIStatusError) as failed:
             patient.chat.completions.create(model="simple", messages=user_says("Hello"))
         assert str(Session.objects.get().pk) in failed.value.message
+
+    @pytest.mark.parametrize("stream", [False, True])
+    def test_idempotency_key(self, client: openai.OpenAI, model: ToldModel, stream: bool) -> None:
+        model.will_say("Paid.")
+        answers: list[Any] = [
+            client.chat.completions.create(
+                model="simple",
+                messages=user_says("Pay"),
+                stream=stream,
+                extra_headers={"Idempotency-Key": "4711"},
+            )
+            for _ in range(2)
+        ]
+        if stream:
+            chunks = [list(answer) for answer in answers]
+            texts = ["".join(c.choices[0].delta.content or "" for c in some) for some in chunks]
+            ids = {chunk.id for some in chunks for chunk in some}
+        else:
+            texts = [answer.choices[0].message.content for answer in answers]
+            ids = {answer.id for answer in answers}
+        assert texts == ["Paid.", "Paid."]
+        assert len(ids) == Session.objects.count() == 1
+        with pytest.raises(openai.ConflictError, match="another request"):
+            client.chat.completions.create(
+                model="simple",
+                messages=user_says("Pay twice"),
+                extra_headers={"Idempotency-Key": "4711"},
+            )
 
     def test_busy_session_is_not_tried_again(
         self, api: ApiClient, user: User, agent: Agent, monkeypatch: pytest.MonkeyPatch
@@ -221,50 +222,3 @@ class TestOpenAI:
         refused = api("POST", "/v1/chat/completions", body)
         assert refused.status_code == 409
         assert refused["X-Should-Retry"] == "false"
-
-
-@pytest.fixture(scope="session")
-def parser(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A program that reads a stream with the Vercel AI SDK, and prints the message."""
-    if shutil.which("npm") is None:
-        pytest.skip("needs npm: install the package npm")
-    folder = tmp_path_factory.mktemp("parser")
-    (folder / "package.json").write_text('{"type": "module"}')
-    (folder / "parser.js").write_text(PARSER)
-    command = ["npm", "install", "--no-audit", "--no-fund", "--silent", "ai@6"]
-    subprocess.run(command, cwd=folder, check=True, timeout=300)
-    return folder / "parser.js"
-
-
-def parse(parser: Path, stream: bytes) -> Any:
-    parsed = subprocess.run(
-        ["node", parser.name], cwd=parser.parent, input=stream, capture_output=True, timeout=60
-    )
-    assert parsed.returncode == 0, parsed.stderr
-    return json.loads(parsed.stdout)
-
-
-class TestVercel:
-    def stream(self, http: httpx2.Client) -> bytes:
-        response = http.post(
-            "agent/simple/run",
-            json={"message_content": "Hello"},
-            headers={"Accept": "text/event-stream"},
-        )
-        assert response.headers["X-Vercel-AI-UI-Message-Stream"] == "v1"
-        return response.content
-
-    def test_answer(self, http: httpx2.Client, model: ToldModel, parser: Path) -> None:
-        model.will_say("Hi ", "there!")
-        read = parse(parser, self.stream(http))
-        [part] = read["message"]["parts"]
-        assert (part["type"], part["text"], part["state"]) == ("text", "Hi there!", "done")
-        chat_session = Session.objects.get()
-        assert read["message"]["metadata"]["session_id"] == str(chat_session.pk)
-        assert read["message"]["metadata"]["success"] is True
-        assert read["errors"] == []
-
-    def test_failure(self, http: httpx2.Client, model: ToldModel, parser: Path) -> None:
-        model.fail()
-        read = parse(parser, self.stream(http))
-        assert read["errors"]

@@ -80,12 +80,24 @@ def test_large_forms(client: Client, path: str, content_type: str) -> None:
     assert error_of(response, path) == (413, "too_large")
 
 
-@pytest.mark.parametrize("path", ["/api/v1/agents", "/v1/models", "/v1/models/simple"])
-def test_refused_methods(path: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "allow"),
+    [
+        ("/api/v1/agents", "GET, HEAD"),
+        ("/api/v1/agent/simple/run", "POST"),
+        ("/api/v1/sessions", "GET, HEAD, POST"),
+        ("/api/v1/sessions/x", "DELETE, GET, HEAD, PATCH"),
+        ("/api/v1/sessions/cleanup", "DELETE, GET, HEAD, PATCH, POST"),
+        ("/v1/models", "GET, HEAD"),
+        ("/v1/models/simple", "GET, HEAD"),
+        ("/v1/chat/completions", "POST"),
+    ],
+)
+def test_refused_methods(path: str, allow: str) -> None:
     client = Client(enforce_csrf_checks=True)
-    response = client.delete(path)
+    response = client.put(path)
     assert error_of(response, path) == (405, "method_not_allowed")
-    assert response["Allow"] == "GET"
+    assert response["Allow"] == allow
 
 
 @pytest.mark.parametrize("debug", [True, False])

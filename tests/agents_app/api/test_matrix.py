@@ -6,8 +6,10 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
 from django.utils import timezone
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from agents_app.accounts.api_keys import create_key, revoke_key
 from agents_app.api.openai import api as openai_api
@@ -19,7 +21,7 @@ from sessions_app.cleanup.run import run_cleanup, start_cleanup
 from sessions_app.models import CleanupRun, Message, Session
 from tests.agents_app.api.conftest import ApiClient, grant, key_for
 from tests.agents_app.chats import answered, make_user
-from tests.factories import phantom
+from tests.factories import phantom, say
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -47,13 +49,16 @@ def operations() -> Iterator[Operation]:
                         yield Operation(method, f"{root}{plain}", scope)
 
 
+SCHEMA = main_api.get_openapi_schema()
+
+
 def described() -> set[str]:
     """The operations as the documentation names them."""
-    found: set[str] = set()
-    for api, root in ((main_api, ""), (openai_api, "")):
-        for path, methods in api.get_openapi_schema()["paths"].items():
-            found |= {f"{method.upper()} {root}{path}" for method in methods}
-    return found
+    return {
+        f"{method.upper()} {path}"
+        for path, methods in SCHEMA["paths"].items()
+        for method in methods
+    }
 
 
 OPERATIONS = list(operations())
@@ -90,11 +95,12 @@ def world() -> World:
     phantom()
     run = start_cleanup(source=CleanupRun.Source.ADMIN, started_by="admin", matched=1, criteria={})
     run_cleanup(run, Session.objects.all(), CleanupScope(), Options())
+    answered(make_user("stranger"), "A secret", "Of a stranger")
     return World(
         owner,
         chat_session,
         Message.objects.filter(session=chat_session).order_by("position")[0],
-        AgentRun.objects.get(),
+        AgentRun.objects.get(session=chat_session),
         run,
     )
 
@@ -107,6 +113,32 @@ BODIES: dict[str, Any] = {
     "POST /api/v1/sessions": {"name": "New"},
     "PATCH /api/v1/sessions/{session}": {"name": "Other"},
 }
+
+
+# Those that the agent answers; see agent_answers.
+ANSWERED: dict[str, Any] = {
+    "POST /api/v1/agent/{agent}/run": {"message_content": "Hello"},
+    "POST /api/v1/agent/{agent}/run/async": {"message_content": "Hello"},
+    "POST /v1/chat/completions": {
+        "model": "simple",
+        "messages": [{"role": "user", "content": "Hello"}],
+    },
+}
+
+
+@pytest.fixture
+def agent_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits for an answer finds one."""
+
+    def answer(run_id: uuid.UUID) -> None:
+        run = AgentRun.objects.select_related("session").get(pk=run_id)
+        say(run.session, "Hi!", role="assistant", run=run, user=run.user)
+        run.finish(AgentRun.Status.DONE)
+
+    async def wait(run_id: uuid.UUID, seconds: float) -> None:
+        await sync_to_async(answer)(run_id)
+
+    monkeypatch.setattr("agents_app.runs.watching.wait", wait)
 
 
 def call(key: str, operation: Operation, world: World) -> Any:
@@ -186,11 +218,43 @@ PERMISSIONS = {
 }
 
 
-@pytest.mark.parametrize("operation", STAFF, ids=str)
-def test_one_permission_is_enough_for_staff(operation: Operation, world: World) -> None:
-    user = make_user("reader", is_staff=True)
-    grant(user, PERMISSIONS[str(operation)])
-    assert call(key_for(user), operation, world).status_code == 200
+# Whoever may act for others, follows and stops the runs that they started for them.
+RUNS = {str(op) for op in OPERATIONS if op.path.startswith(("/api/v1/run/", "/api/v1/runs/"))}
+OTHER_PERMISSIONS = [
+    "sessions_app.read_transcripts",
+    "sessions_app.view_session",
+    "sessions_app.view_message",
+    "sessions_app.review_session",
+    "sessions_app.export_session",
+    "sessions_app.change_session",
+    "agents_app.view_agentrun",
+    "agents_app.change_apikey",
+    "auth.add_user",
+]
+ALL_PERMISSIONS = {*PERMISSIONS.values(), *OTHER_PERMISSIONS, "agents_app.act_for_users"}
+
+
+@by_name
+def test_staff_with_one_permission(operation: Operation, world: World) -> None:
+    """It opens what it is for, and nothing else: others' sessions are read in the admin."""
+    name = str(operation)
+    needed = "agents_app.act_for_users" if name in RUNS else PERMISSIONS.get(name)
+    # The one that is needed comes last, since it may change what is asked for.
+    for permission in sorted(ALL_PERMISSIONS, key=lambda one: (one == needed, one)):
+        user = make_user(permission, is_staff=True)
+        grant(user, permission)
+        key = key_for(user)
+        before = snapshot()
+        response = call(key, operation, world)
+        if permission == needed or (needed is None and operation not in OWNED):
+            assert response.status_code in {200, 201, 400, 422}, permission
+        else:
+            assert response.status_code == (403 if operation in STAFF else 404), permission
+            assert snapshot() == before
+        if operation not in STAFF and permission != needed:
+            assert str(world.message.pk) not in response.content.decode()
+            is_told = response.status_code == 200
+            assert not is_told or str(world.session.pk) not in response.content.decode()
 
 
 @pytest.mark.parametrize("operation", STAFF, ids=str)
@@ -203,12 +267,54 @@ def test_cleanups_are_for_staff(operation: Operation, world: World) -> None:
     assert snapshot() == before
 
 
+def of_owner(world: World) -> dict[str, set[str]]:
+    """What the fields of the owner's answers may hold."""
+    sessions = Session.objects.filter(user=world.owner)
+    own: dict[str, Any] = {
+        "user_id": [world.owner.pk],
+        "session_id": sessions.values_list("pk", flat=True),
+        "message_id": Message.objects.filter(session__in=sessions).values_list("pk", flat=True),
+        "run_id": AgentRun.objects.filter(session__in=sessions).values_list("pk", flat=True),
+    }
+    return {field: {str(pk) for pk in pks} for field, pks in own.items()}
+
+
+def fields_of(value: Any) -> Iterator[tuple[str, Any]]:
+    """All names and values in a body, at any depth."""
+    if isinstance(value, dict):
+        yield from value.items()
+    for inner in value.values() if isinstance(value, dict) else value:
+        if isinstance(inner, dict | list):
+            yield from fields_of(inner)
+
+
 @by_name
-def test_owner_with_every_permission(operation: Operation, world: World) -> None:
+def test_owner(operation: Operation, world: World, agent_answers: None) -> None:
+    """Every operation succeeds, with a body of its shape, about the owner's rows only."""
     User.objects.filter(pk=world.owner.pk).update(is_superuser=True, is_staff=True)
-    status = call(key_for(world.owner), operation, world).status_code
-    refused = {400, 422} if str(operation) in BODIES and "run" in operation.path else {400}
-    assert status in {200, 201} | (refused if str(operation) in BODIES else set())
+    body = ANSWERED.get(str(operation)) or BODIES.get(str(operation))
+    response = ApiClient(key_for(world.owner))(operation.method, world.fill(operation), body)
+    assert response.status_code == (201 if str(operation) == "POST /api/v1/sessions" else 200)
+    described = SCHEMA["paths"][operation.path][operation.method.lower()]["responses"]
+    schema = described[response.status_code]["content"]["application/json"]["schema"]
+    assert {"$ref", "items"} & set(schema), "it describes nothing"
+    found = response.json()
+    Draft202012Validator({**schema, "components": SCHEMA["components"]}).validate(found)
+    own = of_owner(world)
+    for field, value in fields_of(found):
+        assert value is None or field not in own or value in own[field], field
+    assert "secret" not in response.content.decode()
+    assert "stranger" not in response.content.decode() or operation.scope == "users"
+
+
+def test_what_the_owner_is_told(world: World) -> None:
+    """The ids that the test above looks for are there."""
+    api = ApiClient(key_for(world.owner))
+    detail = api("GET", f"sessions/{world.session.pk}").json()
+    assert {"user_id", "session_id", "run_id"} <= {field for field, _ in fields_of(detail)}
+    assert [one["session_id"] for one in api("GET", "sessions").json()["sessions"]] == [
+        str(world.session.pk)
+    ]
 
 
 @by_name

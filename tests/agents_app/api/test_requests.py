@@ -14,6 +14,7 @@ from agents_app.models import Agent, AgentRun, Ticket
 from sessions_app.models import Message, Session
 from tests.agents_app.api.conftest import ApiClient
 from tests.agents_app.chats import ask, make_agent, make_user
+from tests.factories import make_session
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -133,6 +134,8 @@ class TestRefused:
             {"parameters": {"max_tokens": True}},
             {"parameters": {"temperature": True}},
             {"message_limit": True},
+            {"message_limit": "5"},
+            {"parameters": {"temperature": "0.5"}},
             {"user_id": True},
         ],
         ids=str,
@@ -141,19 +144,49 @@ class TestRefused:
         response = api("POST", RUN, {"message_content": "Hello", **fields})
         assert response.status_code == 422
 
-    @pytest.mark.parametrize("field", ["metadata", "stream_options"])
-    @pytest.mark.parametrize("value", ["x", [], 5])
-    def test_wrong_types_in_openai_shape(self, api: ApiClient, field: str, value: Any) -> None:
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"metadata": "x"},
+            {"metadata": []},
+            {"stream_options": 5},
+            {"stream": "true"},
+            {"stream": 1},
+            {"store": 0},
+            {"max_tokens": "5"},
+            {"max_completion_tokens": True},
+            {"temperature": True},
+            {"stream_options": {"include_usage": "yes"}},
+        ],
+        ids=str,
+    )
+    def test_wrong_types_in_openai_shape(self, api: ApiClient, fields: dict[str, Any]) -> None:
         body = {"model": "simple", "messages": [{"role": "user", "content": "Hello"}]}
-        response = api("POST", "/v1/chat/completions", {**body, field: value})
+        response = api("POST", "/v1/chat/completions", {**body, **fields})
         assert response.status_code == 400
 
     @pytest.mark.parametrize(
-        "body", [[], "x", 5, {"dry_run": 0}, {"dry_run": "false"}, {"limit": True}], ids=str
+        "body",
+        [
+            *([], "x", 5, {"dry_run": 0}, {"dry_run": "false"}, {"limit": True}),
+            *({"created_before": moment} for moment in (5, "0", "5.5", "tomorrow", True)),
+        ],
+        ids=str,
     )
     def test_wrong_types_of_a_cleanup(self, api: ApiClient, user: User, body: Any) -> None:
         User.objects.filter(pk=user.pk).update(is_staff=True, is_superuser=True)
         assert api("POST", "sessions/cleanup", body).status_code == 422
+
+    @pytest.mark.parametrize("flag", ["sort_desc", "hide_tools", "show_system_prompt"])
+    def test_wrong_flags(self, api: ApiClient, user: User, flag: str) -> None:
+        make_session(user=user, name="Trip")
+        for value in ("true", "True", "false", "FALSE"):
+            assert api("GET", f"sessions/Trip?{flag}={value}").status_code == 200
+        for value in ("", "1", "0", "yes", "off", "null"):
+            response = api("GET", f"sessions/Trip?{flag}={value}")
+            assert response.status_code == 422
+            assert response.json()["detail"].startswith(f"{flag}: ")
+        Session.objects.all().delete()
 
     @pytest.mark.parametrize("agent_of_session", [True, [], {}])
     def test_wrong_types_of_a_session(self, api: ApiClient, agent_of_session: Any) -> None:

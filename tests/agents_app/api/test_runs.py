@@ -1,7 +1,9 @@
 """Running agents through the served API, with a model that answers what the test wants."""
 
+import json
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
 from typing import Any
 
 import httpx2
@@ -213,6 +215,26 @@ class TestInBackground:
         for response in (http.get(f"runs/{run_id}/status"), http.post(f"runs/{run_id}/stop")):
             assert response.status_code == 404
             assert response.json()["code"] == "run_not_found"
+
+    def test_client_that_hangs_up_without_a_stream(
+        self, http: httpx2.Client, model: ToldModel, user: User
+    ) -> None:
+        client = HTTPConnection(http.base_url.netloc.decode(), timeout=30)
+        body = json.dumps({"message_content": "Hello"})
+        headers = {"X-API-Key": key_for(user), "Content-Type": "application/json"}
+        client.request("POST", "/api/v1/agent/simple/run", body, headers)
+        answer = model.asked().say("Light.")
+        client.close()
+        assert http.get("health").json()["status"] == "healthy"  # the server has heard of it
+        answer.say(" Dark.").end()
+        run = AgentRun.objects.get()
+        model.will_say("Again.")
+        ask(http, "Next", session_id=str(run.session_id))  # it waits for the first run
+        state = http.get(f"runs/{run.pk}/status").json()
+        assert (state["status"], state["result"]) == ("done", "Light. Dark.")
+        detail = http.get(f"sessions/{run.session_id}?sort_desc=false").json()
+        texts = [message["content"] for message in detail["messages"]]
+        assert texts == ["Hello", "Light. Dark.", "Next", "Again."]
 
     def test_client_that_hangs_up(self, http: httpx2.Client, model: ToldModel) -> None:
         headers = {"Accept": "text/event-stream"}

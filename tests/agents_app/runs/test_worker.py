@@ -243,8 +243,8 @@ def test_stop_before_anything_came(run: AgentRun, script: Script, ana: User) -> 
 def test_chat_deleted_meanwhile_stays_deleted(run: AgentRun, script: Script, ana: User) -> None:
     dispatch.submit(run.pk, run.user_id)
     assert script.started.wait(30)
-    trash.trash_session(user=ana, session_id=run.session_id)
-    trash.delete_forever(user=ana, session_id=run.session_id)
+    trash.trash_session(run.session)
+    trash.delete_forever(run.session)
     script.say("Too late")
     script.end()
     asyncio.run(watching.wait(run.pk, 30))

@@ -30,8 +30,8 @@ def deleted(user: User) -> Callable[[Session], None]:
 
     def delete(chat_session: Session) -> None:
         def forever() -> None:
-            trash_session(user=user, session_id=chat_session.pk)
-            delete_forever(user=user, session_id=chat_session.pk)
+            trash_session(chat_session)
+            delete_forever(chat_session)
 
         elsewhere(forever)
 

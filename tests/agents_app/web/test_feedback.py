@@ -127,7 +127,7 @@ def test_feedback_costs_no_further_query(page: Client, user: User, answer: Messa
 
 def test_goes_with_its_chat(page: Client, user: User, answer: Message) -> None:
     page.post(url_for(answer), {"rating": "good"})
-    trash.trash_session(user=user, session_id=answer.session_id)
+    trash.trash_session(answer.session)
     assert page.post(url_for(answer), {"rating": "good"}).status_code == 404
-    trash.delete_forever(user=user, session_id=answer.session_id)
+    trash.delete_forever(answer.session)
     assert given() == []

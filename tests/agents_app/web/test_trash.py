@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture
 def trashed(user: User) -> Session:
     chat_session = answered(user, "About boats", "They float")
-    trash.trash_session(user=user, session_id=chat_session.pk)
+    trash.trash_session(chat_session)
     return chat_session
 
 
@@ -65,7 +65,7 @@ def test_deletion_can_be_undone_by_a_script(page: Client, user: User) -> None:
 
 def test_late_answer_is_stored_and_there_after_restoring(page: Client, user: User) -> None:
     run = ask(user)
-    trash.trash_session(user=user, session_id=run.session_id)
+    trash.trash_session(run.session)
     assert page.get(run_url(run, "chat-events")).status_code == 404
     append_message(Message(session_id=run.session_id, role="assistant", text_content="Late"))
     assert run.finish(AgentRun.Status.DONE)
@@ -88,7 +88,7 @@ def test_deleting_for_good_asks_first(page: Client, user: User, trashed: Session
 def test_trash_is_emptied_when_asked(page: Client, user: User, trashed: Session) -> None:
     kept = answered(user)
     foreign = answered(make_user("bo"))
-    trash.trash_session(user=make_user_of(foreign), session_id=foreign.pk)
+    trash.trash_session(foreign)
     assert "This cannot be undone." in html(page.get("/chats/trash/empty/"))
     assert page.post("/chats/trash/empty/")["Location"] == "/chats/trash/"
     assert "Deleted 1 chat for good." in html(page.get("/chats/trash/"))
@@ -123,7 +123,7 @@ def test_next_deletion_deletes_what_has_expired(page: Client, user: User, trashe
 def test_trash_takes_the_same_queries_however_full(page: Client, user: User) -> None:
     few = queries(lambda: page.get("/chats/trash/"))
     for _ in range(5):
-        trash.trash_session(user=user, session_id=answered(user).pk)
+        trash.trash_session(answered(user))
     assert queries(lambda: page.get("/chats/trash/")) == few
 
 

@@ -1,0 +1,41 @@
+"""The OpenAPI documentation: one page for all that programs can call."""
+
+import json
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from ninja import NinjaAPI
+from ninja.openapi.docs import Swagger
+from ninja.openapi.schema import OpenAPISchema
+
+
+class DocsPage(Swagger):
+    """Swagger UI on a page of ours, which fits narrow screens and follows the system's theme."""
+
+    def render_page(self, request: HttpRequest, api: NinjaAPI, **kwargs: Any) -> HttpResponse:
+        openapi_url = self.get_openapi_url(api, kwargs)
+        # By default it shows what a validator on another host thinks of the schema.
+        settings = {**self.settings, "url": openapi_url, "validatorUrl": None}
+        context = {
+            "api": api,
+            "openapi_url": openapi_url,
+            "swagger_settings": json.dumps(settings),
+        }
+        return render(request, "agents_app/api_docs.html", context)
+
+
+class DocumentedAPI(NinjaAPI):
+    """An API whose documentation describes another one too, which has an address of its own."""
+
+    def __init__(self, *, beside: NinjaAPI, **options: Any) -> None:
+        super().__init__(**options)
+        self._beside = beside
+
+    def get_openapi_schema(self, **options: Any) -> OpenAPISchema:
+        schema = super().get_openapi_schema(**options)
+        other = self._beside.get_openapi_schema()
+        schema["paths"] |= other["paths"]
+        for kind, components in other["components"].items():
+            schema["components"].setdefault(kind, {}).update(components)
+        return schema
