@@ -131,7 +131,7 @@ def test_failure_that_the_chat_has_left_behind_cannot_be_retried(page: Client, u
     assert "data-retry" not in shown
     refused = page.post(run_url(run, "chat-retry"))
     assert refused.status_code == 409
-    assert "The chat has gone on since" in html(refused)
+    assert "The chat has continued since" in html(refused)
 
 
 def test_only_what_failed_can_be_retried(page: Client, user: User) -> None:
