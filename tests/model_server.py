@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import chain
 from typing import Any, TypeVar
 
 PATIENCE = 30  # seconds
@@ -48,6 +49,10 @@ class ModelServer:
         return self.pieces
 
 
+class Thought(str):
+    """A piece of an answer that the model thinks instead of saying it."""
+
+
 class Answer:
     """One answer that a test says piece by piece, and ends."""
 
@@ -59,6 +64,9 @@ class Answer:
         for piece in pieces:
             self._pieces.put(piece)
         return self
+
+    def think(self, thought: str) -> "Answer":
+        return self.say(Thought(thought))
 
     def end(self) -> None:
         self._pieces.put(_END)
@@ -177,9 +185,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         try:
             if state.thinking:
-                self._send_event(_chunk({"role": "assistant", "reasoning_content": state.thinking}))
+                pieces = chain([Thought(state.thinking)], pieces)
             for piece in pieces:
-                self._send_event(_chunk({"role": "assistant", "content": piece}))
+                kind = "reasoning_content" if isinstance(piece, Thought) else "content"
+                self._send_event(_chunk({"role": "assistant", kind: piece}))
                 if state.hangs:
                     # Nothing more is read from a client, except that it has gone.
                     self.connection.recv(1)
