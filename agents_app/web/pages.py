@@ -18,6 +18,7 @@ from agents_app.web.forms import (
     RenameForm,
     SearchForm,
 )
+from agents_app.web.found_words import find_words
 from agents_app.web.http import chat_url, current_user, redirect
 from agents_app.web.login_draft import take_login_draft
 from agents_app.web.search import search_chats
@@ -103,6 +104,7 @@ def chat_page(
     context = {
         **_chat_context(chat_session, choice, message_form, rename_form),
         "transcript": transcript,
+        "found": find_words(transcript, place.cleaned_data["at"], place.cleaned_data["q"]),
         "before": place.cleaned_data["before"],
         "is_for_printing": place.cleaned_data["all"],
         "refusal": add_error(error, message_form, rename_form),
