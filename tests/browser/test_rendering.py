@@ -200,6 +200,19 @@ def end_of_text(page: Page) -> float:
     )
 
 
+def test_quotes_and_lists_stand_on_the_side_where_their_words_begin(
+    open_page: OpenPage, user: User
+) -> None:
+    answer = (
+        "> שלום\n\n> Hello\n\n- שלום\n- Hello\n\n1. שלום\n\n   עוד\n\n2. שלום\n\nEnd\n\n- Hello"
+    )
+    page = open_page(f"/chats/{answered(user, answer=answer).pk}/")
+    directions = page.locator(".theirs :is(blockquote, ul, ol)").evaluate_all(
+        "elements => elements.map(element => getComputedStyle(element).direction)"
+    )
+    assert directions == ["rtl", "ltr", "rtl", "rtl", "ltr"]
+
+
 def test_lines_are_as_long_as_they_are_read_well(open_page: OpenPage, user: User) -> None:
     prose = "The quick brown fox jumps over the lazy dog, and nobody knows why it does so. " * 20
     code = f"```\n{'x' * 80}\n```"
