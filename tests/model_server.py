@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import chain
 from typing import Any, TypeVar
 
 PATIENCE = 30  # seconds
@@ -61,7 +62,20 @@ class ToolCall:
         return {"role": "assistant", "tool_calls": [call]}
 
 
+class Thought(str):
+    """A piece of an answer that the model thinks instead of saying it."""
+
+
 Piece = str | ToolCall
+
+
+def _delta(piece: Piece) -> dict[str, Any]:
+    if isinstance(piece, ToolCall):
+        return piece.delta()
+    return {
+        "role": "assistant",
+        ("reasoning_content" if isinstance(piece, Thought) else "content"): piece,
+    }
 
 
 class Answer:
@@ -75,6 +89,9 @@ class Answer:
         for piece in pieces:
             self._pieces.put(piece)
         return self
+
+    def think(self, thought: str) -> "Answer":
+        return self.say(Thought(thought))
 
     def end(self) -> None:
         self._pieces.put(_END)
@@ -193,11 +210,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         try:
             if state.thinking:
-                self._send_event(_chunk({"role": "assistant", "reasoning_content": state.thinking}))
+                pieces = chain([Thought(state.thinking)], pieces)
             for piece in pieces:
-                said = {"role": "assistant", "content": piece}
-                delta = piece.delta() if isinstance(piece, ToolCall) else said
-                self._send_event(_chunk(delta))
+                self._send_event(_chunk(_delta(piece)))
                 if state.hangs:
                     # Nothing more is read from a client, except that it has gone.
                     self.connection.recv(1)

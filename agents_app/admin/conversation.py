@@ -20,8 +20,9 @@ from django.utils.translation import ngettext
 from agents_app.admin.formatting import dollars, duration, tokens
 from agents_app.admin.tool_calls import ToolUse, join_results, tool_uses
 from agents_app.models import AgentRun, Feedback
+from agents_app.web.message_entries import Details, message_entry
 from agents_app.web.rendering.markdown import markdown
-from agents_app.web.transcript import Details, message_entry, messages_for_display
+from agents_app.web.transcript import messages_for_display
 from sessions_app.models import Message, Session
 
 MESSAGES_PER_PAGE = 50
@@ -95,7 +96,7 @@ class MessageItem:
 
     message: Message
     html: str = ""
-    reasoning: list[Details] = field(default_factory=list)
+    reasoning: Details | None = None
     tools: list[ToolUse] = field(default_factory=list)
     is_linked: bool = False
 
@@ -308,8 +309,7 @@ def _prepare(items: Sequence[MessageItem | RunItem], linked: int | None) -> None
             continue
         message = item.message
         left -= len(message.text_content)
-        entry = message_entry(message)
-        item.reasoning = [details for details in entry.before if details.is_prose]
+        item.reasoning = message_entry(message).reasoning
         item.tools = tool_uses(message)
         item.is_linked = message.position == linked
         is_markdown = left > 0 and message.role == Message.Role.ASSISTANT

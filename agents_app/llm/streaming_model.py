@@ -29,8 +29,8 @@ class StreamingModel(WrapperModel):
 
     `on_tools` is called with each response that calls tools, and with what they have returned.
 
-    What it says after tools were called is a paragraph of its own. `usage` is that of all requests
-    so far, also of one that was interrupted.
+    What it says after it has called tools or thought again is a paragraph of its own, as it is in
+    the response's text. `usage` is that of all requests so far, also of one that was interrupted.
 
     A request raises UsageLimitExceeded when the model does not keep to `max_output_tokens`, and
     what `on_text` and `on_tools` raise.
@@ -77,6 +77,8 @@ class StreamingModel(WrapperModel):
         separator = "\n\n" if self.has_text else ""
         number = 0
         async for event in response:
+            if self.has_text and _begins_paragraph(event):
+                separator = "\n\n"
             if text := _text_of(event):
                 self.has_text = True
                 self._on_text(separator + text)
@@ -97,3 +99,10 @@ def _text_of(event: ModelResponseStreamEvent) -> str:
     if isinstance(event, PartDeltaEvent) and isinstance(event.delta, TextPartDelta):
         return event.delta.content_delta
     return ""
+
+
+def _begins_paragraph(event: ModelResponseStreamEvent) -> bool:
+    """Whether the text that begins comes after something else, as the response's text has it."""
+    if not isinstance(event, PartStartEvent) or not isinstance(event.part, TextPart):
+        return False
+    return event.previous_part_kind not in {None, "text"}

@@ -40,7 +40,7 @@ from django.db.models import Case, F, TextField, Value, When
 
 from agents_app.chats.names import display_name
 from agents_app.models import Agent, AgentRun
-from agents_app.web.transcript import Details, message_entry
+from agents_app.web.message_entries import Details, message_entry
 from sessions_app.models import Message, Session
 from sessions_app.querysets import MessageQuerySet
 from sessions_app.storable import encodable, encodable_json, json_text
@@ -175,7 +175,8 @@ def _section(message: Message) -> str:
     """A message in Markdown: the user's words as a quotation, which nothing in them can end."""
     entry = message_entry(message)
     text = encodable(message.text_content)
-    parts = [_folded(details) for details in entry.before]
+    reasoning = [entry.reasoning] if entry.reasoning else []
+    parts = [_folded(details) for details in (*reasoning, *entry.before)]
     if message.role == Message.Role.USER:
         parts.append("\n".join(f"> {line}" for line in text.splitlines()))
     elif message.role == Message.Role.ASSISTANT:

@@ -160,12 +160,14 @@ class SearchForm(forms.Form):
 class PlaceForm(forms.Form):
     """Which part of a chat is shown, as a page or a fragment of one.
 
-    The messages before, after or around a position, or all of them.
+    The messages before, after or around a position, or all of them. `q` are the words that a search
+    has found at the position.
     """
 
     before = forms.IntegerField(required=False, min_value=1, max_value=2**31 - 1)
     after = forms.IntegerField(required=False, min_value=0, max_value=2**31 - 2)
     at = forms.IntegerField(required=False, min_value=1, max_value=2**31 - 1)
+    q = forms.CharField(required=False, max_length=chat_validation.NAME_LENGTH)
     all = forms.BooleanField(required=False)
     fragment = forms.BooleanField(required=False)
 

@@ -18,6 +18,7 @@ from agents_app.web.forms import (
     PlaceForm,
     SearchForm,
 )
+from agents_app.web.found_words import find_words
 from agents_app.web.http import chat_url, current_user, redirect
 from agents_app.web.search import search_chats
 from agents_app.web.transcript import Place, TranscriptPage, read_transcript
@@ -98,6 +99,7 @@ def chat_page(
     context = {
         **_chat_context(chat_session, choice, message_form),
         "transcript": transcript,
+        "found": find_words(transcript, place.cleaned_data["at"], place.cleaned_data["q"]),
         "before": place.cleaned_data["before"],
         "is_for_printing": place.cleaned_data["all"],
         "refusal": add_error(error, message_form),

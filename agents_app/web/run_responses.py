@@ -13,7 +13,8 @@ from agents_app.models import AgentRun
 from agents_app.runs import watching
 from agents_app.web.events import chat_event, run_events, turn_event
 from agents_app.web.http import EVENTS, HTML, chat_url, preferred_type, redirect
-from agents_app.web.transcript import TranscriptPage, Turn, id_prefix, read_transcript, read_turn
+from agents_app.web.message_entries import id_prefix
+from agents_app.web.transcript import TranscriptPage, Turn, read_transcript, read_turn
 
 # How long a form without JavaScript waits for the answer before the page shows it unfinished.
 WAIT_SECONDS = 25

@@ -12,50 +12,16 @@ from uuid import UUID
 from django.db.models import Case, F, Q, TextField, When
 from django.db.models.functions import Cast
 
-from agents_app.models import AgentRun, Feedback
+from agents_app.models import AgentRun
+from agents_app.web.message_entries import MessageEntry, id_prefix, message_entry
 from agents_app.web.rendering.markdown import markdown
 from agents_app.web.versions import Versions, read_versions
 from sessions_app.models import Message, Session
-from sessions_app.storable import encodable, json_text
-from sessions_app.tool_entries import tool_names
 
 MESSAGES_PER_PAGE = 50
 
-_FEEDBACK: Any = Message._meta.get_field("feedback")
 # As both databases write JSON. In a message's own words the quotes would be escaped.
 _HAS_REASONING = Q(role=Message.Role.ASSISTANT, model_json__contains='"part_kind": "thinking"')
-
-
-@dataclass(frozen=True)
-class Details:
-    """A folded part of a message, such as a tool's call or its result."""
-
-    summary: str
-    text: str
-    is_prose: bool = False
-
-
-@dataclass(frozen=True)
-class MessageEntry:
-    """A message as it is shown: its text, and the details before and after it."""
-
-    message: Message
-    before: list[Details]
-    after: list[Details]
-
-    @property
-    def html(self) -> str:
-        """The agent's text; empty for messages of tools and the system."""
-        is_agents = self.message.role == Message.Role.ASSISTANT
-        if not is_agents:
-            return ""
-        return markdown(self.message.text_content, id_prefix=id_prefix(self.message))
-
-    @property
-    def feedback(self) -> Feedback | None:
-        """What the user thinks of it; a message that is not read from the database has none."""
-        given: Feedback | None = _FEEDBACK.get_cached_value(self.message, default=None)
-        return given
 
 
 @dataclass
@@ -169,7 +135,15 @@ class Turn:
 
     @property
     def _id_prefix(self) -> str:
-        return id_prefix(self.question) if self.question else ""
+        return id_prefix(self._latest) if self._latest else ""
+
+    @property
+    def _latest(self) -> Message | None:
+        return self.entries[-1].message if self.entries else self.question
+
+    def add(self, message: Message) -> None:
+        """Add the next message of the answer."""
+        self.entries.append(message_entry(message, before=self._latest))
 
 
 @dataclass(frozen=True)
@@ -188,14 +162,6 @@ class TranscriptPage:
     @property
     def active_run(self) -> AgentRun | None:
         return next((turn.run for turn in self.turns if turn.is_active), None)
-
-
-def id_prefix(message: Message) -> str:
-    """What keeps the ids and names in a message's HTML apart from those of the page's others.
-
-    The text of a run that is not stored as a message has that of its question, which has no HTML.
-    """
-    return f"{message.position}-"
 
 
 @dataclass(frozen=True)
@@ -240,7 +206,7 @@ def read_turn(run: AgentRun, answer: list[Message] | None = None) -> Turn:
         if message.role == Message.Role.USER:
             turn.is_last = False
             break
-        turn.entries.append(message_entry(message))
+        turn.add(message)
     return turn
 
 
@@ -321,7 +287,7 @@ def _turns(messages: Iterable[Message]) -> list[Turn]:
             continue
         if not turns:
             turns.append(Turn())
-        turns[-1].entries.append(message_entry(message))
+        turns[-1].add(message)
     _add_versions(turns)
     return turns
 
@@ -353,47 +319,3 @@ def _mark_context(turns: list[Turn], context_from: int | None, *, has_older: boo
         if position >= context_from:
             turn.begins_context = number > 0 or (has_older and position == context_from)
             return
-
-
-def message_entry(message: Message) -> MessageEntry:
-    """A message as it is shown."""
-    reasoning = _reasoning(message)
-    before = [Details("Reasoning", reasoning, is_prose=True)] if reasoning else []
-    if message.role == Message.Role.SYSTEM:
-        details = Details("Instructions to the agent", message.text_content)
-        return MessageEntry(message, [details], [])
-    tools = [
-        Details(_heading(heading, value), _as_text(value))
-        for heading, value in [
-            ("Used a tool", message.tool_calls),
-            ("Tool result", message.tool_outputs),
-        ]
-        if value
-    ]
-    if message.role == Message.Role.TOOL and message.text_content:
-        tools.append(Details("Tool result", message.text_content))
-    # Automagik stores calls and results with the answer that is based on them. Calls without
-    # results are what the agent did after it had written this text.
-    if message.tool_outputs:
-        return MessageEntry(message, [*before, *tools], [])
-    return MessageEntry(message, before, tools)
-
-
-def _reasoning(message: Message) -> str:
-    """What the model thought before it wrote a message."""
-    if "model_message" in message.get_deferred_fields():
-        stored = getattr(message, "reasoning_in", None)
-    else:
-        stored = message.model_message
-    parts = stored.get("parts", []) if isinstance(stored, dict) else []
-    thoughts = [part["content"] for part in parts if part.get("part_kind") == "thinking"]
-    return encodable("\n\n".join(filter(None, thoughts)).strip())
-
-
-def _heading(what: str, column: object) -> str:
-    """What was done, with the names of the tools if the column has any."""
-    return encodable(": ".join(filter(None, [what, tool_names(column)])))
-
-
-def _as_text(value: object) -> str:
-    return encodable(value) if isinstance(value, str) else json_text(value)

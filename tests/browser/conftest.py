@@ -116,12 +116,13 @@ def open_page(browser: Browser, served: str, user: User, agent: Agent) -> Iterat
     """Open a page for the user, in a browser context of its own unless a page of one is given.
 
     A dialog is a fault, unless a list is given that takes the kinds of those that were dismissed.
+    So is whatever appears in the console, but for requests that fail.
     """
     contexts: list[BrowserContext] = []
     problems: list[str] = []
 
     def on_console(message: ConsoleMessage) -> None:
-        if "Content Security Policy" in message.text:
+        if not message.text.startswith("Failed to load resource"):
             problems.append(message.text)
 
     def start(

@@ -115,6 +115,18 @@ def test_pages_with_several_of_everything(
             assert page.evaluate(REPEATED_IDS) == [], f"{name}{query}"
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("preference", [{"contrast": "more"}, {"forced_colors": "active"}])
+def test_more_contrast(
+    open_page: OpenPage, user: User, agent: Agent, preference: dict[str, str], scheme: str
+) -> None:
+    chat_session = full_chat(user, agent)
+    page = open_page(color_scheme=scheme, **preference)
+    for path in ("/chats/", f"/chats/{chat_session.pk}/", "/chats/?q=said", "/chats/all/"):
+        page.goto(path)
+        check_page(page, path)
+
+
 def test_tables_of_one_chat_are_told_apart(open_page: OpenPage, user: User, agent: Agent) -> None:
     tables = "| a |\n|---|\n| 1 |\n\n" * 2
     chat_session = answered(user, answer=tables)

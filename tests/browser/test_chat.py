@@ -35,7 +35,7 @@ def test_text_is_shown_as_it_comes(page: Page, model: ToldModel) -> None:
     expect(conversation(page).locator("strong")).to_have_text("a model")
     expect(page.get_by_role("button", name="Copy python code")).to_be_visible()
     expect(page.get_by_role("button", name="Stop")).to_be_hidden()
-    expect(page.get_by_role("status")).to_contain_text("I am a model.")
+    expect(page.get_by_role("status")).to_have_text("Answer ready. I am a model. print(1)")
     expect(page.get_by_role("heading", level=1)).to_have_text("Hello, who are you?")
     assert Message.objects.filter(role="assistant").count() == 1
 

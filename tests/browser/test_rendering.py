@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 
 from tests.agents_app.chats import answered
 from tests.browser.axe import check_page
-from tests.browser.chatting import conversation, send
+from tests.browser.chatting import conversation, send, wait_for_end
 from tests.browser.conftest import OpenPage
 from tests.factories import say
 from tests.model_server import ToldModel
@@ -62,8 +62,8 @@ const towers = [{ name: "Pisa", height: 57 }]; // one is enough
 """
 
 WINDOWS = [
-    pytest.param({"viewport": {"width": width, "height": 800}}, id=str(width))
-    for width in (390, 1440)
+    pytest.param({"viewport": {"width": 390, "height": 800}, "has_touch": True}, id="phone"),
+    pytest.param({"viewport": {"width": 1440, "height": 800}}, id="desktop"),
 ]
 
 
@@ -129,25 +129,57 @@ SHIFTS = """() => window.shifts.map(shift => [shift.value, ...shift.sources.map(
     source.node?.nodeName + "." + (source.node?.className ?? source.node?.data))])"""
 
 
+@pytest.mark.parametrize("thinks", [False, True], ids=["without reasoning", "with reasoning"])
 @pytest.mark.parametrize("window", WINDOWS)
 def test_nothing_jumps_while_an_answer_streams_and_ends(
-    open_page: OpenPage, model: ToldModel, window: dict[str, Any]
+    open_page: OpenPage, model: ToldModel, window: dict[str, Any], thinks: bool
 ) -> None:
     page = open_page(**window)
     send(page, "How long do bodies fall?")
-    answer = model.asked().say("So:\n\n")
+    answer = model.asked()
+    if thinks:
+        answer.think("Without air, that is.")
+    answer.say("So:\n\n")
     expect(conversation(page)).to_contain_text("So:")
     page.evaluate(WATCH_SHIFTS)
     for start in range(0, len(ANSWER), 40):
+        if thinks and start % 400 == 0:
+            answer.think("Or with it? ")
         answer.say(ANSWER[start : start + 40])
         wait_for_change(page)
     expect(conversation(page)).to_contain_text("Without the resistance")
     before = end_of_text(page)
     answer.end()
-    expect(page.get_by_role("button", name="Send")).to_be_visible()
+    wait_for_end(page)
+    expect(page.get_by_text("Reasoning")).to_have_count(int(thinks))
     assert end_of_text(page) == pytest.approx(before, abs=1)
     shifts = page.evaluate(SHIFTS)
     assert sum(shift[0] for shift in shifts) < 0.02, shifts
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+def test_nothing_jumps_when_a_short_answer_has_reasoning(
+    open_page: OpenPage, model: ToldModel, window: dict[str, Any]
+) -> None:
+    """All of it is in view: what is put above the text moves it."""
+    page = open_page(**window)
+    send(page, "Why?")
+    answer = model.asked().think("First I wonder.").say("Because. ")
+    expect(conversation(page)).to_contain_text("Because.")
+    page.evaluate(WATCH_SHIFTS)
+    answer.think("Then I know.").say("So it is.")
+    expect(conversation(page)).to_contain_text("So it is.")
+    before = end_of_text(page)
+    answer.end()
+    wait_for_end(page)
+    reasoning = page.get_by_text("Reasoning")
+    expect(reasoning).to_be_visible()
+    assert end_of_text(page) == pytest.approx(before, abs=1)
+    shifts = page.evaluate(SHIFTS)
+    assert sum(shift[0] for shift in shifts) < 0.02, shifts
+    reasoning.click()
+    expect(page.get_by_text("First I wonder.")).to_be_visible()
+    expect(page.get_by_text("Then I know.")).to_be_visible()
 
 
 def wait_for_change(page: Page) -> None:
@@ -166,6 +198,37 @@ def end_of_text(page: Page) -> float:
     return float(
         page.locator(".theirs .text").last.evaluate("text => text.getBoundingClientRect().bottom")
     )
+
+
+def test_quotes_and_lists_stand_on_the_side_where_their_words_begin(
+    open_page: OpenPage, user: User
+) -> None:
+    answer = (
+        "> שלום\n\n> Hello\n\n- שלום\n- Hello\n\n1. שלום\n\n   עוד\n\n2. שלום\n\nEnd\n\n- Hello"
+    )
+    page = open_page(f"/chats/{answered(user, answer=answer).pk}/")
+    directions = page.locator(".theirs :is(blockquote, ul, ol)").evaluate_all(
+        "elements => elements.map(element => getComputedStyle(element).direction)"
+    )
+    assert directions == ["rtl", "ltr", "rtl", "rtl", "ltr"]
+
+
+def test_lines_are_as_long_as_they_are_read_well(open_page: OpenPage, user: User) -> None:
+    prose = "The quick brown fox jumps over the lazy dog, and nobody knows why it does so. " * 20
+    code = f"```\n{'x' * 80}\n```"
+    chat_session = answered(user, prose, f"{prose}\n\n1. {prose}\n\n{code}")
+    page = open_page(f"/chats/{chat_session.pk}/", viewport={"width": 1440, "height": 800})
+    lengths = page.locator(".mine .text, .theirs p, .theirs li").evaluate_all(
+        """texts => texts.map(text => {
+            const range = document.createRange();
+            range.selectNodeContents(text);
+            const tops = Array.from(range.getClientRects(), rect => rect.top);
+            return text.textContent.length / new Set(tops).size;
+        })"""
+    )
+    assert len(lengths) == 3
+    assert all(60 < length < 78 for length in lengths), lengths
+    assert page.locator("pre").evaluate("e => e.scrollWidth <= e.clientWidth"), "80 columns of code"
 
 
 @pytest.mark.parametrize("window", WINDOWS)
@@ -192,11 +255,13 @@ def test_newest_words_stay_in_view(
         {"width": window["viewport"]["width"], "height": 400}
     )  # a phone's keyboard opens
     expect_in_view()
-    page.get_by_label("Message").fill("Meanwhile")
-    page.keyboard.press("Enter")
+    send(page, "Meanwhile")
     expect(page.get_by_text("Meanwhile")).to_be_visible()
     expect_in_view()
     expect(words).to_be_in_viewport()
+    send(page, "A line that says what is wrong")
+    expect(page.get_by_role("alert")).to_contain_text("One message waits already.")
+    expect_in_view()
     answer.end()
     model.asked().say("Meanwhile, too.").end()
     expect(conversation(page)).to_contain_text("Meanwhile, too.")

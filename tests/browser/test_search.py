@@ -8,8 +8,9 @@ from django.contrib.auth.models import User
 from playwright.sync_api import expect
 
 from agents_app.models import Agent
-from sessions_app.models import Session
+from sessions_app.models import Message, Session
 from tests.agents_app.chats import answered
+from tests.browser.axe import check_page
 from tests.browser.conftest import OpenPage
 from tests.factories import make_session, say
 
@@ -44,9 +45,9 @@ def test_a_hit_is_shown_in_its_chat(
     page.goto("/chats/?q=need")
     expect(page.locator("mark")).to_have_text("need")
     page.get_by_role("link", name="The needle is here.").click()
-    page.wait_for_url(re.compile(rf"{chat_session.pk}/\?at=42#m42$"))
-    expect(page.get_by_text("needle")).to_be_in_viewport()
-    expect(page.locator(":target")).to_contain_text("The needle is here.")
+    page.wait_for_url(re.compile(rf"{chat_session.pk}/\?at=42&q=need#m42$"))
+    expect(page.locator("mark:target")).to_have_text("need")
+    expect(page.get_by_text("needle is here")).to_be_in_viewport()
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     page.get_by_role("link", name="Show newer messages").click()
     expect(page.get_by_text("Question 33?")).to_be_visible()
@@ -54,6 +55,28 @@ def test_a_hit_is_shown_in_its_chat(
     page.get_by_role("link", name="Back to the latest messages").click()
     expect(page.get_by_text("Question 79?")).to_be_visible()
     expect(page.get_by_label("Message")).to_be_visible()
+
+
+@pytest.mark.parametrize("place", ["in the middle", "at the end"])
+@pytest.mark.parametrize("way", WAYS)
+def test_the_words_found_in_a_long_answer_are_marked_and_in_view(
+    open_page: OpenPage, chat_session: Session, way: dict[str, Any], place: str
+) -> None:
+    words = "Word " * 1500
+    text = f"{words}\n\nHere is a **haystack**, and one more haystack.\n\n{words}"
+    if place == "at the end":
+        say(chat_session, text, role="assistant", agent=chat_session.agent)
+    else:
+        Message.objects.filter(session=chat_session, position=44).update(text_content=text)
+    page = open_page("/chats/?q=haystack", **way)
+    page.get_by_role("link", name="Here is a haystack").click()
+    marks = page.get_by_role("log").locator("mark")
+    expect(marks).to_have_text(["haystack", "haystack"])
+    page.wait_for_load_state()
+    expect(marks.first).to_be_in_viewport()
+    if way["java_script_enabled"]:
+        check_page(page)
+        expect(marks.first).to_be_in_viewport()
 
 
 def test_a_hit_near_the_end_stays_in_view(
@@ -103,7 +126,10 @@ def test_exports_are_downloaded(
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_printed_page_has_the_chat_alone(open_page: OpenPage, user: User, scheme: str) -> None:
     long_line = "print('" + "a" * 300 + "')"
-    answer = f"[Source](https://example.org/a)\n\n```python\n{long_line}\n```\n\n| a |\n|--|\n| 1 |"
+    answer = (
+        "[Source](https://example.org/a), https://example.org/bare and www.example.org\n\n"
+        f"```python\n{long_line}\n```\n\n| a |\n|--|\n| 1 |"
+    )
     chat_session = answered(user, "What shall we print?", answer)
     page = open_page(f"/chats/{chat_session.pk}/", color_scheme=scheme)
     page.locator("details.export > summary").click()
@@ -114,10 +140,13 @@ def test_the_printed_page_has_the_chat_alone(open_page: OpenPage, user: User, sc
     expect(page.get_by_role("log")).to_contain_text("What shall we print?")
     for hidden in ("Print this page", "Log out", "Rename", "Copy"):
         expect(page.get_by_text(hidden).first).not_to_be_visible()
-    address = page.get_by_role("link", name="Source").evaluate(
-        "e => getComputedStyle(e, '::after').content"
+    for control in page.locator("main :is(button, summary, form, .button)").all():
+        expect(control).not_to_be_visible()
+    addresses = page.locator(".text a").evaluate_all(
+        "links => links.map(link => getComputedStyle(link, '::after').content)"
     )
-    assert "https://example.org/a" in address.replace('" "', "")
+    assert "https://example.org/a" in addresses[0].replace('" "', "")
+    assert addresses[1:] == ["none", "none"], "they say their address themselves"
     assert page.locator("pre").evaluate("e => e.scrollWidth <= e.clientWidth"), "code wraps"
     colours = page.locator("body").evaluate(
         "e => [getComputedStyle(e).color, getComputedStyle(document.documentElement).colorScheme]"

@@ -120,6 +120,7 @@ function finish(answer, { status, html }) {
             const article = answer.querySelector(".streaming");
             shown.removeAttribute("data-shown");
             morphAround(answer, finished, article, shown);
+            article.querySelector("h2").after(...shown.childNodes);
             article.querySelector("[data-waiting]").remove();
             article.querySelector("[data-stream]").removeAttribute("data-stream");
         } else {
@@ -147,7 +148,9 @@ function finish(answer, { status, html }) {
 /** What a screen reader says when an answer has ended: how, and how it begins. */
 function spokenText(answer) {
     const end = answer.querySelector(".failure p, .stopped")?.textContent.trim();
-    const text = answer.querySelector("article:last-of-type .text")?.textContent.trim() ?? "";
+    const words = answer.querySelector("article:last-of-type .text")?.cloneNode(true);
+    words?.querySelectorAll(".code-head").forEach((head) => head.remove());
+    const text = words?.textContent.trim() ?? "";
     const opening = text.length > OPENING
         ? `${text.slice(0, OPENING).replace(/\s\S*$/, "")}…`
         : text;

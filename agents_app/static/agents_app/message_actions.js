@@ -22,6 +22,14 @@ export function setUpMessageForms() {
     transcript().addEventListener("click", onClick);
     transcript().addEventListener("keydown", onKey);
     transcript().addEventListener("submit", onSubmit);
+    document.querySelector(".bottom").addEventListener("toggle", focusFirstAgent, { capture: true });
+}
+
+/** Let the keys choose from the menu of agents. `autofocus` would do it when the page is shown, too. */
+function focusFirstAgent({ target, newState }) {
+    if (newState === "open" && target.matches(".other-agents")) {
+        target.querySelector("button").focus();
+    }
 }
 
 /** Copy a message as it was written; that of an agent is not on the page. */

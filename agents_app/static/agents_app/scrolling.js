@@ -22,9 +22,9 @@ export function setUpScrolling() {
         scrollToLatest();
         focusMessage();
     });
-    const target = transcript().querySelector(".message:target"); // that a search has found
-    if (target) {
-        target.scrollIntoView({ block: "center" });
+    const found = transcript().querySelector(":is(.message, mark):target"); // by a search
+    if (found) {
+        found.scrollIntoView({ block: "center" });
         follows = isNearBottom();
     } else {
         scrollToLatest();

@@ -1,9 +1,9 @@
-"""Addresses in the text as links: http, https and e-mail, and only where they say so.
+"""Addresses in the text as links: http, https, www and e-mail, and only where they say so.
 
-Names of files look like names of hosts (README.md, main.py), so a host alone is no link.
+Names of files look like names of hosts (README.md, main.py), so another host alone is no link.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from linkify_it import LinkifyIt
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 # Characters of a paragraph, in which the library looks for links of text that was made for it
 # for half a second; the time grows with the square.
 _MAX_LENGTH = 10_000
+_WWW = "www."
 
 
 def add_bare_links(parser: "MarkdownIt") -> None:
@@ -35,11 +36,24 @@ def _linkify() -> "LinkifyIt":
 
     class ShortTexts(LinkifyIt):  # type: ignore[misc]
         def pretest(self, text: str) -> bool:
-            # Most text has neither, and the library's own expressions take a tenth of a rendering.
-            if ":" not in text and "@" not in text:
+            # Most text has none, and the library's own expressions take a tenth of a rendering.
+            if ":" not in text and "@" not in text and _WWW not in text.lower():
                 return False
             return len(text) <= _MAX_LENGTH and bool(super().pretest(text))
 
+        def host_after_www(self, text: str, pos: int) -> int:
+            """The length of the rest of an address, after its `www.`."""
+            start = pos - len(_WWW)
+            if start and text[start - 1] in "/@":  # of an address that is no link
+                return 0
+            length: int = self._validate_double_slash(text, pos)
+            host = text[pos : pos + length].split("/")[0]
+            return 0 if "@" in host else length
+
+        def add_scheme(self, match: Any) -> None:
+            match.url = f"http://{match.url}"
+
     linkify = ShortTexts(options={"fuzzy_link": False})
     linkify.add("ftp:", None).add("//", None)
-    return linkify
+    rule = {"validate": linkify.host_after_www, "normalize": linkify.add_scheme}
+    return linkify.add(_WWW, rule)

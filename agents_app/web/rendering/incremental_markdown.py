@@ -38,6 +38,7 @@ _CONTINUED_AFTER_BLANK_LINE |= {"footnote_reference_open"}
 _CONTINUATION = re.compile(r"$|[ \t]|[-+*](?:[ \t]|$)|[0-9]{1,9}(?:$|[.)](?:[ \t]|$))")
 # A line that can only be a paragraph, and has no characters that could be markup.
 _PLAIN_LINE = re.compile(r"""[^\W\d_][\w .,:;!?'"()/-]*""")
+_ADDRESS = re.compile(r"://|www\.", re.IGNORECASE)  # those of e-mail have other characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,7 @@ class IncrementalMarkdown:
     def _is_plain(self) -> bool:
         """Whether the open text is one line without markup, and nothing comes after it."""
         text = self._text
-        is_plain = _PLAIN_LINE.fullmatch(text) and "_" not in text and "://" not in text
+        is_plain = _PLAIN_LINE.fullmatch(text) and "_" not in text and not _ADDRESS.search(text)
         return bool(is_plain) and not self._state.footnotes
 
     def _append_unparsed(self, piece: str) -> Delta:

@@ -187,8 +187,15 @@ def _link_open(
     options: "OptionsDict",
     env: dict[str, Any],
 ) -> str:
-    tokens[index].attrSet("target", "_blank")
+    link, text = tokens[index], tokens[index + 1].content
+    link.attrSet("target", "_blank")
+    if _host_and_path(text) == _host_and_path(str(link.attrs["href"])) or link.info == "auto":
+        link.attrSet("class", "bare")  # on paper, its address need not be told again
     return renderer.renderToken(tokens, index, options, env)
+
+
+def _host_and_path(address: str) -> str:
+    return address.removeprefix("https://").removeprefix("http://").removesuffix("/")
 
 
 def _link_to_image(

@@ -33,7 +33,7 @@ _ATTRIBUTES = {
     "th": {"class", "dir"},
 }
 _CLASSES = {
-    "a": "back",
+    "a": "back|bare",
     "button": "copy",
     "code": r"language-[\w+#.-]{1,40}|formula-source",
     "div": "code|code-head|footnotes|table",

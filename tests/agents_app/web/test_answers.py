@@ -1,5 +1,6 @@
 """What the page says about an answer: reasoning, limits, where the agent's context begins."""
 
+import re
 from functools import partial
 
 import pytest
@@ -8,10 +9,10 @@ from django.test import Client
 from pydantic_ai.messages import ModelResponse, TextPart, ThinkingPart, ToolCallPart
 
 from agents_app.conversation import codec
-from agents_app.models import AgentRun, RunFacts
+from agents_app.models import AgentRun, RunFacts, RunStatus
 from sessions_app.models import Message, Session
 from sessions_app.writing import append_messages
-from tests.agents_app.chats import answered, ask, failed
+from tests.agents_app.chats import answered, ask, failed, make_agent
 from tests.agents_app.web.helpers import chat_url, html, queries, read_events, run_url
 from tests.factories import say
 
@@ -48,7 +49,8 @@ def test_reasoning_is_folded_before_the_answer(page: Client, user: User) -> None
     shown = html(page.get(chat_url(run.session)))
     assert shown.count('<details class="reasoning">') == 1
     assert "&lt;b&gt;Hm&lt;/b&gt;" in shown
-    assert shown.index("So.") < shown.index("Good day")
+    places = [shown.index(what) for what in ('class="message theirs"', "So.", "Good day")]
+    assert places == sorted(places), "it stands beside the agent's name"
     row = run.session.messages.get(role="assistant")
     assert row.text_content == "Good day", "it is no part of the text"
     _, events = read_events(user, "get", run_url(run, "chat-events"))
@@ -130,3 +132,38 @@ def test_people_are_not_told_what_is_for_staff(page: Client, user: User) -> None
     shown = html(page.get(chat_url(run.session)))
     assert "The model is not set up. Staff have been told." in shown
     assert "AGENT_MODEL" not in shown
+
+
+@pytest.mark.parametrize("status", [RunStatus.FAILED, RunStatus.STOPPED])
+@pytest.mark.parametrize("text", ["", "As far as it"])
+def test_an_answer_that_ended_early_has_its_agents_name(
+    page: Client, user: User, status: RunStatus, text: str
+) -> None:
+    run, name = ask(user, agent=make_agent("poet")), 'dir="auto">poet</span>'
+    run.finish(status, text=text, error="It is out of order.")
+    shown = html(page.get(chat_url(run.session)))
+    [answer] = re.findall(r"<div class=\"answer\".*?<div class=\"bottom\">", shown, re.DOTALL)
+    assert answer.count(name) == 1
+    says = "Stopped" if status == RunStatus.STOPPED else "It is out of order."
+    assert answer.index(name) < answer.index(says)
+
+
+def test_numbers_stay_what_they_were_while_it_was_written(page: Client, user: User) -> None:
+    table = "| a |\n|---|\n| 1 |\n\n"
+    run = ask(user)
+    AgentRun.objects.filter(pk=run.pk).update(status=AgentRun.Status.RUNNING, text=table)
+    while_written = table_names(page, run.session)
+    answer_with(run, ModelResponse([TextPart(table)]))
+    assert table_names(page, run.session) == while_written == ["Table 1-1"]
+    question = say(run.session, "More", role="user", agent=run.agent, user=user)
+    say(run.session, table, role="assistant", run=AgentRun.objects.get(), agent=run.agent)
+    assert question.position == 3
+    names = table_names(page, run.session)
+    assert names == ["Table 1-1", "Table 3-1"]
+    older = re.findall(r"Table [\d-]+", html(page.get(f"{chat_url(run.session)}?before=2")))
+    newer = re.findall(r"Table [\d-]+", html(page.get(f"{chat_url(run.session)}?after=1")))
+    assert [*older, *newer] == names, "also where the question is on another page"
+
+
+def table_names(page: Client, chat_session: Session) -> list[str]:
+    return re.findall(r"Table [\d-]+", html(page.get(chat_url(chat_session))))

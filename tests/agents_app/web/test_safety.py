@@ -154,6 +154,23 @@ def test_hostile_text_is_shown_and_not_run(page: Client, user: User) -> None:
         check_harmless(shown)
 
 
+@pytest.mark.parametrize("hostile", XSS)
+def test_words_found_in_hostile_text_are_marked_in_harmless_elements(
+    page: Client, user: User, hostile: str
+) -> None:
+    chat_session = answered(user, hostile, hostile)
+    for query in (hostile, "script", "alert 1", "href", "class", "x"):
+        for position in (1, 2):
+            at = {"at": position, "q": query}
+            shown = html(page.get(chat_url(chat_session), at))
+            check_harmless(shown)
+            assert shown.count("<mark") == shown.count("</mark>")
+            del at["q"]
+            without = html(page.get(chat_url(chat_session), at))
+            elements = [one for one in Elements(shown).found if one[0] != "mark"]
+            assert [tag for tag, _ in elements] == [tag for tag, _ in Elements(without).found]
+
+
 def test_pages_have_no_inline_script_or_style(page: Client, user: User) -> None:
     answered(user, answer="| a |\n|--:|\n| 1 |\n\n<p style='color:red'>x</p>")
     for shown in all_pages(page, user):

@@ -3,6 +3,7 @@
 import re
 import uuid
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from django.contrib.auth.models import User
@@ -42,8 +43,47 @@ def test_a_hit_shows_the_words_and_opens_the_chat_at_them(page: Client, user: Us
         "How do <mark>boat</mark>s swim?",
         "A <mark>boat</mark> floats. All <mark>boat</mark>s do.",
     ]
-    assert f'href="{chat_url(chat_session)}?at=2#m2"' in shown
+    assert f'href="{chat_url(chat_session)}?at=2&amp;q=boat#m2"' in shown
     assert 'id="m2"' in html(page.get(f"{chat_url(chat_session)}?at=2"))
+
+
+def marked_texts(page: Client, chat_session: Session, at: int, query: str) -> list[str]:
+    """What the messages of a chat say, when it is opened at one that a search has found."""
+    shown = html(page.get(chat_url(chat_session), {"at": f"{at}", "q": query}))
+    end = '</div>(?:<div class="m|</article>)'
+    texts = re.findall(f'<div class="text[^>]*>(.*?){end}', shown, re.DOTALL)
+    assert shown.count(f'id="m{at}"') == 1
+    return [text.strip().replace(f'<mark id="m{at}">', "<mark>") for text in texts]
+
+
+def test_the_words_found_are_marked_in_their_message(page: Client, user: User) -> None:
+    chat_session = answered(user, "One boat & <two> boats?", "Two *boats*.")
+    assert marked_texts(page, chat_session, 1, "boat") == [
+        "One <mark>boat</mark> &amp; &lt;two&gt; <mark>boat</mark>s?",
+        '<p dir="auto">Two <em>boats</em>.</p>',
+    ]
+    assert marked_texts(page, chat_session, 1, '"boat <two"')[0].startswith(
+        "One <mark>boat &amp; &lt;two</mark>&gt;"
+    )
+    assert marked_texts(page, chat_session, 2, "two boats")[1] == (
+        '<p dir="auto"><mark>Two</mark> <em><mark>boats</mark></em>.</p>'
+    )
+    assert marked_texts(page, chat_session, 2, '"two boats"')[1] == (
+        '<p dir="auto"><mark>Two </mark><em><mark>boats</mark></em>.</p>'
+    )
+    for query in ("", "?!", "em", "auto", "x" * 200, "é"):
+        assert "<mark>" not in "".join(marked_texts(page, chat_session, 2, query)), query
+
+
+def test_only_what_is_said_is_marked(page: Client, user: User) -> None:
+    answer = "[copy](https://e.org/copy) $copy$\n\n```copy\ncopy\n```\n\n| copy |\n|-|\n| 1 |"
+    chat_session = answered(user, answer=answer)
+    plain = html(page.get(chat_url(chat_session), {"at": 2}))
+    shown = html(page.get(chat_url(chat_session), {"at": "2", "q": "copy"}))
+    without_more = partial(re.sub, r'value="[\w-]{36,64}"|</?mark[^>]*>| id="m2"', "")
+    assert without_more(shown) == without_more(plain), "nothing but marks is added"
+    assert shown.count(">copy</mark>") == 4, "link, language, code, table"
+    assert "<mark>" not in "".join(re.findall(r"<(?:math|button)\b.*?</", shown, re.DOTALL))
 
 
 def test_only_the_surroundings_of_long_messages_are_shown(page: Client, user: User) -> None:

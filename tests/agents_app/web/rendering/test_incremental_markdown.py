@@ -82,6 +82,7 @@ FRAGMENTS = [
     *("[^a]", "[^b]", "[^a]: note\n", "[^b]: note\n\n    more\n\n", "[^a]: see[^b]\n\n"),
     *("- [ ] ", "- [x] done\n", "- [X]", "[ ] ", "1. [x] one\n\n   more\n"),
     *("https://e.org", "http://", "e.org/a_b_", "mailto:", "ana@e.org", "//e.org", "://"),
+    *("www.", "www.e.org"),
     *("```py\ndef f():\n    '", "```js\nlet a = `\n", "```nope\n", "```\n", '"""\n'),
 ]
 NASTY = st.text("\n\n\r\t #>-=*_`~|:[]()<>&;\\!+.1aZ$^'\"\0\U0001f600\ud83d", max_size=6)
@@ -135,6 +136,7 @@ def test_right_with_pieces_of_any_size(text: str, data: st.DataObject) -> None:
         pytest.param("\\(a\\) \\(b \\\\( $c\nd$ $$e$$ \\(f^\\) $\\nope$\n\n$g", id="in the text"),
         pytest.param("- [ ] a\n- [x] b\n\n  c\n- [x]\n- [x](/d)\n1. [X] e\n\nend", id="tasks"),
         pytest.param("https://e.org/a_b_c. See http://e.org\n\n*https://f.org*", id="bare links"),
+        pytest.param("See www.e.org/a_b, (WWW.e.org) and ftp://www.e.org\n\nwww.f.org", id="www"),
         pytest.param("| a |\n|---|\n| $b$ |\n\n- | c |\n  |---|\n\n| d |\n|---|\n", id="numbers"),
         pytest.param(
             "```py\na\n```\n\n- ```js\n  b\n  ```\n\n      c\n\n```\nd", id="code numbers"

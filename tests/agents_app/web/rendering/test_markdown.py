@@ -109,6 +109,39 @@ def test_bare_links_are_to_what_says_that_it_is_one() -> None:
     assert re.findall(r'href="(.*?)"', html) == ["https://e.org/a_b_c", "mailto:ana@e.org"]
 
 
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("www.example.org", "http://www.example.org"),
+        ("See WWW.Example.org/a_b?c=d#e.", "http://WWW.Example.org/a_b?c=d#e"),
+        ("(www.e.org, too)", "http://www.e.org"),
+        ("**www.e.org**", "http://www.e.org"),
+        ("www.e.org/@ana", "http://www.e.org/@ana"),
+        ("https://www.e.org", "https://www.e.org"),
+        ("[www.e.org](https://e.org)", "https://e.org"),
+    ],
+)
+def test_www_says_that_it_is_a_link(text: str, address: str) -> None:
+    html = markdown(text)
+    assert re.findall(r'href="(.*?)"', html) == [address]
+    assert "www" in plain_text(text).lower()
+
+
+@pytest.mark.parametrize(
+    "text", ["www", "www.", "www.x", "awww.e.org", "ftp://www.e.org", "`www.e.org`", "www. e.org"]
+)
+def test_what_only_looks_like_www_is_no_link(text: str) -> None:
+    assert "href" not in markdown(text)
+
+
+def test_links_whose_text_is_their_address_are_told_apart() -> None:
+    bare = ["https://e.org/a", "<https://e.org>", "www.e.org", "[e.org](https://e.org/)"]
+    for text in bare:
+        assert 'class="bare"' in markdown(text), text
+    for text in ("[org](https://e.org)", "[https://e.org](https://evil.example)", "![a](/b)"):
+        assert "bare" not in markdown(text), text
+
+
 def test_preview_has_no_blanks_that_the_text_has_not() -> None:
     text = "It was ~~**struck**~~. And `c`,\n[l](/u)![i](/v)  \nend[^1].\n\n- [x] done"
     assert plain_text(text) == "It was struck. And c, li end[^1]. done"
