@@ -40,9 +40,9 @@ class Replayed(WrapperModel):
     ids=lambda parts: "-".join(part.part_kind for part in parts),
 )
 def test_thoughts_between_texts_part_paragraphs(parts: list[ModelResponsePart]) -> None:
-    pieces: list[str] = []
+    pieces: list[object] = []
     model = StreamingModel(
-        Replayed(parts), on_text=pieces.append, on_tools=pytest.fail, max_output_tokens=500
+        Replayed(parts), on_text=pieces.append, on_tools=pieces.append, max_output_tokens=500
     )
     asyncio.run(model.request([], None, ModelRequestParameters()))
-    assert "".join(pieces) == ModelResponse(parts).text
+    assert "".join(map(str, pieces)) == ModelResponse(parts).text
