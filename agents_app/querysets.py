@@ -47,7 +47,7 @@ class WorkerProcessQuerySet(models.QuerySet["WorkerProcess"]):
 
     def alive(self) -> Self:
         """Those whose heartbeat is not older than AGENT_HEARTBEAT_TIMEOUT."""
-        return self.filter(heartbeat_at__gte=Now() - _heartbeat_timeout())
+        return self.filter(heartbeat_at__gte=Now() - heartbeat_timeout())
 
     def stale(self) -> Self:
         """Those without a heartbeat for a day: they died without deleting their row."""
@@ -87,13 +87,23 @@ class AgentRunQuerySet(models.QuerySet["AgentRun"]):
         run = self.waiting().filter(pk=run_id).only("created_at").first()
         return None if run is None else self.waiting().filter(created_at__lt=run.created_at).count()
 
+    def ahead_of(self, run: AgentRun) -> Self:
+        """Those of its user that have their turn before it: that run, or have waited longer."""
+        earlier = Q(created_at__lt=run.created_at) | Q(created_at=run.created_at, pk__lt=run.pk)
+        started = Q(status=self.model.Status.RUNNING)
+        return self.active().filter(started | earlier, user=run.user_id).exclude(pk=run.pk)
+
     def presumed_dead(self) -> Self:
         """The active ones whose process has had no heartbeat for AGENT_HEARTBEAT_TIMEOUT.
 
         Their process has died, unless the database was unavailable or locked meanwhile.
         """
         process = self.model.process_model.objects.alive().filter(pk=OuterRef("process_id"))
-        return self.active().filter(~Exists(process), heartbeat_at__lt=Now() - _heartbeat_timeout())
+        silent = self.active().filter(
+            ~Exists(process), heartbeat_at__lt=Now() - heartbeat_timeout()
+        )
+        # A run that waits for a worker has no process yet.
+        return silent.exclude(process_id=None) if settings.ANSWERS_IN == "workers" else silent
 
     def with_current_status(self) -> Self:
         """Annotate `current_status`: the status, or interrupted when presumed dead.
@@ -213,5 +223,6 @@ class AgentRunQuerySet(models.QuerySet["AgentRun"]):
             sessions.update(last_run_status=self.last_status())
 
 
-def _heartbeat_timeout() -> timedelta:
+def heartbeat_timeout() -> timedelta:
+    """How long a process is silent before it is presumed dead."""
     return timedelta(seconds=settings.AGENT_HEARTBEAT_TIMEOUT)

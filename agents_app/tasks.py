@@ -4,37 +4,44 @@ the trash.
 Procrastinate, which is installed on PostgreSQL only, imports this module.
 """
 
+from contextlib import suppress
 from uuid import UUID
 
 from procrastinate import JobContext, RetryStrategy
 from procrastinate.contrib.django import app
+from procrastinate.exceptions import ConnectorException
 
 from agents_app.chats import trash
 from agents_app.runs import dispatch
 from agents_app.runs.queue import ANSWER, QUEUE
 
-# A worker is presumed dead, and its runs are taken over, after so long without a heartbeat.
-STALLED_SECONDS = 10
+_MAINTENANCE = "maintenance"
+# A worker is presumed dead, and its maintenance is taken over, after so long without a heartbeat.
+_STALLED_SECONDS = 60
 
 
 # Only a worker that is told to exit raises: another one answers at once.
 @app.task(name=ANSWER, queue=QUEUE, retry=RetryStrategy())
 async def answer(*, run_id: str) -> None:
-    """Answer one run."""
+    """Answer one run. Those of dead processes are queued anew by agents_app.runs.liveness."""
     await dispatch.work_on(UUID(run_id))
 
 
-@app.periodic(cron="* * * * * */5")
-@app.task(name="take_over", queue="maintenance", queueing_lock="take_over", pass_context=True)
+@app.periodic(cron="* * * * *")
+@app.task(name="take_over", queue=_MAINTENANCE, queueing_lock="take_over", pass_context=True)
 async def take_over(context: JobContext, timestamp: int) -> None:
-    """Queue the jobs of workers that are presumed dead anew."""
+    """Queue the maintenance anew that workers were at which are presumed dead."""
     manager = context.app.job_manager
-    for job in await manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_SECONDS):
-        await manager.retry_job(job)
+    stalled = await manager.get_stalled_jobs(
+        queue=_MAINTENANCE, seconds_since_heartbeat=_STALLED_SECONDS
+    )
+    for job in stalled:
+        with suppress(ConnectorException):  # another one is queued, or it has just ended
+            await manager.retry_job(job)
 
 
 @app.periodic(cron="*/10 * * * *")
-@app.task(name="remove_finished_jobs", queue="maintenance", pass_context=True)
+@app.task(name="remove_finished_jobs", queue=_MAINTENANCE, pass_context=True)
 async def remove_finished_jobs(context: JobContext, timestamp: int) -> None:
     """Keep the queue's table from growing with the chats."""
     await context.app.job_manager.delete_old_jobs(
@@ -43,7 +50,7 @@ async def remove_finished_jobs(context: JobContext, timestamp: int) -> None:
 
 
 @app.periodic(cron="23 * * * *")
-@app.task(name="empty_trash", queue="maintenance", queueing_lock="empty_trash")
+@app.task(name="empty_trash", queue=_MAINTENANCE, queueing_lock="empty_trash")
 def empty_trash(timestamp: int) -> None:
     """Delete the chats that have been in the trash for TRASH_DAYS."""
     trash.empty_trash(trashed_before=trash.trash_expiry())

@@ -133,6 +133,15 @@ class StrictEnv(Env):
             raise ImproperlyConfigured(f"{name} cannot be read: {str(error).strip()}") from error
         return config
 
+    def direct_url(self, name: str) -> str:
+        """The URL of a PostgreSQL database, as libpq reads it; empty when it is not set."""
+        url: str = self.str(name, default="").strip()
+        if url and not url.startswith(("postgres://", "postgresql://")):
+            raise ImproperlyConfigured(f"{name} is not a URL such as postgresql://user@host/name.")
+        if url:
+            self._postgres(name, url)
+        return url
+
     def cache(self, name: str, *, default: str) -> dict[str, Any]:
         """A Django cache definition from a URL; its errors may hold a password."""
         try:

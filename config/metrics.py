@@ -66,9 +66,11 @@ def _is_local(request: HttpRequest) -> bool:
     if any(header in request.headers for header in _PROXY_HEADERS):
         return False
     try:
-        return ip_address(request.META.get("REMOTE_ADDR", "")).is_loopback
+        address = ip_address(request.META.get("REMOTE_ADDR", ""))
     except ValueError:
         return False
+    # IPv4 through a socket for IPv6, which Python 3.11 does not look into.
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 class _DatabaseCollector(Collector):

@@ -112,7 +112,7 @@ else:
 DATABASES = {"default": _database}
 IS_POSTGRESQL = _database["ENGINE"] == "django.db.backends.postgresql"
 # Past the pooler that DATABASE_URL names, if it does: for LISTEN and for migrations.
-DATABASE_DIRECT_URL = env.str("DATABASE_DIRECT_URL", default="")
+DATABASE_DIRECT_URL = env.direct_url("DATABASE_DIRECT_URL")
 if CLEANUP_SCHEDULE and not IS_POSTGRESQL:
     raise ImproperlyConfigured("CLEANUP_SCHEDULE needs PostgreSQL; use cron with SQLite.")
 if IS_POSTGRESQL:
@@ -123,7 +123,9 @@ PROCRASTINATE_WORKER_DEFAULTS = {
     "fetch_job_polling_interval": 0.5,  # when no notification comes
     "shutdown_graceful_timeout": 10,
     "update_heartbeat_interval": 2,
-    "stalled_worker_timeout": 10,
+    # When workers that are starting delete the rows of silent ones. A worker without a row can do
+    # nothing more, and it may only have been cut off from the database.
+    "stalled_worker_timeout": 3600,
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
@@ -244,8 +246,10 @@ AGENT_API_KEY = env.token("AGENT_API_KEY")
 AGENT_TIME_LIMIT = env.number("AGENT_TIME_LIMIT", default=120, minimum=1)  # seconds per run
 AGENT_TOKEN_LIMIT = env.number("AGENT_TOKEN_LIMIT", default=1024, minimum=1)  # output, per run
 # A process without a heartbeat for this many seconds is presumed dead, and its runs are marked
-# as interrupted.
-AGENT_HEARTBEAT_TIMEOUT = env.number("AGENT_HEARTBEAT_TIMEOUT", default=15, minimum=5)
+# as interrupted, or taken over by another worker.
+AGENT_HEARTBEAT_TIMEOUT = env.number("AGENT_HEARTBEAT_TIMEOUT", default=12, minimum=5)
+# How long a web process that is told to exit lets its runs go on.
+AGENT_GRACE_SECONDS = env.number("AGENT_GRACE_SECONDS", default=2)
 # Where runs are answered: in the web server, or by workers on any machine (PostgreSQL only).
 ANSWERS_IN = env.choice("ANSWERS_IN", ["web", "workers"])
 if ANSWERS_IN == "workers" and not IS_POSTGRESQL:

@@ -156,15 +156,15 @@ State = TypeVar("State", bound=ModelServer)
 
 
 @contextmanager
-def served_model(state: State) -> Iterator[State]:
+def served_model(state: State, *, address: str = "127.0.0.1") -> Iterator[State]:
     """Runs while the block does."""
 
     class Handler(_Handler):
         server_state = state
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer((address, 0), Handler)
     server.daemon_threads = True
-    state.base_url = f"http://127.0.0.1:{server.server_address[1]}/v1"
+    state.base_url = f"http://{address}:{server.server_address[1]}/v1"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:

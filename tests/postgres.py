@@ -36,6 +36,15 @@ class Cluster:
         """Start it anew, as it was started, whether it runs or not."""
         self._pg_ctl("restart", "-m", "fast", "-l", str(self._server.log))
 
+    def listen_on(self, *addresses: str) -> None:
+        """Start it anew, reachable over the network as well, by anybody on these addresses."""
+        rules = Path(self._server.pgdata) / "pg_hba.conf"
+        allowed = "".join(f"host all all {address}/30 trust\n" for address in addresses)
+        rules.write_text(allowed + rules.read_text())
+        self.stop()
+        options = f'-h "{",".join(addresses)}" -k {self.socket_folder}'
+        self._pg_ctl("start", "-l", str(self._server.log), "-o", options)
+
     def require_password(self, role: str) -> None:
         """From now on the role has to log in, with SCRAM."""
         rules = Path(self._server.pgdata) / "pg_hba.conf"

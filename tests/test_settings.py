@@ -74,6 +74,8 @@ def test_deployment_checks_find_an_invalid_model(model: str) -> None:
         ({"DATABASE_URL": "postgresql://u@host:port/db"}, "DATABASE_URL cannot be read"),
         ({"DATABASE_URL": "postgresql://u:pa/ss@host/db"}, "DATABASE_URL cannot be read"),
         ({"DATABASE_URL": "postgresql://u@host/db?nonsense=1"}, "DATABASE_URL cannot be read"),
+        ({"DATABASE_DIRECT_URL": "nonsense"}, "DATABASE_DIRECT_URL is not a URL such as"),
+        ({"DATABASE_DIRECT_URL": "postgresql://u:pa/ss@h/d"}, "DATABASE_DIRECT_URL cannot be"),
         ({"CLEANUP_ARCHIVE_DAYS": "-1"}, "CLEANUP_ARCHIVE_DAYS='-1' is not a whole number"),
         ({"CLEANUP_ARCHIVE_DAYS": "a month"}, "CLEANUP_ARCHIVE_DAYS='a month'"),
         ({"AGENT_BASE_URL": "http://localhost:99x/v1"}, "AGENT_BASE_URL cannot be read"),

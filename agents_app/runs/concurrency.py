@@ -1,6 +1,8 @@
-"""Limits and fair shares: how many runs a process, and each user in it, works on at a time.
+"""Limits and fair shares: how many runs a process works on at a time, and how many each user has.
 
-What is beyond waits in the event loop, and holds neither a thread nor a connection.
+What is beyond waits in the event loop, and holds neither a thread nor a connection. The user's
+share holds across processes: the database knows of the runs of others. Workers have shares of their
+own (agents_app.runs.queue).
 """
 
 import asyncio
@@ -9,6 +11,24 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from django.conf import settings
+from django.db import connection
+
+from agents_app.models import AgentRun
+
+_LOCK = 1_346_456_908  # what its user's id is locked with: any number that nothing else uses
+
+
+def has_turn(run: AgentRun) -> bool:
+    """Whether the share of a new run's user has room for it.
+
+    Called in the transaction that creates the run. No other process asks for the same user
+    before that has ended, so that each sees the runs of the others.
+    """
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_LOCK, run.user_id])
+    others = AgentRun.objects.active().filter(user=run.user_id).exclude(pk=run.pk)
+    return others.count() < settings.AGENT_RUNS_PER_USER
 
 
 class Slots:

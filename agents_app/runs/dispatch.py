@@ -9,7 +9,7 @@ import contextvars
 import logging
 import threading
 from collections.abc import Coroutine
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from functools import cache, partial
 from typing import Any, TypeVar
 from uuid import UUID
@@ -21,7 +21,7 @@ from django.db import transaction
 from agents_app.llm import clients
 from agents_app.models import AgentRun
 from agents_app.runs import liveness, saver, storage, watching
-from agents_app.runs.concurrency import Slots
+from agents_app.runs.concurrency import Slots, has_turn
 from agents_app.runs.db_threads import UNAVAILABLE_ERRORS, run_in_db_thread_with_retries
 from agents_app.runs.local_broadcast import close_broadcast, open_broadcast
 from agents_app.runs.worker import Cancelled, RunWorker
@@ -30,10 +30,11 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# How long a process that is told to exit lets its runs go on, and how long it then waits for
-# their ends to be stored.
-GRACE_SECONDS = 2
+# How long a process that is told to exit waits for the ends of its runs to be stored, after it has
+# let them go on for AGENT_GRACE_SECONDS.
 _SHUTDOWN_TIMEOUT = 5
+# How often a run asks whether it has its turn, while others of its user run in other processes.
+_TURN_INTERVAL = 0.5
 
 
 def start_run(run: AgentRun) -> None:
@@ -46,19 +47,22 @@ def start_run(run: AgentRun) -> None:
 
         queue.defer(run)
     else:
-        transaction.on_commit(partial(submit, run.pk, run.user_id, run))
+        must_wait = not has_turn(run)
+        transaction.on_commit(partial(submit, run.pk, run.user_id, run, must_wait=must_wait))
 
 
-def submit(run_id: UUID, user_id: int | None, run: AgentRun | None = None) -> None:
+def submit(
+    run_id: UUID, user_id: int | None, run: AgentRun | None = None, *, must_wait: bool = False
+) -> None:
     """Work in this process on a run that has been committed; returns at once.
 
-    `run` is the run with its message and agent as they are now; without it, they are read.
+    `run` is the run with its message and agent as they are now; without it, they are read. One
+    that must wait has its turn when enough others of its user have ended, in any process.
     """
     worker = _open(run_id, attempt=0, loop=_loop())
+    work = _work_in_slot(worker, user_id, None if must_wait else run, must_wait)
     # An empty context: the work outlives the request, and must not use what belongs to it.
-    contextvars.Context().run(
-        asyncio.run_coroutine_threadsafe, _work_in_slot(worker, user_id, run), worker.loop
-    )
+    contextvars.Context().run(asyncio.run_coroutine_threadsafe, work, worker.loop)
 
 
 async def work_on(run_id: UUID) -> None:
@@ -120,7 +124,7 @@ def warm_up() -> None:
 async def shut_down() -> None:
     """Let the runs of this process end, and interrupt those that take longer."""
     workers = list(_workers.values())
-    await _wait_for_all(workers, GRACE_SECONDS)
+    await _wait_for_all(workers, settings.AGENT_GRACE_SECONDS)
     for worker in workers:
         worker.loop.call_soon_threadsafe(worker.cancel, Cancelled.INTERRUPTED)
     await _wait_for_all(workers, _SHUTDOWN_TIMEOUT)
@@ -159,9 +163,27 @@ def _open(run_id: UUID, attempt: int, loop: asyncio.AbstractEventLoop) -> RunWor
     return worker
 
 
-async def _work_in_slot(worker: RunWorker, user_id: int | None, run: AgentRun | None) -> None:
-    async with _slots.setdefault(worker.loop, Slots()).slot(user_id) as has_waited:
-        await _work(worker, None if has_waited else run)
+async def _work_in_slot(
+    worker: RunWorker, user_id: int | None, run: AgentRun | None, must_wait: bool
+) -> None:
+    async with AsyncExitStack() as stack:
+        turn = _take_slot(worker, user_id, stack, must_wait)
+        has_waited = await worker.unless_cancelled(turn)
+        await _work(worker, run if has_waited is False else None)
+
+
+async def _take_slot(
+    worker: RunWorker, user_id: int | None, stack: AsyncExitStack, must_wait: bool
+) -> bool:
+    """Wait until the run may be worked on while `stack` is open; returns whether it had to."""
+    slots = _slots.setdefault(worker.loop, Slots())
+    has_waited = await stack.enter_async_context(slots.slot(user_id))
+    with suppress(*UNAVAILABLE_ERRORS):  # whoever works on it finds that out, and records it
+        while must_wait:
+            must_wait = not await run_in_db_thread_with_retries(storage.has_turn, worker.run_id)
+            if must_wait:
+                await asyncio.sleep(_TURN_INTERVAL)
+    return has_waited
 
 
 async def _work(worker: RunWorker, run: AgentRun | None = None) -> None:

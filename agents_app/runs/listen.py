@@ -15,6 +15,10 @@ from django.db import connection
 
 from agents_app.querysets import PROGRESS_CHANNEL
 
+_CONNECT_TIMEOUT = 3  # seconds
+# Between two attempts to connect, so that watchers are not kept waiting by each.
+_RECONNECT_INTERVAL = 10
+
 
 @contextmanager
 def listen() -> Iterator[Callable[[float, float], None]]:
@@ -34,14 +38,17 @@ class _Listener:
     def __init__(self) -> None:
         self._connection: psycopg.Connection[Any] | None = None
         self._can_listen = connection.vendor == "postgresql"
+        self._connect_at = time.monotonic()
 
     def wait(self, seconds: float, at_least: float) -> None:
         started = time.monotonic()
-        if not self._can_listen:
+        may_connect = self._can_listen and started >= self._connect_at
+        if self._connection is None and not may_connect:
             time.sleep(seconds)
             return
         try:
             if self._connection is None:
+                self._connect_at = started + _RECONNECT_INTERVAL
                 self._connection = self._connect()
             for _ in self._connection.notifies(timeout=seconds, stop_after=1):
                 pass
@@ -60,11 +67,9 @@ class _Listener:
         parameters = connection.get_connection_params()
         for name in ("cursor_factory", "context"):
             parameters.pop(name, None)
-        direct = settings.DATABASE_DIRECT_URL
-        connected = (
-            psycopg.connect(direct, autocommit=True)
-            if direct
-            else psycopg.connect(**parameters, autocommit=True)
-        )
+        if settings.DATABASE_DIRECT_URL:
+            parameters = {"conninfo": settings.DATABASE_DIRECT_URL}
+        parameters["connect_timeout"] = _CONNECT_TIMEOUT
+        connected = psycopg.connect(**parameters, autocommit=True)
         connected.execute(f"LISTEN {PROGRESS_CHANNEL}")
         return connected

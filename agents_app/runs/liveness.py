@@ -1,7 +1,8 @@
 """The heartbeat of this process, from a thread with a connection of its own.
 
-Every second it renews the process's heartbeat, and marks the runs of processes that are
-presumed dead; nothing else does, and reading never does.
+Every second it renews the process's heartbeat, and sees to the runs of processes that are
+presumed dead: it marks them as interrupted or, where there are workers, queues them anew. Nothing
+else does, and reading never does.
 
 A process is presumed dead when its heartbeat is too old. After the database was unavailable,
 or locked by a long write, the heartbeats of living processes are just as old. So a process
@@ -91,8 +92,11 @@ class _LivenessThread(threading.Thread):
         check_connection(connection, self._wrote_at)
         with transaction.atomic():  # on SQLite it waits here for other writers
             self._renew_heartbeat()
-            if settings.ANSWERS_IN == "web":  # workers take runs over instead
-                self._interrupt_presumed_dead()
+            self._judge_others()
+        if settings.ANSWERS_IN == "workers":
+            from agents_app.runs import queue
+
+            queue.fill_free_slots()
         close_idle()
         if self._is_unavailable:
             self._is_unavailable = False
@@ -106,7 +110,7 @@ class _LivenessThread(threading.Thread):
                 pk=process_id(), host=socket.gethostname(), pid=os.getpid(), heartbeat_at=Now()
             )
 
-    def _interrupt_presumed_dead(self) -> None:
+    def _judge_others(self) -> None:
         timeout = settings.AGENT_HEARTBEAT_TIMEOUT
         others = AgentRun.objects.exclude(process_id=process_id())
         any_presumed_dead = others.presumed_dead().exists()
@@ -115,8 +119,15 @@ class _LivenessThread(threading.Thread):
         if self._steady_since is None or now - self._wrote_at > timeout / 2:
             self._steady_since = now
         self._wrote_at = now
-        is_steady = now - self._steady_since >= timeout
-        if any_presumed_dead and is_steady and (count := others.interrupt_presumed_dead()):
+        if now - self._steady_since < timeout:
+            return
+        if settings.ANSWERS_IN == "workers":
+            from agents_app.runs import queue
+
+            if count := queue.requeue_presumed_dead():
+                logger.warning("Queued %s runs of dead processes anew", count)
+            others = queue.without_job(others)
+        if any_presumed_dead and (count := others.interrupt_presumed_dead()):
             logger.warning("Marked %s runs of dead processes as interrupted", count)
 
     def _delete_own_row(self) -> None:

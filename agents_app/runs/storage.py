@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models.functions import Coalesce, Now
 
@@ -86,6 +87,17 @@ def hand_back(run_id: UUID, attempt: int) -> bool:
     """Let another process answer a run from the start; False when it has ended."""
     own = AgentRun.objects.active().filter(pk=run_id, attempt=attempt)
     return bool(own.update(status=RunStatus.PENDING, process_id=None, text="", heartbeat_at=Now()))
+
+
+def has_turn(run_id: UUID) -> bool:
+    """Whether a waiting run may be worked on, as far as its user's others are concerned.
+
+    True also for one that has ended: it need not wait.
+    """
+    run = AgentRun.objects.waiting().filter(pk=run_id).only("user_id", "created_at").first()
+    if run is None:
+        return True
+    return AgentRun.objects.ahead_of(run).count() < settings.AGENT_RUNS_PER_USER
 
 
 def begin(run_id: UUID) -> RunInput | None:

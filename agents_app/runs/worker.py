@@ -8,9 +8,10 @@ import asyncio
 import enum
 import logging
 import time
+from collections.abc import Coroutine
 from copy import copy
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 from django.utils import timezone
@@ -57,8 +58,17 @@ class RunWorker:
     facts: RunFacts = field(default_factory=RunFacts)
     _answering: "asyncio.Task[RunResult] | None" = None
     _resuming: "asyncio.Task[None] | None" = None
+    _waiting: "asyncio.Task[bool] | None" = None
     _cancelled: Cancelled | None = None
     _started_at: float = field(default_factory=time.monotonic)
+
+    async def unless_cancelled(self, waiting: Coroutine[Any, Any, bool]) -> bool | None:
+        """Wait for its result, but no longer when there is an end to record; None then."""
+        self._waiting = asyncio.create_task(waiting)
+        if self._cancelled:
+            self._waiting.cancel()
+        await asyncio.wait([self._waiting])
+        return None if self._waiting.cancelled() else self._waiting.result()
 
     async def work(self, run: AgentRun | None = None) -> None:
         """Answer, and store the answer or why there is none.
@@ -106,10 +116,11 @@ class RunWorker:
             logger.exception("The end of run %s could not be recorded", self.run_id)
 
     def cancel(self, reason: Cancelled = Cancelled.ENDED) -> None:
-        """Cancel the answering."""
+        """Cancel the answering, or the waiting for it."""
         self._cancelled = self._cancelled or reason
-        if self._answering is not None:
-            self._answering.cancel()
+        for task in (self._waiting, self._answering):
+            if task is not None:
+                task.cancel()
 
     @property
     def text(self) -> str:

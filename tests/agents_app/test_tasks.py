@@ -3,17 +3,23 @@
 import subprocess
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
+from uuid import uuid4
 
 import pytest
-from django.conf import settings
-from django.db import connection
+from django.apps import apps
+from django.conf import settings as project_settings
+from django.db import connection, transaction
 from django.utils import timezone
 from procrastinate.contrib.django import app
+from pytest_django import Settings
 
 from agents_app.chats import trash
-from agents_app.tasks import empty_trash
+from agents_app.models import AgentRun
+from agents_app.runs import dispatch
+from agents_app.services import start_session
 from sessions_app.models import Session
-from tests.agents_app.chats import answered, make_user
+from tests.agents_app.chats import answered, make_agent, make_user
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -21,12 +27,17 @@ pytestmark = [
 ]
 
 
+def jobs() -> Any:
+    model: Any = apps.all_models["procrastinate"]["procrastinatejob"]
+    return model.objects.all()
+
+
 def test_a_worker_empties_the_trash(manage: Callable[..., subprocess.Popen[str]]) -> None:
     user = make_user()
     old, young, kept = (answered(user) for _ in range(3))
     for chat_session in (old, young):
         trash.trash_session(chat_session)
-    long_ago = timezone.now() - timedelta(days=settings.TRASH_DAYS, minutes=1)
+    long_ago = timezone.now() - timedelta(days=project_settings.TRASH_DAYS, minutes=1)
     Session.objects.filter(pk=old.pk).update(trashed_at=long_ago)
 
     app.configure_task("empty_trash", queue="maintenance").defer(timestamp=0)
@@ -37,10 +48,73 @@ def test_a_worker_empties_the_trash(manage: Callable[..., subprocess.Popen[str]]
     assert set(Session.objects.all()) == {young, kept}
 
 
-def test_workers_empty_the_trash_every_hour() -> None:
-    [periodic] = [
-        periodic
-        for periodic in app.periodic_registry.periodic_tasks.values()
-        if periodic.task is empty_trash
-    ]
-    assert periodic.cron == "23 * * * *"
+@pytest.mark.parametrize(
+    ("name", "cron"),
+    [
+        ("empty_trash", "23 * * * *"),
+        ("remove_finished_jobs", "*/10 * * * *"),
+        ("take_over", "* * * * *"),
+    ],
+)
+def test_workers_do_it_again_and_again(name: str, cron: str) -> None:
+    periodic = app.periodic_registry.periodic_tasks.values()
+    assert {one.cron for one in periodic if one.task.name == name} == {cron}
+
+
+def test_a_worker_removes_finished_jobs(manage: Callable[..., subprocess.Popen[str]]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("TRUNCATE procrastinate_jobs CASCADE")
+    for lock in ("old", "young", "waiting"):
+        queue = "nowhere" if lock == "waiting" else "maintenance"
+        app.configure_task("answer", queue=queue, lock=lock).defer(run_id=str(uuid4()))
+    one_shot = ("procrastinate", "worker", "--one-shot", "--queues=maintenance")
+    assert manage(*one_shot).wait(timeout=60) == 0
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE procrastinate_events SET at = at - interval '2 hours' WHERE job_id IN"
+            " (SELECT id FROM procrastinate_jobs WHERE lock IN ('old', 'waiting'))"
+        )
+    app.configure_task("remove_finished_jobs", queue="maintenance").defer(timestamp=0)
+    assert manage(*one_shot).wait(timeout=60) == 0
+    left = jobs().exclude(lock=None).values_list("lock", "status")
+    assert dict(left) == {"young": "succeeded", "waiting": "todo"}
+
+
+def test_a_worker_takes_over_the_maintenance_of_a_dead_one(
+    manage: Callable[..., subprocess.Popen[str]],
+) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("TRUNCATE procrastinate_jobs CASCADE")
+        cursor.execute(
+            "INSERT INTO procrastinate_workers (last_heartbeat)"
+            " VALUES (now() - interval '5 minutes'), (now()) RETURNING id"
+        )
+        workers = [worker_id for (worker_id,) in cursor.fetchall()]
+        for worker_id in workers:
+            app.configure_task("empty_trash", queue="maintenance").defer(timestamp=0)
+            cursor.execute("SELECT id FROM procrastinate_fetch_job_v2(NULL, %s)", [worker_id])
+    app.configure_task("take_over", queue="maintenance").defer(timestamp=0)
+    one_shot = ("procrastinate", "worker", "--one-shot", "--queues=maintenance")
+    assert manage(*one_shot).wait(timeout=60) == 0
+    statuses = (
+        jobs().filter(task_name="empty_trash").order_by("pk").values_list("status", flat=True)
+    )
+    assert list(statuses[:2]) == ["succeeded", "doing"]
+
+
+def test_no_job_outlasts_a_transaction_that_fails(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    settings.ANSWERS_IN = "workers"
+    monkeypatch.setattr("agents_app.services.dispatch", dispatch)
+    user, agent = make_user(), make_agent()
+    with connection.cursor() as cursor:
+        cursor.execute("TRUNCATE procrastinate_jobs CASCADE")
+
+    for fails in (True, False):
+        with transaction.atomic():
+            run = start_session(user=user, agent_id=agent.pk, text="Hello", message_id=uuid4())
+            assert jobs().count() == 1
+            transaction.set_rollback(fails)
+        assert jobs().count() == AgentRun.objects.count() == int(not fails)
+    assert jobs().get().args == {"run_id": str(run.pk)}

@@ -6,6 +6,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.client import HTTPResponse
 from typing import Any
 
@@ -20,6 +21,7 @@ from sessions_app.models import Message
 from tests.agents_app.chats import make_agent, make_user
 from tests.concurrency.helpers import PATIENCE, Other, held_transaction, wait_until
 from tests.concurrency.test_streams import ask, read_until
+from tests.concurrency.test_workers import worker_process
 from tests.conftest import ROOT, database_url
 from tests.model_server import Answer, ToldModel, served_model
 from tests.postgres import Cluster
@@ -27,6 +29,7 @@ from tests.serving import Server, serve
 
 ANSWERS = 20
 HEARTBEAT_TIMEOUT = 5
+Worker = subprocess.Popen[bytes]
 SOON = 5  # seconds; on an idle machine it is less than one
 
 needs_postgres = pytest.mark.skipif(
@@ -57,7 +60,7 @@ class Chats:
         self.cookies, self.agent_id = f"sessionid={said[0]}", int(said[1])
 
     def forget(self) -> None:
-        self.query("TRUNCATE agent_runs, messages, sessions CASCADE")
+        self.query("TRUNCATE agent_runs, messages, sessions, procrastinate_jobs CASCADE")
 
     def query(self, statement: str) -> list[TupleRow]:
         with psycopg.connect(self.cluster.url, autocommit=True) as other:
@@ -66,6 +69,11 @@ class Chats:
 
     def statuses(self) -> dict[str, int]:
         return dict(self.query("SELECT status, count(*) FROM agent_runs GROUP BY status"))
+
+    def attempts(self) -> dict[tuple[str, int], int]:
+        """How many runs have this status after so many attempts."""
+        rows = self.query("SELECT status, attempt, count(*) FROM agent_runs GROUP BY 1, 2")
+        return {(status, attempt): count for status, attempt, count in rows}
 
     def stored(self) -> list[TupleRow]:
         return self.query(
@@ -180,6 +188,55 @@ def test_answers_that_end_while_the_server_is_away(chats: Chats, pool: str) -> N
         end(answers[:1])
         assert ends_of([streams[0], elsewhere]) == {DONE}
     assert chats.statuses() == {"done": ANSWERS}
+    assert chats.stored() == [("Good day", 1)] * ANSWERS
+
+
+@contextmanager
+def site_with_workers(chats: Chats, model: ToldModel) -> Iterator[tuple[Server, list[Worker]]]:
+    """A web process, and two workers."""
+    shared = environment(model, ANSWERS_IN="workers")
+    url = chats.cluster.url
+    with (
+        serve(url, **shared) as server,
+        worker_process(DATABASE_URL=url, **shared) as first,
+        worker_process(DATABASE_URL=url, **shared) as second,
+    ):
+        yield server, [first, second]
+        assert [first.poll(), second.poll()] == [None, None], "a worker has exited"
+
+
+@needs_postgres
+def test_workers_go_on_when_the_server_restarts(chats: Chats) -> None:
+    with served_model(ToldModel()) as model, site_with_workers(chats, model) as (server, _):
+        streams, answers = start_answers(server, model, chats.cookies, chats.agent_id)
+        for number in range(6):
+            chats.cluster.restart()
+            end(answers[number::6])
+        assert ends_of(streams) == {DONE}
+        chats.cluster.restart()
+        streams, answers = start_answers(server, model, chats.cookies, chats.agent_id)
+        end(answers)
+        assert ends_of(streams) == {DONE}
+    assert chats.attempts() == {("done", 1): 2 * ANSWERS}
+    assert chats.stored() == [("Good day", 1)] * 2 * ANSWERS
+
+
+@needs_postgres
+def test_workers_outlast_a_server_that_is_away(chats: Chats) -> None:
+    """For longer than the heartbeat timeout: no worker takes over what another one works on."""
+    with served_model(ToldModel()) as model, site_with_workers(chats, model) as (server, _):
+        streams, answers = start_answers(server, model, chats.cookies, chats.agent_id)
+        chats.cluster.stop()
+        end(answers[1:])
+        time.sleep(2 * HEARTBEAT_TIMEOUT)  # not for anything to happen: this is the outage
+        chats.cluster.restart()
+        assert ends_of(streams[1:]) == {DONE}
+        # Until the silence of the outage would have been noticed.
+        watched_until = time.monotonic() + HEARTBEAT_TIMEOUT
+        while time.monotonic() < watched_until:
+            assert chats.attempts() == {("done", 1): ANSWERS - 1, ("running", 1): 1}
+        end(answers[:1])
+        assert ends_of(streams[:1]) == {DONE}
     assert chats.stored() == [("Good day", 1)] * ANSWERS
 
 

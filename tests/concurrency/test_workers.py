@@ -5,13 +5,17 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from datetime import timedelta
 from http.client import HTTPResponse
+from uuid import uuid4
 
 import pytest
 from django.db import connection
-from django.test import Client
+from django.test import Client, override_settings
+from django.utils import timezone
+from procrastinate.contrib.django import app
 
 from agents_app.models import Agent, AgentRun, WorkerProcess
 from sessions_app.models import CleanupRun, Message, Session
@@ -32,6 +36,7 @@ CAN_NAME_HOSTS = (
     subprocess.call(["unshare", "--uts", "hostname", "x"], stderr=subprocess.DEVNULL) == 0
 )
 ANSWERS = 20
+PHANTOMS = 20_000  # whose removal takes a while
 
 
 class Site:
@@ -45,6 +50,7 @@ class Site:
             "AGENT_MODEL": "fake",
             "AGENT_BASE_URL": self.model.base_url,
             "AGENT_RUNS_PER_USER": str(ANSWERS),
+            "AGENT_HEARTBEAT_TIMEOUT": "5",
             **environment,
         }
         self.web: Server = stack.enter_context(serve(database_url(), **self._environment))
@@ -64,13 +70,16 @@ class Site:
 
 
 @contextmanager
-def worker_process(host: str = "", **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+def worker_process(
+    host: str = "", *, arguments: Sequence[str] = (), **environment: str
+) -> Iterator[subprocess.Popen[bytes]]:
     """A worker; on a machine of that name, as far as it can tell."""
     elsewhere = ["unshare", "--uts", "sh", "-c", f'hostname {host}; exec "$@"', "sh"]
     process = subprocess.Popen(
         [
             *(elsewhere if host else []),
             *[sys.executable, "manage.py", "procrastinate", "worker", "--concurrency=20"],
+            *arguments,
         ],
         cwd=ROOT,
         env={
@@ -90,9 +99,10 @@ def worker_process(host: str = "", **environment: str) -> Iterator[subprocess.Po
 
 
 @pytest.fixture
-def site() -> Iterator[Site]:
+def site(request: pytest.FixtureRequest) -> Iterator[Site]:
+    """With settings of its own where a test is parametrized with them."""
     with ExitStack() as stack:
-        yield Site(stack)
+        yield Site(stack, **getattr(request, "param", {}))
 
 
 def transcript() -> list[tuple[str, str]]:
@@ -201,6 +211,75 @@ def test_worker_that_is_told_to_stop_hands_its_runs_back(site: Site) -> None:
     assert first.wait(PATIENCE) == 0
     assert transcript() == [("user", "Hello"), ("assistant", "From the start")]
     assert Session.objects.count() == 1
+
+
+@pytest.mark.parametrize("site", [{"AGENT_RUNS_PER_USER": "2"}], indirect=True)
+def test_whoever_waits_longest_gets_what_is_free_of_a_share(site: Site) -> None:
+    """Also while the run goes on that it was to follow."""
+    site.worker()
+    streams, answers = [], []
+    for _ in range(2):
+        streams.append(site.ask())
+        answers.append(site.model.asked())
+    streams += [site.ask(), site.ask()]
+    first, second = answers
+    second.say("Good day").end()
+    for _ in range(2):
+        site.model.asked().say("Good day").end()
+    for stream in streams[1:]:
+        read_until(stream, '"status":"done"')
+    assert AgentRun.objects.active().count() == 1
+    first.say("Good day").end()
+    read_until(streams[0], '"status":"done"')
+
+
+def test_job_that_a_worker_never_learned_of_is_done(site: Site) -> None:
+    """As when the connection breaks before a worker is told which job it has fetched."""
+    stream = site.ask()
+    with connection.cursor() as cursor:
+        cursor.execute("INSERT INTO procrastinate_workers DEFAULT VALUES RETURNING id")
+        worker_id = cursor.fetchone()[0]
+        cursor.execute("SELECT id FROM procrastinate_fetch_job_v2(NULL, %s)", [worker_id])
+        assert cursor.fetchone()[0]
+    site.worker()
+    site.model.asked().say("At last").end()
+    read_until(stream, '"status":"done"')
+    assert transcript() == [("user", "Hello"), ("assistant", "At last")]
+
+
+def test_run_of_a_web_process_that_died_can_be_retried(site: Site) -> None:
+    """Of one that answered by itself, before there were workers: it has no job."""
+    stream = site.ask()
+    stream.close()
+    with connection.cursor() as cursor:
+        cursor.execute("TRUNCATE procrastinate_jobs CASCADE")
+    silent = timezone.now() - timedelta(minutes=1)
+    AgentRun.objects.update(status="running", process_id=uuid4(), heartbeat_at=silent)
+    wait_until(lambda: AgentRun.objects.get().can_be_retried)
+
+
+def test_waiting_for_a_worker_is_no_death(site: Site) -> None:
+    site.ask().close()
+    AgentRun.objects.update(heartbeat_at=timezone.now() - timedelta(minutes=1))
+    with override_settings(ANSWERS_IN="workers"):
+        assert AgentRun.objects.with_current_status().get().current_status == "pending"
+
+
+def test_worker_that_is_told_to_stop_hands_its_cleanup_back() -> None:
+    Session.objects.bulk_create(
+        Session(name=f"Session-{number}", platform="automagik") for number in range(PHANTOMS)
+    )
+    app.configure_task("cleanup_sessions", queue="maintenance").defer(timestamp=0)
+    with worker_process(arguments=["--shutdown-graceful-timeout=0"]) as first:
+        wait_until(lambda: CleanupRun.objects.filter(removed__gt=0).exists())
+        first.terminate()
+        assert first.wait(PATIENCE) == 0
+    stopped = CleanupRun.objects.get()
+    assert stopped.status == "partial"
+    assert stopped.removed == PHANTOMS - Session.objects.count()
+    with worker_process():
+        wait_until(lambda: CleanupRun.objects.filter(status="done").exists())
+    assert not Session.objects.exists()
 
 
 def test_cleanup_is_started_by_one_of_the_workers() -> None:

@@ -92,6 +92,16 @@ def test_whoever_stops_a_web_process_waits_longer_than_it_takes() -> None:
     assert _number(r"TimeoutStopSec=(\d+)", unit) > _number(graceful, unit)
 
 
+def test_whoever_stops_a_worker_waits_longer_than_it_takes() -> None:
+    graceful = r"--shutdown-graceful-timeout[\", ]+(\d+)"
+    for name, pattern in {
+        "compose.yaml": r"  worker:\n(?:.*\n)*?    stop_grace_period: (\d+)s",
+        "kubernetes/worker.yaml": r"terminationGracePeriodSeconds: (\d+)",
+        "systemd/chat-sessions-worker@.service": r"TimeoutStopSec=(\d+)",
+    }.items():
+        assert _number(pattern, DEPLOY / name) > _number(graceful, DEPLOY / name), name
+
+
 def _number(pattern: str, path: Path) -> int:
     found = re.search(pattern, path.read_text())
     assert found, f"{pattern} in {path.name}"

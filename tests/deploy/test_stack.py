@@ -26,6 +26,7 @@ import psycopg
 import pytest
 
 from tests import pooler
+from tests.concurrency.test_workers import worker_process
 from tests.conftest import ROOT
 from tests.model_server import PATIENCE, ToldModel, served_model
 from tests.pooler import free_port, wait_for_port
@@ -113,7 +114,7 @@ def stack() -> Iterator[Stack]:
 
 
 @contextmanager
-def web_process(url: str, model: ToldModel) -> Iterator[Server]:
+def web_process(url: str, model: ToldModel, **more: str) -> Iterator[Server]:
     """One that opens its port itself, so that it is closed when the process has ended."""
     port = free_port()
     process = subprocess.Popen(
@@ -122,7 +123,7 @@ def web_process(url: str, model: ToldModel) -> Iterator[Server]:
             *["--log-level", "error", "--timeout-graceful-shutdown", "2"],
         ],
         cwd=ROOT,
-        env={**environment(url), **SETTINGS, "AGENT_BASE_URL": model.base_url},
+        env={**environment(url), **SETTINGS, "AGENT_BASE_URL": model.base_url, **more},
         stdin=subprocess.DEVNULL,
         text=True,
     )
@@ -272,6 +273,37 @@ def test_an_answer_streams_through_all_of_it(stack: Stack, person: Person) -> No
     stream.read()
     stored = stack.rows("SELECT role, text_content FROM messages ORDER BY position")
     assert stored == [("user", "Hello"), ("assistant", "First words and the last.")]
+
+
+def test_workers_answer_beside_all_of_it(stack: Stack) -> None:
+    """They and the watchers listen past PgBouncer."""
+    variables = {"ANSWERS_IN": "workers", "DATABASE_DIRECT_URL": stack.direct_url}
+    with (
+        worker_process(
+            DATABASE_URL=stack.pooled_url,
+            AGENT_BASE_URL=stack.model.base_url,
+            **(SETTINGS | variables),
+        ),
+        web_process(stack.pooled_url, stack.model, **variables) as web,
+        proxy([web]) as (port, certificate),
+    ):
+        person = Person(port, certificate)
+        with closing(person.connection):
+            person.log_in()
+            stream = person.ask("Hello")
+            answer = stack.model.asked()
+            for words in ("First words ", "and more "):
+                answer.say(words)
+                read_until(stream, words.split()[-1])
+            heard = "SELECT query FROM pg_stat_activity WHERE query LIKE 'LISTEN %'"
+            channels = {str(query).split()[1].strip('"') for (query,) in stack.rows(heard)}
+            assert channels >= {"agent_runs"}
+            answer.end()
+            read_until(stream, "event: end")
+            assert json.loads(stream.readline().decode().removeprefix("data: "))["status"] == "done"
+            stream.read()
+    hosts = "SELECT count(*) FROM agent_runs WHERE attempt = 1 AND status = 'done'"
+    assert stack.rows(hosts) == [(1,)]
 
 
 def test_a_cleanup_and_its_undo_through_pgbouncer(stack: Stack) -> None:

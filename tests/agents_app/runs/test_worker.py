@@ -232,6 +232,25 @@ def test_run_beyond_its_users_share_waits_and_says_so(
     assert [wait_for(one).status for one in (run, second)] == ["done", "done"]
 
 
+def test_run_that_is_stopped_while_it_waits_ends_at_once(
+    run: AgentRun, script: Script, ana: User, settings: Settings
+) -> None:
+    settings.AGENT_RUNS_PER_USER = 1
+    assert run.agent
+    second = services.start_session(
+        user=ana, agent_id=run.agent.pk, text="Hello", message_id=uuid.uuid4()
+    )
+    dispatch.submit(run.pk, ana.pk)
+    assert script.started.wait(30)
+    dispatch.submit(second.pk, ana.pk)
+    services.stop_run(user=ana, session_id=second.session_id, run_id=second.pk)
+    asyncio.run(worker_has_left(second))
+    assert AgentRun.objects.active().get() == run
+    script.say("Good day")
+    script.end()
+    assert wait_for(run).status == AgentRun.Status.DONE
+
+
 def test_stop_before_anything_came(run: AgentRun, script: Script, ana: User) -> None:
     services.stop_run(user=ana, session_id=run.session_id, run_id=run.pk)
     dispatch.submit(run.pk, run.user_id)
@@ -254,10 +273,10 @@ def test_chat_deleted_meanwhile_stays_deleted(run: AgentRun, script: Script, ana
 
 
 def test_server_that_stops_interrupts_its_runs(
-    run: AgentRun, script: Script, monkeypatch: pytest.MonkeyPatch
+    run: AgentRun, script: Script, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watching, "_reader", watching._RemoteReader())
-    monkeypatch.setattr(dispatch, "GRACE_SECONDS", 0.1)
+    settings.AGENT_GRACE_SECONDS = 0.1
 
     @asynccontextmanager
     async def text_has_come() -> Any:
@@ -323,7 +342,7 @@ def test_all_runs_end_side_by_side(
 ) -> None:
     """However many cannot be ended in time: the server does not wait for one after the other."""
     monkeypatch.setattr(watching, "_reader", watching._RemoteReader())
-    monkeypatch.setattr(dispatch, "GRACE_SECONDS", 0.1)
+    settings.AGENT_GRACE_SECONDS = 0.1
     monkeypatch.setattr(dispatch, "_SHUTDOWN_TIMEOUT", 1)
     settings.AGENT_RUNS_PER_USER = 6
     assert run.agent

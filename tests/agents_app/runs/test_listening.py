@@ -1,0 +1,43 @@
+"""Watchers of runs of other processes, with and without notifications."""
+
+import asyncio
+import socket
+
+import pytest
+from django.db import connection
+from pytest_django import Settings
+
+from agents_app.models import AgentRun
+from agents_app.querysets import Progress
+from agents_app.runs import listen
+from agents_app.runs.db_threads import run_in_db_thread
+from agents_app.web import events
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(connection.vendor != "postgresql", reason="PostgreSQL's LISTEN"),
+]
+
+
+def test_direct_address_that_does_not_answer_keeps_nobody_waiting(
+    run: AgentRun, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listen, "_CONNECT_TIMEOUT", 2)
+
+    async def watch() -> None:
+        watcher = events.run_events(run.pk)
+        said = ""
+        for words in ("One", "Two", "Three"):
+            said += f"{words}. "
+            await run_in_db_thread(AgentRun.objects.save_progress, [Progress(run.pk, 0, said)])
+            assert words in (await anext(watcher)).decode()
+        await watcher.aclose()
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        settings.DATABASE_DIRECT_URL = f"postgresql://nobody@127.0.0.1:{port}/nothing"
+        asyncio.run(watch())
+        silent.setblocking(False)
+        silent.accept()[0].close()
+        with pytest.raises(BlockingIOError):
+            silent.accept()
