@@ -82,7 +82,7 @@ class AgentRunQuerySet(models.QuerySet["AgentRun"]):
         """Those that no worker has begun."""
         return self.filter(status=self.model.Status.PENDING)
 
-    def place_in_line(self, run_id: UUID) -> int | None:
+    def queue_position(self, run_id: UUID) -> int | None:
         """How many runs wait longer than a waiting one; None when it does not wait."""
         run = self.waiting().filter(pk=run_id).only("created_at").first()
         return None if run is None else self.waiting().filter(created_at__lt=run.created_at).count()

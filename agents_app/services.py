@@ -1,4 +1,4 @@
-"""The use-cases of turns: starting a chat, going on with it, and versions of what was said.
+"""The use-cases of turns: starting a chat, continuing it, and versions of what was said.
 
 `start_session` is where sessions come from. What creates a run also dispatches it. Everything
 here is synchronous, takes keyword arguments, and raises a ChatError whose text tells the user

@@ -9,7 +9,7 @@ RETRYABLE_SQLSTATES = {
     "55P03",  # lock not available, also after lock_timeout
 }
 _LOCKED = RETRYABLE_SQLSTATES | {"57014"}  # query canceled, also after statement_timeout
-_AWAY = {
+_CONNECTION_LOST = {
     "25P03",  # idle in transaction for too long
     "25P04",  # a transaction for too long
     "53300",  # too many connections
@@ -23,7 +23,7 @@ _SQLITE_LIMITS = ("pattern too complex", "Expression tree is too large", "too ma
 
 def is_unavailable(error: BaseException) -> bool:
     """Whether the database is locked or away, so that a later attempt may succeed."""
-    return is_locked(error) or is_away(error)
+    return is_locked(error) or is_unreachable(error)
 
 
 def is_retryable(error: OperationalError) -> bool:
@@ -41,7 +41,7 @@ def is_locked(error: BaseException) -> bool:
     return sqlstate(error) in _LOCKED or "is locked" in str(error)
 
 
-def is_away(error: BaseException) -> bool:
+def is_unreachable(error: BaseException) -> bool:
     """Whether there is no connection: refused, broken, or none free in the pool."""
     if not isinstance(error, OperationalError | InterfaceError):
         return False
@@ -49,7 +49,7 @@ def is_away(error: BaseException) -> bool:
         return "unable to open database file" in str(error)
     code = sqlstate(error)
     # Without a connection there is no server to give a code.
-    return code is None or code.startswith("08") or code in _AWAY
+    return code is None or code.startswith("08") or code in _CONNECTION_LOST
 
 
 def is_too_complex(error: BaseException) -> bool:

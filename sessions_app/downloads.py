@@ -8,7 +8,7 @@ from django.db import connections
 _PIECE = 64 * 1024  # bytes
 
 
-def joined(texts: Iterator[str]) -> Iterator[bytes]:
+def buffered(texts: Iterator[str]) -> Iterator[bytes]:
     """Pieces that are worth being sent by themselves."""
     piece = bytearray()
     for text in texts:
@@ -20,8 +20,8 @@ def joined(texts: Iterator[str]) -> Iterator[bytes]:
         yield bytes(piece)
 
 
-async def made_in_threads(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """The pieces, each of them made in a thread: the event loop goes on meanwhile."""
+async def iterate_in_threads(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """The pieces, each of them made in a thread: the event loop continues meanwhile."""
     while piece := await sync_to_async(_next, thread_sensitive=False)(pieces):
         yield piece
 

@@ -143,7 +143,7 @@ class AgentAdmin(PermittedFieldsAdmin):
 
     fieldsets = (
         (None, {"fields": ("name", "active")}),
-        ("What people see", {"fields": PROFILE}),
+        ("Profile", {"fields": PROFILE}),
         ("Behaviour", {"fields": ("model", "system_prompt")}),
         ("Details", {"fields": ("type", "config", "created_at_shown", "updated_at_shown")}),
     )

@@ -44,7 +44,7 @@ class ReviewForm(forms.Form):
     flagged = YesNoField()
     reviewed = YesNoField()
     keep = YesNoField()
-    # The session to go on to.
+    # The session to go to.
     next = forms.UUIDField(required=False)
 
     def changes(self) -> dict[str, Any]:

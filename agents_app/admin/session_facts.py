@@ -45,8 +45,8 @@ def removal_sentence(chat_session: Session) -> str:
     if reasons is None:
         return "The session has been deleted."
     if reasons:
-        return f"A cleanup leaves it alone: {'; '.join(reasons)}."
-    return "The next cleanup removes it: nobody named it, and nothing hangs on it."
+        return f"A cleanup keeps it: {'; '.join(reasons)}."
+    return "The next cleanup removes it: nobody named it, and it is empty."
 
 
 def _people(chat_session: Session, request: HttpRequest) -> Iterator[Fact]:
@@ -90,7 +90,7 @@ def _amounts(chat_session: Session) -> Iterator[Fact]:
         return
     runs = ngettext("%s run", "%s runs", sums["runs"]) % f"{sums['runs']:,}"
     failed = f", {sums['failed']:,} failed" if sums["failed"] else ""
-    yield Fact("Answered in", f"{runs}{failed}")
+    yield Fact("Runs", f"{runs}{failed}")
     if used := tokens(sums["tokens_in"], sums["tokens_out"]):
         yield Fact("Used", used)
     if sums["cost"] is not None:

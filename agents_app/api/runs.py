@@ -58,7 +58,7 @@ def run_agent(
     """Send an agent a message, and answer when it has answered.
 
     With `Accept: text/event-stream`, the answer is streamed as the Vercel AI SDK's UI message
-    stream. The run goes on when the client hangs up; `GET /runs/{run_id}/status` has its result.
+    stream. The run continues when the client hangs up; `GET /runs/{run_id}/status` has its result.
     Once the message is stored, the status is 200. Without `success`, `message` says why; while
     `status` is still `pending` or `running`, the answer takes longer.
     """

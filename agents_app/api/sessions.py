@@ -49,7 +49,7 @@ def list_sessions(
 
     Long lists are read with `cursor`, which is each answer's `next_cursor`; `page` is then
     ignored. `total` counts no further than 10,000: with `total_is_capped` there are more, which
-    both forms go on to list.
+    both forms continue to list.
     """
     own = Session.objects.for_user(user_of(request))
     order = ("-updated_at", "-pk") if sort_desc else ("updated_at", "pk")

@@ -88,7 +88,7 @@ def _answer_head(question: Message) -> UUID | None:
 
 
 def _store_text(run: AgentRun) -> None:
-    """Make the text of a run that ended early a message, now that the chat goes on from it."""
+    """Make the text of a run that ended early a message, now that the chat continues from it."""
     message = Message(role=Message.Role.ASSISTANT, text_content=run.text, run=run)
     message.session, message.agent = run.session, run.agent
     message.user_id = run.user_id

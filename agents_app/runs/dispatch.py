@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 # How long a process that is told to exit waits for the ends of its runs to be stored, after it has
-# let them go on for AGENT_GRACE_SECONDS.
+# let them continue for AGENT_GRACE_SECONDS.
 _SHUTDOWN_TIMEOUT = 5
 # How often a run asks whether it has its turn, while others of its user run in other processes.
 _TURN_INTERVAL = 0.5
@@ -78,7 +78,7 @@ async def work_on(run_id: UUID) -> None:
     try:
         await asyncio.shield(work)
     except asyncio.CancelledError:
-        worker.cancel(Cancelled.HANDED_BACK)
+        worker.cancel(Cancelled.REQUEUED)
         await work
         raise
 

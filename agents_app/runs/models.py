@@ -233,7 +233,7 @@ class AgentRun(models.Model):
 
         Called by that process, in a transaction that has locked the session.
         """
-        if not self.is_awaited():
+        if not self.is_latest_attempt():
             return False
         interrupted = AgentRun.objects.filter(pk=self.pk, status=RunStatus.INTERRUPTED)
         values = {"status": RunStatus.RUNNING, "finished_at": None, "error": ""}
@@ -241,7 +241,7 @@ class AgentRun(models.Model):
         AgentRun.objects.record_last_status([self.session_id])
         return resumed
 
-    def is_awaited(self) -> bool:
+    def is_latest_attempt(self) -> bool:
         """Whether an answer of it has its place at the chat's end: no other run is to write one."""
         later = AgentRun.objects.filter(message=self.message_id, created_at__gt=self.created_at)
         return not later.exists() and self.is_for_last_message()

@@ -83,7 +83,7 @@ def _with_input() -> AgentRunQuerySet:
     return AgentRun.objects.select_related("agent", "message").defer(*_UNREAD)
 
 
-def hand_back(run_id: UUID, attempt: int) -> bool:
+def requeue(run_id: UUID, attempt: int) -> bool:
     """Let another process answer a run from the start; False when it has ended."""
     own = AgentRun.objects.active().filter(pk=run_id, attempt=attempt)
     return bool(own.update(status=RunStatus.PENDING, process_id=None, text="", heartbeat_at=Now()))
@@ -125,7 +125,7 @@ def _load_history(run: AgentRun, options: RunOptions) -> "list[ModelMessage]":
     from agents_app.history import MessageHistory
 
     history = MessageHistory(run.session_id, user_id=run.message.user_id, no_auto_create=True)
-    # An answer that goes on is the end of what it goes on from.
+    # An answer that continues is the end of what it continues from.
     messages = history.before(run.message, inclusive=run.is_continuation)
     if options.message_limit is not None:
         messages = trimming.trim_to_count(messages, options.message_limit)
@@ -201,7 +201,7 @@ def store_partial_answer(
         if Message.objects.filter(pk=message_id).exists():
             return
         is_stopped = run.status == RunStatus.STOPPED
-        if is_stopped and text.strip() and run.is_awaited():
+        if is_stopped and text.strip() and run.is_latest_attempt():
             row = Message(id=message_id, role=Message.Role.ASSISTANT, text_content=text)
             _append(run, [row], last_status=AgentRun.objects.last_status())
             text = ""

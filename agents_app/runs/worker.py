@@ -38,7 +38,7 @@ class Cancelled(enum.Enum):
 
     ENDED = "the run has been ended by its user or another process"
     INTERRUPTED = "the process is about to exit"
-    HANDED_BACK = "the process is about to exit, and another one is to answer"
+    REQUEUED = "the process is about to exit, and another one is to answer"
 
 
 @dataclass
@@ -150,9 +150,9 @@ class RunWorker:
         match self._cancelled:
             case Cancelled.INTERRUPTED:
                 return await self._finish(RunStatus.INTERRUPTED, "The server was stopped.")
-            case Cancelled.HANDED_BACK:
+            case Cancelled.REQUEUED:
                 return await run_in_db_thread_with_retries(
-                    storage.hand_back, self.run_id, self.attempt
+                    storage.requeue, self.run_id, self.attempt
                 )
         return False
 

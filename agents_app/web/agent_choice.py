@@ -59,7 +59,7 @@ def choice_for_new_chat(user: User | AnonymousUser, form: MessageForm) -> AgentC
 
 
 def choice_for_chat(own: Agent | None, form: MessageForm) -> AgentChoice:
-    """The agents that a chat can go on with; selected is its own, if that is active."""
+    """The agents that a chat can continue with; selected is its own, if that is active."""
     agents = _in_order(_active())
     if own is None or not own.active:
         selected = _chosen(form, agents) or _default(agents)

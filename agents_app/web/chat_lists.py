@@ -50,7 +50,7 @@ class Cursor:
 
 @dataclass(frozen=True)
 class Group:
-    """Chats under one heading; without one, they go on with the group before."""
+    """Chats under one heading; without one, they continue the group before."""
 
     label: str
     chats: list[Session]

@@ -37,7 +37,7 @@ def rename_page(
     context = {
         "chat_session": chat_session,
         "form": form,
-        "refusal": add_error(error, form),
+        "form_error": add_error(error, form),
     }
     return render(request, "agents_app/chat_rename.html", context, status=status_of(error))
 

@@ -113,7 +113,7 @@ def _pause(rendering_seconds: float) -> float:
 
 
 async def _waiting_event(run_id: UUID) -> bytes:
-    place = await run_in_db_thread_with_retries(AgentRun.objects.place_in_line, run_id)
+    place = await run_in_db_thread_with_retries(AgentRun.objects.queue_position, run_id)
     return _KEEP_ALIVE if place is None else _event("waiting", {"html": "", "place": place})
 
 

@@ -19,7 +19,7 @@ from agents_app.web.forms import ExportForm
 from agents_app.web.http import current_user
 from agents_app.web.login_required import login_required
 from agents_app.web.page_responses import chat_page
-from sessions_app.downloads import joined, made_in_threads
+from sessions_app.downloads import iterate_in_threads
 
 _CONTENT_TYPES = {"md": "text/markdown; charset=utf-8", "json": "application/json"}
 
@@ -35,7 +35,7 @@ def export_chat(request: HttpRequest, session_id: UUID) -> HttpResponseBase:
     if not form.is_valid():
         raise Http404
     ending = form.cleaned_data["format"]
-    pieces = joined(FORMATS[ending](chat_session))
+    pieces = buffered(FORMATS[ending](chat_session))
     return _download(request, pieces, f"{file_name(chat_session)}.{ending}", _CONTENT_TYPES[ending])
 
 
@@ -59,7 +59,7 @@ def _download(
     if request.method == "HEAD":
         return HttpResponse(headers=headers)
     connections.close_all()  # none is held while the file is sent
-    return StreamingHttpResponse(made_in_threads(pieces), headers=headers)
+    return StreamingHttpResponse(iterate_in_threads(pieces), headers=headers)
 
 
 def _attachment(name: str) -> str:

@@ -55,7 +55,7 @@ class AgentField(forms.IntegerField):
 
 
 class MessageForm(forms.Form):
-    """A message, and the agent that the chat is to go on with, if one was chosen.
+    """A message, and the agent that the chat is to continue with, if one was chosen.
 
     `is_substitute` is set where the agent is for a chat that has none: one that was chosen
     meanwhile is kept.

@@ -1,4 +1,4 @@
-"""What happens to a request whose login has run out."""
+"""What happens to a request whose login has expired."""
 
 from collections.abc import Callable
 from functools import wraps

@@ -74,7 +74,7 @@ def edit_page(
         "chat_session": question.session,
         "question": question,
         "form": form,
-        "refusal": add_error(error, form),
+        "form_error": add_error(error, form),
     }
     return render(request, "agents_app/message_edit.html", context, status=status_of(error))
 

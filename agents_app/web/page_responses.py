@@ -49,7 +49,7 @@ def list_page(request: HttpRequest, *, error: Exception | None = None) -> HttpRe
         "choice": choice,
         "chat_frame": _chat_frame(request, choice) if choice and choice.selected else "",
         "search": search,
-        "refusal": add_error(error, new_chat),
+        "form_error": add_error(error, new_chat),
     }
     return render(request, "agents_app/chat_list.html", context, status=status_of(error))
 
@@ -102,7 +102,7 @@ def chat_page(
         "found": find_words(transcript, place.cleaned_data["at"], place.cleaned_data["q"]),
         "before": place.cleaned_data["before"],
         "is_for_printing": place.cleaned_data["all"],
-        "refusal": add_error(error, message_form),
+        "form_error": add_error(error, message_form),
     }
     is_fragment = place.cleaned_data["fragment"]
     template = "agents_app/transcript.html" if is_fragment else "agents_app/chat.html"

@@ -46,7 +46,7 @@ class Turn:
 
     @property
     def own_entries(self) -> list[MessageEntry]:
-        """What its run has written; a run that goes on with an answer has not written all."""
+        """What its run has written; a run that continues an answer has not written all."""
         runs = {None, self.run.pk} if self.run else {None}
         return [entry for entry in self.entries if entry.message.run_id in runs]
 
@@ -156,7 +156,7 @@ class TranscriptPage:
 
     @property
     def is_latest(self) -> bool:
-        """Whether it has the chat's last message, after which the chat goes on."""
+        """Whether it has the chat's last message, after which the chat continues."""
         return self.newer_after is None
 
     @property
@@ -190,7 +190,7 @@ def read_turn(run: AgentRun, answer: list[Message] | None = None) -> Turn:
     """The turn of one run, with its answer, if that is known already.
 
     Otherwise it takes one query; none while the run is active: it has no messages yet. One that
-    goes on with an answer takes another. It does not say which versions there are.
+    continues an answer takes another. It does not say which versions there are.
     """
     turn = Turn(run.message, run=run, is_last=True)
     if run.is_continuation:

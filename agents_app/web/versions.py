@@ -88,7 +88,7 @@ def _chosen(
         return (tried[-1], tried[-1].pk) if tried else (None, None)
     first, last = answer[0], answer[-1]
     head = first.run_id or first.pk
-    if runs[last.pk]:  # it was to go on with the answer
+    if runs[last.pk]:  # it was to continue the answer
         return runs[last.pk][-1], head
     if last.run_id:
         by_id = {run.pk: run for row in [question, *answer] if row for run in runs[row.pk]}
@@ -132,7 +132,7 @@ def _place(
 
 
 def _read_runs(messages: list[Message]) -> Mapping[UUID, list[AgentRun]]:
-    """The runs that were to answer each message, or to go on with it, in order."""
+    """The runs that were to answer each message, or to continue the answer, in order."""
     runs = defaultdict(list)
     for run in (
         AgentRun.objects.filter(message__in=messages)

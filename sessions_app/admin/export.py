@@ -29,7 +29,7 @@ from sessions_app.admin.shared import (
     readable_query,
     session_count,
 )
-from sessions_app.downloads import joined, made_in_threads
+from sessions_app.downloads import iterate_in_threads
 from sessions_app.models import Export, Session
 from sessions_app.review.reading_log import record_reading
 
@@ -125,7 +125,7 @@ def export_sessions(
     if not isinstance(request, ASGIRequest):
         return StreamingHttpResponse(pieces, headers=headers)
     connections.close_all()  # none is held while the file is sent
-    return StreamingHttpResponse(made_in_threads(pieces), headers=headers)
+    return StreamingHttpResponse(iterate_in_threads(pieces), headers=headers)
 
 
 def _choice(
@@ -179,4 +179,4 @@ def _pieces(
             yield rows
         log.update(finished_at=timezone.now())
 
-    return joined(FORMATS[ending](recorded(), transcripts=transcripts))
+    return buffered(FORMATS[ending](recorded(), transcripts=transcripts))

@@ -95,7 +95,7 @@ def as_json_lines(sessions: Iterable[list[Row]], *, transcripts: bool) -> Iterat
 FORMATS: dict[str, Callable[..., Iterator[str]]] = {"csv": as_csv, "jsonl": as_json_lines}
 
 
-def defused(text: str) -> str:
+def escape_formula(text: str) -> str:
     """The text with an apostrophe before what a spreadsheet would calculate."""
     return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
 
@@ -243,7 +243,7 @@ def _cell(value: Any) -> str:
             return f"{value.normalize():f}"
         case dict() | list():
             return json_text(value)
-    return defused(encodable(str(value)))
+    return escape_formula(encodable(str(value)))
 
 
 def _dumped(row: Row) -> str:

@@ -1,6 +1,6 @@
 """Restores archived sessions, and purges archives that have expired; archive_search finds in them.
 
-A restore of everything runs to its end (`restore_run`), or goes on over several requests
+A restore of everything runs to its end (`restore_run`), or continues over several requests
 (`restore_slice`); single sessions are restored with `restore_chosen`.
 """
 

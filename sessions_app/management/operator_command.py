@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import Error
 
-from sessions_app.database_errors import is_away, is_locked, one_line, sqlstate
+from sessions_app.database_errors import is_locked, is_unreachable, one_line, sqlstate
 from sessions_app.storable import printable
 
 
@@ -59,8 +59,8 @@ def explain_database_error(error: Error) -> str:
         return f"The database has run out of disk space ({text}). Make room and start again."
     if is_locked(error):
         return f"Another transaction keeps the tables locked ({text}). Try again when it has ended."
-    if is_away(error) and "unable to open database file" in text:
+    if is_unreachable(error) and "unable to open database file" in text:
         return f"The database cannot be opened ({text}). Check DATABASE_URL and the folder."
-    if is_away(error):
+    if is_unreachable(error):
         return f"The database cannot be reached ({text}). Check DATABASE_URL and the server."
     return f"The database reports: {text}"

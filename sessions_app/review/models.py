@@ -83,7 +83,7 @@ class Export(models.Model):
     # How many are in the file, or were when the download ended early.
     exported = models.PositiveIntegerField("sessions", default=0)
     started_at = models.DateTimeField(default=timezone.now)
-    # None while it goes on, and if it ended early.
+    # None while it continues, and if it ended early.
     finished_at = models.DateTimeField(null=True)
 
     class Meta:

@@ -43,7 +43,7 @@ def excerpt(
     match = pattern.search(line)
     begin = _word_start(line, match.start()) if match else 0
     end = begin + LENGTH
-    parts = list(_told_apart(line[begin:end], pattern))
+    parts = list(_split_matches(line[begin:end], pattern))
     if start or begin:
         parts.insert(0, Part("… "))
     if end < len(line) or start + _AROUND < len(text):
@@ -57,7 +57,7 @@ def _word_start(line: str, match_start: int) -> int:
     return line.find(" ", begin, match_start) + 1 or begin if begin else 0
 
 
-def _told_apart(line: str, pattern: re.Pattern[str]) -> Iterator[Part]:
+def _split_matches(line: str, pattern: re.Pattern[str]) -> Iterator[Part]:
     end = 0
     for match in pattern.finditer(line):
         yield Part(line[end : match.start()])

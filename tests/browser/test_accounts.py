@@ -52,7 +52,7 @@ def test_a_message_is_there_again_after_the_login(
     page = open_page(path, java_script_enabled=javascript)
     page.context.clear_cookies(name="sessionid")
     send(page, TEXT)
-    expect(page.get_by_text("Your login had run out. Log in, and your message")).to_be_visible()
+    expect(page.get_by_text("Your session has expired. Log in to get your message")).to_be_visible()
     log_in_by_hand(page)
     expect(page.get_by_label("Message")).to_have_value(TEXT)
     assert page.url.endswith(path)
@@ -74,7 +74,7 @@ def test_an_edited_message_is_there_again_after_the_login(
     path = f"/chats/{answered(user).pk}/"
     page = open_page(path, java_script_enabled=javascript)
     page.get_by_role("link", name="Edit question").click()
-    page.get_by_label("Your words").fill(TEXT)
+    page.get_by_label("Edited text").fill(TEXT)
     page.context.clear_cookies(name="sessionid")
     page.get_by_role("button", name="Save and send").click()
     log_in_by_hand(page)
@@ -89,7 +89,7 @@ def test_a_message_that_waits_is_there_again_after_the_login(page: Page, model: 
     expect(page.locator("[data-queued]")).to_be_visible()
     page.context.clear_cookies(name="sessionid")
     answer.end()
-    expect(page.get_by_text("Your login had run out.")).to_be_visible()
+    expect(page.get_by_text("Your session has expired.")).to_be_visible()
     log_in_by_hand(page)
     expect(conversation(page)).to_contain_text("Let me think")
     expect(page.get_by_label("Message")).to_have_value(TEXT)
@@ -130,7 +130,7 @@ def test_what_is_done_after_the_login_has_run_out_leads_to_the_login(
         expect(page.get_by_label("Message")).to_be_focused()  # the script has run
     page.context.clear_cookies(name="sessionid")
     ACTIONS[action](page)
-    expect(page.get_by_text("Your login had run out. Log in to go on.")).to_be_visible()
+    expect(page.get_by_text("Your session has expired. Log in to continue.")).to_be_visible()
     log_in_by_hand(page)
     expect(page.get_by_label("Message")).to_be_visible()
     assert page.url.endswith(path)
@@ -144,7 +144,7 @@ def test_stopping_after_the_login_has_run_out_leads_to_the_login(
     expect(conversation(page)).to_contain_text("Let me think")
     page.context.clear_cookies(name="sessionid")
     page.get_by_role("button", name="Stop").click()
-    expect(page.get_by_text("Your login had run out.")).to_be_visible()
+    expect(page.get_by_text("Your session has expired.")).to_be_visible()
     log_in_by_hand(page)
     expect(page.get_by_role("button", name="Stop")).to_be_visible()
     answer.end()
@@ -169,7 +169,7 @@ def test_a_page_from_before_another_login_says_so(
 def test_a_new_key_can_be_copied(open_page: OpenPage, user: User) -> None:
     page = open_page("/accounts/keys/", permissions=["clipboard-read", "clipboard-write"])
     page.get_by_label("What the key is for").fill("laptop")
-    page.get_by_role("button", name="Make the key").click()
+    page.get_by_role("button", name="Create key").click()
     page.get_by_role("button", name="Copy").click()
     expect(page.get_by_role("button", name="Copied")).to_be_visible()
     key = page.get_by_label("New key").input_value()
@@ -243,10 +243,10 @@ def test_no_violations(open_page: OpenPage, user: User, theme: str, width: int) 
     check("Log in")
     for path, heading in (
         ("password/reset", "Reset your password"),
-        ("password/reset/done", "Look into your mail"),
+        ("password/reset/done", "Check your e-mail"),
         ("password/reset/key/1-no", "This link is no longer valid"),
         ("confirm-email/no", "This link is no longer valid"),
-        ("signup", "Accounts are made by staff"),
+        ("signup", "Accounts are created by staff"),
         ("inactive", "This account is switched off"),
     ):
         page.goto(f"/accounts/{path}/")

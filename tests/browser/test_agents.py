@@ -135,7 +135,7 @@ def test_agent_is_chosen_by_keyboard(
     search(page).fill("verse")
     expect(active_option(page)).to_contain_text("poet")
     search(page).fill("nobody")
-    expect(page.get_by_text("No agent is called that.")).to_be_visible()
+    expect(page.get_by_text("No agents found.")).to_be_visible()
     page.keyboard.press("Enter")
     expect(picker(page)).to_be_visible()
     search(page).fill("POET")

@@ -260,7 +260,7 @@ def test_newest_words_stay_in_view(
     expect_in_view()
     expect(words).to_be_in_viewport()
     send(page, "A line that says what is wrong")
-    expect(page.get_by_role("alert")).to_contain_text("One message waits already.")
+    expect(page.get_by_role("alert")).to_contain_text("One message is waiting already.")
     expect_in_view()
     answer.end()
     model.asked().say("Meanwhile, too.").end()

@@ -80,7 +80,7 @@ def test_edit_a_message_and_go_back(
     page = open_page(path(chat_session), **window)
     turns(page).first.hover()
     page.get_by_role("link", name="Edit").first.click()
-    box = page.get_by_label("Your words")
+    box = page.get_by_label("Edited text")
     expect(box).to_have_value("Why do boats float?")
     box.fill("Why do birds fly?")
     model.will_say("They have wings.")
@@ -131,13 +131,13 @@ def test_editing_is_cancelled(open_page: OpenPage, chat_session: Session) -> Non
     for with_keyboard in (True, False):
         link.focus()
         page.keyboard.press("Enter")
-        expect(page.get_by_label("Your words")).to_be_focused()
+        expect(page.get_by_label("Edited text")).to_be_focused()
         page.keyboard.type(" Surely not")
         if with_keyboard:
             page.keyboard.press("Escape")
         else:
             page.get_by_role("link", name="Cancel").click()
-        expect(page.get_by_label("Your words")).to_have_count(0)
+        expect(page.get_by_label("Edited text")).to_have_count(0)
         expect(link).to_be_focused()
         expect(turns(page).last).to_contain_text("And trains?")
     assert Message.objects.count() == 4
@@ -146,11 +146,11 @@ def test_editing_is_cancelled(open_page: OpenPage, chat_session: Session) -> Non
 def test_an_edit_that_is_refused_keeps_the_text(open_page: OpenPage, chat_session: Session) -> None:
     page = open_page(path(chat_session))
     page.get_by_role("link", name="Edit question 3").click()
-    page.get_by_label("Your words").fill("Other words")
+    page.get_by_label("Edited text").fill("Other words")
     Agent.objects.update(active=False)
     page.get_by_role("button", name="Save and send").click()
     expect(page.get_by_role("alert").last).to_contain_text("not available")
-    expect(page.get_by_label("Your words")).to_have_value("Other words")
+    expect(page.get_by_label("Edited text")).to_have_value("Other words")
 
 
 def test_copy_what_the_agent_wrote(open_page: OpenPage, chat_session: Session) -> None:
@@ -229,7 +229,7 @@ def test_no_violations(
     press(page, "Regenerate")
     expect(turns(page).last).to_contain_text("Another way.")
     page.get_by_role("link", name="Edit").last.click()
-    expect(page.get_by_label("Your words")).to_be_focused()
+    expect(page.get_by_label("Edited text")).to_be_focused()
     page.locator(".about-answer summary").first.click()
     for address in (None, f"{path(chat_session)}messages/{first_message(chat_session)}/edit/"):
         if address:

@@ -54,7 +54,7 @@ def test_one_message_waits_and_can_be_taken_back(page: Page, model: ToldModel) -
     answer = ask(page, model)
     send(page, "Second")
     send(page, "Third")
-    expect(page.get_by_role("alert")).to_contain_text("One message waits already")
+    expect(page.get_by_role("alert")).to_contain_text("One message is waiting already")
     page.get_by_role("button", name="Take back").click()
     expect(page.locator("[data-queued]")).to_have_count(0)
     expect(page.get_by_label("Message")).to_have_value("Second\n\nThird")

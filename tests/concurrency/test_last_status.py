@@ -120,7 +120,7 @@ class Racer:
         run = self.newest(chat)
         claimed = storage.claim(run.pk)
         if claimed is not None and self.random.random() < 0.5:
-            storage.hand_back(run.pk, claimed.attempt)
+            storage.requeue(run.pk, claimed.attempt)
 
 
 def test_races_leave_the_status_of_the_newest_run() -> None:

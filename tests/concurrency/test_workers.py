@@ -255,7 +255,7 @@ def test_run_of_a_web_process_that_died_can_be_retried(site: Site) -> None:
         cursor.execute("TRUNCATE procrastinate_jobs CASCADE")
     silent = timezone.now() - timedelta(minutes=1)
     AgentRun.objects.update(status="running", process_id=uuid4(), heartbeat_at=silent)
-    wait_until(lambda: AgentRun.objects.get().can_be_retried)
+    wait_until(lambda: AgentRun.objects.get().has_failed)
 
 
 def test_waiting_for_a_worker_is_no_death(site: Site) -> None:

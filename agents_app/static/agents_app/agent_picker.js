@@ -139,7 +139,7 @@ function showOptions() {
     list.hidden = matches.length === 0;
     picker.classList.toggle("is-short", select().options.length < MANY);
     picker.querySelector("[role=status]").textContent =
-        matches.length ? "" : "No agent is called that.";
+        matches.length ? "" : "No agents found.";
     active = words.length ? 0 : matches.findIndex((option) => option.selected);
     active = Math.min(Math.max(active, 0), matches.length - 1);
     showActive();

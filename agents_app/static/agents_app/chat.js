@@ -1,7 +1,7 @@
 // The entry of the chat pages' script: sets up the parts that the page has.
 // Everything also works without it; the server renders all HTML.
 
-import { pageOf } from "./new_chat_page.js";
+import { pageOf } from "./chat_frame.js";
 import { setUpCodeCopy } from "./code_copy.js";
 import { setUpComposer } from "./composer.js";
 import { jumpButton, messageForm, transcript } from "./dom.js";
@@ -11,12 +11,12 @@ import {
 import { setUpFeedback } from "./feedback.js";
 import { isAnswering, setUpStop, watchAnswer } from "./live_answer.js";
 import { setUpCopying, setUpMessageForms } from "./message_actions.js";
-import { setUpQueue } from "./queue.js";
+import { setUpQueue } from "./queued_message.js";
 import { refresh } from "./refresh.js";
 import { setUpScrolling } from "./scrolling.js";
 import { setUpShortcuts } from "./shortcuts.js";
 import { refreshSidebar, setUpSidebar } from "./sidebar.js";
-import { setUpTitle } from "./title.js";
+import { setUpTitle } from "./tab_title.js";
 import { enhance, setUpOlderMessages } from "./transcript.js";
 
 let path = location.pathname; // of the page that is shown
@@ -36,7 +36,7 @@ function setUpPage(events) {
     }
 }
 
-/** The page of a chat's latest messages, where it goes on. */
+/** The page of a chat's latest messages, where it continues. */
 function setUpLatest(events) {
     watchAnswer(document, events);
     setUpScrolling();

@@ -4,7 +4,7 @@ import { setUpAgentPicker } from "./agent_picker.js";
 import { focusMessage, hasKeyboard, jumpButton, messageForm, showError } from "./dom.js";
 import { clearMessage, fitToText, markSent, restoreDraft, saveDraft } from "./drafts.js";
 import { isAnswering } from "./live_answer.js";
-import { enqueue } from "./queue.js";
+import { enqueue } from "./queued_message.js";
 import { refresh } from "./refresh.js";
 import { followLatest } from "./scrolling.js";
 import { isSending, send } from "./submit_turn.js";

@@ -61,7 +61,7 @@ export function takeMessage() {
 }
 
 /** Put a message back into the form, before what is written there. */
-export function putBack({ id, text, agent, wasSent }) {
+export function restoreMessage({ id, text, agent, wasSent }) {
     const { elements } = messageForm();
     const written = elements.namedItem("text").value;
     elements.namedItem("text").value = written.trim() ? `${text}\n\n${written}` : text;

@@ -52,7 +52,7 @@ async function watch(answer, events) {
     stopForm().action = answer.dataset.stop;
     setStoppable(true);
     announce("The agent is answering.");
-    tell("answer-start", "");
+    dispatch("answer-start", "");
     let delay = FIRST_RETRY;
     let invalid = 0;
     let end = null;
@@ -80,7 +80,7 @@ async function watch(answer, events) {
     watched = null;
     setStoppable(false);
     finish(answer, end);
-    tell("answer-end", end.status);
+    dispatch("answer-end", end.status);
     document.dispatchEvent(new Event("answer-ended"));
 }
 
@@ -127,7 +127,7 @@ function finish(answer, { status, html }) {
             answer.replaceWith(finished);
         }
         const ended = shown ? answer : finished;
-        announce(spokenText(ended));
+        announce(announcementText(ended));
         enhance(ended);
         showContextStart(ended);
         showError("");
@@ -146,7 +146,7 @@ function finish(answer, { status, html }) {
 }
 
 /** What a screen reader says when an answer has ended: how, and how it begins. */
-function spokenText(answer) {
+function announcementText(answer) {
     const end = answer.querySelector(".failure p, .stopped")?.textContent.trim();
     const words = answer.querySelector("article:last-of-type .text")?.cloneNode(true);
     words?.querySelectorAll(".code-head").forEach((head) => head.remove());
@@ -163,7 +163,7 @@ function announce(text) {
 }
 
 /** Tell other modules, which listen to the document. */
-function tell(name, status) {
+function dispatch(name, status) {
     document.dispatchEvent(new CustomEvent(name, { detail: { status } }));
 }
 

@@ -1,7 +1,7 @@
 // Keyboard shortcuts, and the dialog that lists them.
 
 import { messageForm, transcript } from "./dom.js";
-import { takeBack } from "./queue.js";
+import { takeBack } from "./queued_message.js";
 
 const FIELDS = "input, textarea, select, [contenteditable]";
 

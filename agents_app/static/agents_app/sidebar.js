@@ -2,7 +2,7 @@
 
 import { JSON_TYPE, getHtml, post } from "./api.js";
 import { fragmentOf } from "./dom.js";
-import { askForName } from "./renaming.js";
+import { askForName } from "./rename_dialog.js";
 import { showToast } from "./toast.js";
 
 const POLL = 3000; // milliseconds, while an answer is being written

@@ -33,13 +33,13 @@ class ApiKeyForm(forms.Form):
         choices=Scope.choices,
         initial=[Scope.CHAT, Scope.READ],
         widget=forms.CheckboxSelectMultiple,
-        label="What it may do",
+        label="Permissions",
     )
     days = forms.TypedChoiceField(
         coerce=int,
-        choices=[(30, "30 days"), (90, "90 days"), (365, "a year"), (FOREVER, "no end")],
+        choices=[(30, "30 days"), (90, "90 days"), (365, "a year"), (FOREVER, "never")],
         initial=90,
-        label="How long it works",
+        label="Expires",
     )
 
 

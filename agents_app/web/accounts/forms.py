@@ -49,7 +49,7 @@ class ReauthenticateForm(LabelsOnly, allauth_forms.ReauthenticateForm):
 class LoginForm(LabelsOnly, allauth_forms.LoginForm):
     """Logs in by name or e-mail address; keeps the message that was sent before."""
 
-    # Whatever they hold, the login goes on.
+    # Whatever they hold, the login continues.
     text = UncheckedTextField(required=False, strip=False, widget=forms.HiddenInput)
     agent = UncheckedTextField(required=False, widget=forms.HiddenInput)
     writer = UncheckedTextField(required=False, widget=forms.HiddenInput)

@@ -1,4 +1,4 @@
-"""A message whose login had run out, kept in the new login until its page shows it."""
+"""A message whose login had expired, kept in the new login until its page shows it."""
 
 from django.http import HttpRequest
 

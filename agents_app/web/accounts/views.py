@@ -44,7 +44,7 @@ class _EmailContext:
 
 
 class LoginView(_EmailContext, allauth_views.LoginView):
-    """django-allauth's, which keeps a message that was sent after the login had run out."""
+    """django-allauth's, which keeps a message that was sent after the login had expired."""
 
     def form_valid(self, form: LoginForm) -> HttpResponse:
         response: HttpResponse = super().form_valid(form)

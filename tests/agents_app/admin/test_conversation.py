@@ -218,7 +218,7 @@ def test_raw_data_is_linked_for_those_who_may_see_it() -> None:
     ("make", "sentence"),
     [
         (phantom, "The next cleanup removes it"),
-        (make_session, "A cleanup leaves it alone: named by a person; platform web."),
+        (make_session, "A cleanup keeps it: named by a person; platform web."),
     ],
 )
 def test_a_sentence_says_whether_it_is_removable(reader: Client, make: Any, sentence: str) -> None:

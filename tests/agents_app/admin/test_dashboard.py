@@ -119,7 +119,7 @@ def test_times_are_medians_and_95th_percentiles(root: Client) -> None:
             finished_at=asked + timedelta(seconds=5 * number),
         )
     times = text(card(Page.of(root, INDEX), "Answer times"))
-    assert "First words 100 ms 190 ms" in times
+    assert "First token 100 ms 190 ms" in times
     assert "Whole answer 50.0 s 1 min 35 s" in times
 
 

@@ -80,6 +80,6 @@ def test_waiting_run_that_is_cancelled_leaves_the_line(settings: Settings) -> No
 
 @pytest.mark.django_db
 def test_place_in_line(run: AgentRun) -> None:
-    assert AgentRun.objects.place_in_line(run.pk) == 0
+    assert AgentRun.objects.queue_position(run.pk) == 0
     AgentRun.objects.update(status=AgentRun.Status.RUNNING)
-    assert AgentRun.objects.place_in_line(run.pk) is None
+    assert AgentRun.objects.queue_position(run.pk) is None

@@ -45,7 +45,7 @@ def test_run_is_claimed_anew_after_each_death_and_then_fails(run: AgentRun) -> N
 def test_run_that_was_handed_back_is_no_death(run: AgentRun) -> None:
     for expected in range(1, 2 * storage.MAX_ATTEMPTS):
         assert claim(run) == expected
-        assert storage.hand_back(run.pk, expected)
+        assert storage.requeue(run.pk, expected)
     run.refresh_from_db()
     assert (run.status, run.process_id, run.text) == ("pending", None, "")
 
@@ -64,7 +64,7 @@ def test_claim_voids_the_text_so_far(run: AgentRun) -> None:
         lambda run: storage.store_answer(run, 1, answer()),
         lambda run: storage.store_partial_answer(run.pk, 1, "Too late", uuid4()),
         lambda run: storage.finish(run.pk, 1, RunStatus.FAILED, "Too late", "broken"),
-        lambda run: storage.hand_back(run.pk, 1),
+        lambda run: storage.requeue(run.pk, 1),
         lambda run: AgentRun.objects.save_progress([Progress(run.pk, 1, "Too late")]),
     ],
     ids=["answer", "partial answer", "end", "hand back", "progress"],

@@ -214,7 +214,7 @@ def test_another_email_address_counts_once_it_is_confirmed(page: Client, user: U
     user.refresh_from_db()
     assert user.email == "ana@example.org"
     link = link_in(mail.outbox[-1].body)
-    assert "waits to be confirmed" in html(page.get(url))
+    assert "is waiting for confirmation" in html(page.get(url))
     assert "Confirm" in html(page.get(link))
     page.post(link)
     user.refresh_from_db()

@@ -102,7 +102,7 @@ def test_other_forms_lead_back_to_their_page(client: Client, user: User) -> None
         response = client.post(chat_url(run.session, name, run_id=run.pk))
         page = quote(chat_url(run.session), safe="")
         assert response["Location"] == f"/accounts/login/?expired=on&next={page}"
-        assert "Your login had run out." in html(client.get(response["Location"]))
+        assert "Your session has expired." in html(client.get(response["Location"]))
     assert "run out" not in html(client.get("/accounts/login/"))
 
 

@@ -7,7 +7,7 @@ const form = document.querySelector("form[data-progress]");
 const stop = form?.elements.namedItem("stop");
 let stopping = false;
 
-function carryOn() {
+function continueTask() {
     // As without script: the server's own page then says what is wrong.
     form.requestSubmit(stopping ? stop : form.elements.namedItem("confirm"));
 }
@@ -39,9 +39,9 @@ async function step() {
     }
     show(next);
     if (stopping) {
-        carryOn();
+        continueTask();
     } else {
-        setTimeout(() => step().catch(carryOn), PAUSE);
+        setTimeout(() => step().catch(continueTask), PAUSE);
     }
 }
 
@@ -59,5 +59,5 @@ if (form) {
             isOver = true;
         }
     });
-    setTimeout(() => step().catch(carryOn), PAUSE);
+    setTimeout(() => step().catch(continueTask), PAUSE);
 }

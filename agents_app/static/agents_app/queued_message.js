@@ -1,14 +1,14 @@
 // The message written while an answer is: it waits below the answer, and is sent at its end.
 
 import { focusMessage, fragmentOf, messageForm, showError, transcript } from "./dom.js";
-import { putBack, storeWaiting, storedWaiting, takeMessage } from "./drafts.js";
+import { restoreMessage, storeWaiting, storedWaiting, takeMessage } from "./drafts.js";
 import { isAnswering } from "./live_answer.js";
 import { refresh } from "./refresh.js";
 import { followLatest, scrollToLatest } from "./scrolling.js";
 import { send } from "./submit_turn.js";
 
 const WAITING = "Waits until the answer has ended.";
-const PUT_BACK = "The answer has not come to its end. Your next message is in the box.";
+const RESTORED = "The answer did not finish. Your next message is back in the form.";
 
 /** Show the message that waits since before a reload, or send it if its time has come. */
 export function setUpQueue() {
@@ -19,14 +19,14 @@ export function setUpQueue() {
     show(message);
     if (!isAnswering()) {
         const last = lastAnswer();
-        settle(last?.id === message.after ? last.dataset.status : "unknown");
+        sendOrRestore(last?.id === message.after ? last.dataset.status : "unknown");
     }
 }
 
 /** Let the message in the form wait; there is one at a time. */
 export function enqueue() {
     if (storedWaiting()) {
-        showError("One message waits already. Take it back to change it.");
+        showError("One message is waiting already. Take it back to change it.");
         return;
     }
     wait(takeMessage());
@@ -41,7 +41,7 @@ export function takeBack() {
         return false;
     }
     forget();
-    putBack(message);
+    restoreMessage(message);
     focusMessage();
     return true;
 }
@@ -50,15 +50,15 @@ export function takeBack() {
  * Send the message that waits, after an answer that was completed. After any other it goes back
  * into the form: it was written to follow an answer that there is not.
  */
-async function settle(status) {
+async function sendOrRestore(status) {
     const message = storedWaiting();
     if (!message || !messageForm()) {
         return;
     }
     if (status !== "done") {
         forget();
-        putBack(message);
-        showError(PUT_BACK);
+        restoreMessage(message);
+        showError(RESTORED);
         return;
     }
     element()?.remove();
@@ -72,7 +72,7 @@ async function settle(status) {
     }
     forget();
     if (refusal) {
-        putBack({ ...message, wasSent: true });
+        restoreMessage({ ...message, wasSent: true });
     }
 }
 
@@ -123,4 +123,4 @@ function formFor({ id, text, agent }) {
     return form;
 }
 
-document.addEventListener("answer-end", ({ detail }) => settle(detail.status));
+document.addEventListener("answer-end", ({ detail }) => sendOrRestore(detail.status));

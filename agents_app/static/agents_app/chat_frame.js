@@ -6,7 +6,7 @@ import { fragmentOf, messageForm } from "./dom.js";
 export function pageOf({ html, url, name }) {
     const frame = document.querySelector("[data-chat-frame]");
     const page = document.importNode(frame.content, true);
-    readdress(page, frame.dataset.chatFrame, url);
+    rewriteUrls(page, frame.dataset.chatFrame, url);
     page.querySelector("h1").textContent = name;
     page.querySelector("[data-rename]").dataset.rename = name;
     page.querySelector("[data-transcript]").replaceChildren(fragmentOf(html));
@@ -15,7 +15,7 @@ export function pageOf({ html, url, name }) {
 }
 
 /** Have what leads to the frame's chat lead to the one at `url`. */
-function readdress(page, frameUrl, url) {
+function rewriteUrls(page, frameUrl, url) {
     for (const name of ["action", "href"]) {
         for (const element of page.querySelectorAll(`[${name}^="${frameUrl}"]`)) {
             const rest = element.getAttribute(name).slice(frameUrl.length);
