@@ -27,7 +27,7 @@ LAYERS = [
     [
         *("sessions_app.storable", "sessions_app.tool_entries", "sessions_app.local_time"),
         "sessions_app.run_status",
-        *("sessions_app.database_errors", "sessions_app.search", "sessions_app.downloads"),
+        *("sessions_app.database_errors", "sessions_app.search", "sessions_app.streamed_files"),
     ],
     ["sessions_app.querysets"],
     ["sessions_app.review.models", "sessions_app.cleanup.models"],

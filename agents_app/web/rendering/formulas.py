@@ -1,7 +1,7 @@
 r"""Formulas: `$…$`, `$$…$$`, `\(…\)` and `\[…\]` in markdown, as MathML.
 
 A formula that cannot be read is shown as it is written. One that is on lines of its own is taken
-before lists and headings are, whose marks can begin its lines. As in TeX, a formula never extends beyond
+before lists and headings are, whose marks can begin its lines. As in TeX, no formula extends beyond
 a blank line, so that none can change finished blocks of a growing text (see
 incremental_markdown.py).
 """
