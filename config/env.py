@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
+import django
 from django.core.exceptions import ImproperlyConfigured
 from environ import Env
 
@@ -19,6 +20,26 @@ _MIN_SECRET_LENGTH, _MIN_DISTINCT_CHARACTERS = 32, 9
 
 _TRUE = {"1", "true", "on", "yes", "y"}
 _FALSE = {"0", "false", "off", "no", "n", ""}
+
+
+# What MAILERS calls the settings of a mail server.
+_MAIL_OPTIONS = {
+    "EMAIL_HOST": "host",
+    "EMAIL_PORT": "port",
+    "EMAIL_HOST_USER": "username",
+    "EMAIL_HOST_PASSWORD": "password",
+    "EMAIL_USE_TLS": "use_tls",
+    "EMAIL_USE_SSL": "use_ssl",
+    "EMAIL_FILE_PATH": "file_path",
+}
+
+
+def mail_settings(config: dict[str, Any]) -> dict[str, Any]:
+    """What StrictEnv.email returns, as the installed Django takes it: in MAILERS since 6.1."""
+    if django.VERSION < (6, 1):
+        return config
+    options = {option: config[name] for name, option in _MAIL_OPTIONS.items() if config.get(name)}
+    return {"MAILERS": {"default": {"BACKEND": config["EMAIL_BACKEND"], "OPTIONS": options}}}
 
 
 class StrictEnv(Env):

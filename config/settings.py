@@ -8,7 +8,7 @@ from pathlib import Path
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
-from config.env import StrictEnv
+from config.env import StrictEnv, mail_settings
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -185,7 +185,8 @@ ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False
 # To the console in development; without a server, resetting a password is not offered.
 _email = env.email("EMAIL_URL", default="consolemail://" if DEBUG else "")
 SENDS_EMAIL = bool(_email)
-vars().update(_email or {"EMAIL_BACKEND": "django.core.mail.backends.dummy.EmailBackend"})
+_NO_EMAIL = {"EMAIL_BACKEND": "django.core.mail.backends.dummy.EmailBackend"}
+vars().update(mail_settings(_email or _NO_EMAIL))
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="webmaster@localhost")
 
 LANGUAGE_CODE = "en-us"

@@ -106,6 +106,24 @@ def _secrets(environment: dict[str, str]) -> list[str]:
     return [key] * (len(key) > 1) + ["pa/ss", "'pa'"]
 
 
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("smtp+tls://ana:p%40ss@mail.example.org:587", "mail.example.org 587 ana p@ss True"),
+        ("smtp://localhost:25", "localhost 25   False"),
+    ],
+)
+def test_mail_goes_to_the_server_that_the_url_names(url: str, expected: str) -> None:
+    program = (
+        "import django; django.setup(); from django.core import mail;"
+        "to = mail.mailers.default if hasattr(mail, 'mailers') else mail.get_connection();"
+        "print(to.host, to.port, to.username or '', to.password or '', bool(to.use_tls))"
+    )
+    done = run("-W", "error", "-c", program, EMAIL_URL=url)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == expected
+
+
 def test_development_takes_any_key_and_any_host() -> None:
     done = run("manage.py", "check", DEBUG="on", SECRET_KEY="x", ALLOWED_HOSTS="*")
     assert done.returncode == 0, done.stderr

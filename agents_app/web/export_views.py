@@ -19,7 +19,7 @@ from agents_app.web.forms import ExportForm
 from agents_app.web.http import current_user
 from agents_app.web.login_required import login_required
 from agents_app.web.page_responses import chat_page
-from sessions_app.streamed_files import iterate_in_threads
+from sessions_app.streamed_files import buffered, iterate_in_threads
 
 _CONTENT_TYPES = {"md": "text/markdown; charset=utf-8", "json": "application/json"}
 

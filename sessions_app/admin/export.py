@@ -31,7 +31,7 @@ from sessions_app.admin.shared import (
 )
 from sessions_app.models import Export, Session
 from sessions_app.review.reading_log import record_reading
-from sessions_app.streamed_files import iterate_in_threads
+from sessions_app.streamed_files import buffered, iterate_in_threads
 
 VIA = "export"
 _MANY = 10_000  # counting more would take as long as the list's slowest pages

@@ -38,6 +38,8 @@ def background(page: Page) -> str:
 def test_the_dashboard_has_no_violations(open_page: OpenPage, user: User, agent: Agent) -> None:
     answered(user)
     failed(user, error="The provider is busy, and says so at length. " * 10)
+    brief = failed(user, error="Busy.")
+    Session.objects.filter(pk=brief.session_id).update(name="A long name of a session " * 9)
     phantom(created_at=timezone.now() - timedelta(days=20))
     phantom()
     CleanupRun.objects.create(source=CleanupRun.Source.ADMIN, started_by=user.username)
@@ -57,7 +59,11 @@ def test_the_dashboard_has_no_violations(open_page: OpenPage, user: User, agent:
         " document.querySelector('.plot .bars').getBoundingClientRect().top]"
     )
     assert label_ends <= bars_begin
-    error = page.locator(".said > p").first
+    rows = page.get_by_role("region", name="Newest failures").locator("tbody tr")
+    heights = rows.evaluate_all("all => all.map((row) => Math.round(row.offsetHeight))")
+    assert len(heights) == 2
+    assert len(set(heights)) == 1, "rows of one height"
+    error = page.locator(".said > p").last
     assert error.evaluate("p => p.scrollHeight > p.clientHeight")
 
     bar = page.locator(".bar-good").first
@@ -75,6 +81,8 @@ def test_lists_and_forms_have_no_violations(open_page: OpenPage, user: User, age
     page = open_page("/admin/", reduced_motion="reduce")
     for name, args in (
         ("sessions_app_session_changelist", []),
+        ("agents_app_agent_changelist", []),
+        ("auth_user_changelist", []),
         ("sessions_app_session_delete", [chat_session.pk]),
         ("agents_app_agent_change", [agent.pk]),
         ("auth_user_change", [user.pk]),

@@ -56,7 +56,7 @@ def confirm(page: Page) -> None:
     for box in page.locator(".action-select").all():
         box.check()
     page.locator("select[name=action]").select_option("remove_empty_sessions")
-    page.get_by_role("button", name="Go", exact=True).click()
+    page.locator("button[name=index]").click()  # "Go", and "Run" since Django 6.1
     page.get_by_role("button", name="Remove 5 sessions").click()
 
 

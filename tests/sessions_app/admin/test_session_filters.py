@@ -153,7 +153,7 @@ def test_hand_made_values_are_harmless(
 
 def test_filters_are_named_and_listed_for_those_who_see_them(clerk: Client) -> None:
     page = Page.of(clerk, f"{LIST}?outcome=failed&user=ana")
-    assert "Last answer: failed" in page.text
+    assert "Last answer: Failed" in page.text
     assert "User: ana" in page.text
     assert "Clear all filters" in page.text
     assert "Said in messages" not in page.text
