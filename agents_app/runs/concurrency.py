@@ -18,7 +18,7 @@ from agents_app.models import AgentRun
 _LOCK = 1_346_456_908  # what its user's id is locked with: any number that nothing else uses
 
 
-def has_turn(run: AgentRun) -> bool:
+def has_room(run: AgentRun) -> bool:
     """Whether the share of a new run's user has room for it.
 
     Called in the transaction that creates the run. No other process asks for the same user

@@ -21,7 +21,7 @@ from django.db import transaction
 from agents_app.llm import clients
 from agents_app.models import AgentRun
 from agents_app.runs import liveness, saver, storage, watching
-from agents_app.runs.concurrency import Slots, has_turn
+from agents_app.runs.concurrency import Slots, has_room
 from agents_app.runs.db_threads import UNAVAILABLE_ERRORS, run_in_db_thread_with_retries
 from agents_app.runs.local_broadcast import close_broadcast, open_broadcast
 from agents_app.runs.worker import Cancelled, RunWorker
@@ -47,7 +47,7 @@ def start_run(run: AgentRun) -> None:
 
         queue.defer(run)
     else:
-        must_wait = not has_turn(run)
+        must_wait = not has_room(run)
         transaction.on_commit(partial(submit, run.pk, run.user_id, run, must_wait=must_wait))
 
 
@@ -180,7 +180,7 @@ async def _take_slot(
     has_waited = await stack.enter_async_context(slots.slot(user_id))
     with suppress(*UNAVAILABLE_ERRORS):  # whoever works on it finds that out, and records it
         while must_wait:
-            must_wait = not await run_in_db_thread_with_retries(storage.has_turn, worker.run_id)
+            must_wait = not await run_in_db_thread_with_retries(storage.may_begin, worker.run_id)
             if must_wait:
                 await asyncio.sleep(_TURN_INTERVAL)
     return has_waited

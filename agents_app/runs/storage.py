@@ -89,7 +89,7 @@ def requeue(run_id: UUID, attempt: int) -> bool:
     return bool(own.update(status=RunStatus.PENDING, process_id=None, text="", heartbeat_at=Now()))
 
 
-def has_turn(run_id: UUID) -> bool:
+def may_begin(run_id: UUID) -> bool:
     """Whether a waiting run may be worked on, as far as its user's others are concerned.
 
     True also for one that has ended: it need not wait.

@@ -1,5 +1,5 @@
 // The entry of the chat pages' script: sets up the parts that the page has.
-// Everything also works without it; the server renders all HTML.
+// Every form also works without it. The server renders the HTML, but for a message that waits.
 
 import { pageOf } from "./chat_frame.js";
 import { setUpCodeCopy } from "./code_copy.js";
