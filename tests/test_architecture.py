@@ -48,6 +48,7 @@ LAYERS = [
     ["agents_app.chats"],
     ["agents_app.services", "agents_app.tasks", "agents_app.accounts"],
     ["agents_app.programs"],
+    ["agents_app.event_streams"],
     ["agents_app.web", "agents_app.api", "agents_app.automagik", "agents_app.checks"],
     [
         *("sessions_app.admin", "sessions_app.management"),

@@ -11,23 +11,13 @@ from django.contrib.auth.models import User
 
 from agents_app.api.run_serializers import missing_text, read_answer
 from agents_app.api.schemas import RunAnswer
+from agents_app.event_streams import KEEP_ALIVE, QUIET_SECONDS
 from agents_app.models import Agent, AgentRun, RunFacts
 from agents_app.run_options import RunOptions
 from agents_app.runs import dispatch, watching
 from agents_app.runs.db_threads import run_in_db_thread_with_retries
 from agents_app.runs.local_broadcast import Signal
 from sessions_app.models import Message
-
-QUIET_SECONDS = 5
-_KEEP_ALIVE = b": keep-alive\n\n"
-
-HEADERS = {
-    "Content-Type": "text/event-stream",
-    "Cache-Control": "no-cache",
-    # Proxies must not buffer it, and middleware must not compress it.
-    "X-Accel-Buffering": "no",
-    "Content-Encoding": "identity",
-}
 
 
 @dataclass(frozen=True)
@@ -154,7 +144,7 @@ async def completion_chunks(
         async with aclosing(pieces):
             async for piece in pieces:
                 if piece is Signal.QUIET:
-                    yield _KEEP_ALIVE
+                    yield KEEP_ALIVE
                 elif isinstance(piece, str):
                     yield chunk({"content": piece})
                 elif isinstance(piece, End):

@@ -6,7 +6,7 @@ from django.db import connections
 from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
 from ninja import Query, Router
 
-from agents_app import services
+from agents_app import event_streams, services
 from agents_app.api import ui_stream
 from agents_app.api.auth import acting_user, may_act_for_users, require_scope, user_of
 from agents_app.api.errors import ERRORS, ApiError, Error
@@ -63,7 +63,8 @@ def run_agent(
     `status` is still `pending` or `running`, the answer takes longer.
     """
     run = _start(request, agent, body, wait, idempotency_key)
-    if request.get_preferred_type(["application/json", "text/event-stream"]) == "text/event-stream":
+    accepted = ["application/json", event_streams.CONTENT_TYPE]
+    if request.get_preferred_type(accepted) == event_streams.CONTENT_TYPE:
         return _stream(run)
     return wait_for_answer(run)
 

@@ -53,6 +53,7 @@ def _check_json(value: Any) -> Any:
         raise ValueError(str(error) or "it is nested too deeply") from None
 
 
+# The use-cases check messages and names themselves; here, so that the error names the field.
 def _valid_message(text: str) -> str:
     try:
         check_message(text)

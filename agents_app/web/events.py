@@ -22,6 +22,7 @@ from django.conf import settings
 from django.template.loader import render_to_string
 
 from agents_app.chats.names import display_name
+from agents_app.event_streams import KEEP_ALIVE, QUIET_SECONDS
 from agents_app.models import AgentRun
 from agents_app.runs import watching
 from agents_app.runs.db_threads import run_in_db_thread_with_retries
@@ -31,7 +32,6 @@ from agents_app.web.rendering.incremental_markdown import Delta, IncrementalMark
 from agents_app.web.transcript import TranscriptPage, Turn, read_turn
 from sessions_app.models import Session
 
-QUIET_SECONDS = 5  # after which a comment keeps the connection alive
 # The pause after a `text` event. It grows with the time that the rendering took, so that a long
 # block does not keep the server busy, and with the number of open streams, so that many of
 # them cost little more than a few.
@@ -40,7 +40,6 @@ _MAX_PAUSE_SECONDS = 1.0
 _PAUSE_PER_RENDERING = 10
 _PAUSE_PER_STREAM = 0.004
 _LONG = 2_000  # characters, whose rendering would hold up the event loop
-_KEEP_ALIVE = b": keep-alive\n\n"
 
 
 def chat_event(chat_session: Session, transcript: TranscriptPage) -> bytes:
@@ -87,7 +86,7 @@ async def _run_events(
         async with aclosing(pieces):
             async for piece in pieces:
                 if piece is Signal.QUIET:
-                    yield _KEEP_ALIVE if text.text else await _waiting_event(run_id)
+                    yield KEEP_ALIVE if text.text else await _waiting_event(run_id)
                 elif piece is Signal.RESTARTED:
                     text = IncrementalMarkdown(id_prefix=id_prefix)
                     yield _text_event(Delta(keep=0, html="", reset=True))
@@ -114,7 +113,7 @@ def _pause(rendering_seconds: float) -> float:
 
 async def _waiting_event(run_id: UUID) -> bytes:
     place = await run_in_db_thread_with_retries(AgentRun.objects.queue_position, run_id)
-    return _KEEP_ALIVE if place is None else _event("waiting", {"html": "", "place": place})
+    return KEEP_ALIVE if place is None else _event("waiting", {"html": "", "place": place})
 
 
 async def _append(text: IncrementalMarkdown, piece: str) -> Delta:

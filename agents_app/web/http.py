@@ -8,7 +8,9 @@ from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
-HTML, JSON, EVENTS = "text/html", "application/json", "text/event-stream"
+from agents_app import event_streams
+
+HTML, JSON, EVENTS = "text/html", "application/json", event_streams.CONTENT_TYPE
 
 
 def is_script(request: HttpRequest) -> bool:

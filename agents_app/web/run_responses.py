@@ -9,6 +9,7 @@ from django.http import HttpRequest, JsonResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 
+from agents_app import event_streams
 from agents_app.models import AgentRun
 from agents_app.runs import watching
 from agents_app.web.events import chat_event, run_events, turn_event
@@ -18,14 +19,6 @@ from agents_app.web.transcript import TranscriptPage, Turn, read_transcript, rea
 
 # How long a form without JavaScript waits for the answer before the page shows it unfinished.
 WAIT_SECONDS = 25
-
-STREAM_HEADERS = {
-    "Content-Type": EVENTS,
-    "Cache-Control": "no-cache",
-    # Proxies must not buffer it, and middleware must not compress it.
-    "X-Accel-Buffering": "no",
-    "Content-Encoding": "identity",
-}
 
 
 def run_response(
@@ -61,7 +54,7 @@ def stream(
     prefix = id_prefix(run.message)
     events = run_events(run.pk, id_prefix=prefix, render_first=render_first)
     connections.close_all()  # none is held while the stream is open
-    return StreamingHttpResponse(events, headers=STREAM_HEADERS)
+    return StreamingHttpResponse(events, headers=event_streams.HEADERS)
 
 
 def wait(run_id: UUID) -> None:

@@ -10,14 +10,14 @@ from django.http.response import HttpResponseBase
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from agents_app import services
+from agents_app import event_streams, services
 from agents_app.chats.lookups import get_run
 from agents_app.web.errors import InvalidForm, render_domain_errors
 from agents_app.web.forms import RetryForm
 from agents_app.web.http import chat_url, current_user, is_script, redirect
 from agents_app.web.login_required import login_required
 from agents_app.web.page_responses import chat_page
-from agents_app.web.run_responses import STREAM_HEADERS, run_response, stream, wait
+from agents_app.web.run_responses import run_response, stream, wait
 from agents_app.web.transcript import read_turn_again
 
 
@@ -66,5 +66,5 @@ def events(request: HttpRequest, session_id: UUID, run_id: UUID) -> HttpResponse
     """The server-sent events of a run; they can be read any number of times."""
     run = get_run(user=current_user(request), session_id=session_id, run_id=run_id)
     if request.method == "HEAD":
-        return HttpResponse(headers=STREAM_HEADERS)  # without waiting for the run
+        return HttpResponse(headers=event_streams.HEADERS)  # without waiting for the run
     return stream(run)

@@ -1,0 +1,13 @@
+"""What all responses of server-sent events have in common (HTML standard, 9.2)."""
+
+CONTENT_TYPE = "text/event-stream"
+HEADERS = {
+    "Content-Type": CONTENT_TYPE,
+    "Cache-Control": "no-cache",
+    # Proxies must not buffer it, and middleware must not compress it.
+    "X-Accel-Buffering": "no",
+    "Content-Encoding": "identity",
+}
+# A comment, which no client sees, keeps a quiet connection open.
+KEEP_ALIVE = b": keep-alive\n\n"
+QUIET_SECONDS = 5
