@@ -45,7 +45,7 @@ LAYERS = [
     ["agents_app.history"],
     ["agents_app.agents"],
     ["agents_app.runs"],
-    ["agents_app.chats"],
+    ["agents_app.chats", "agents_app.agent_pictures"],
     ["agents_app.services", "agents_app.tasks", "agents_app.accounts"],
     ["agents_app.programs"],
     ["agents_app.event_streams"],
@@ -302,7 +302,7 @@ def test_sessions_are_created_in_these_places_only() -> None:
         "agents_app/services.py:start_session",  # a person starts a chat
         "agents_app/services.py:create_session",  # a program asks for an empty one
         "agents_app/history.py:_create_session",  # old callers ask for it explicitly
-        "agents_app/web/page_responses.py:_chat_frame",  # is shown, and never stored
+        "agents_app/web/chat_pages.py:_chat_frame",  # is shown, and never stored
         "agents_app/automagik/loading.py:_read_session",  # an import
         "agents_app/automagik/loading.py:_store_sessions",
         "sessions_app/cleanup/archive.py:_restore_batch",  # an undo

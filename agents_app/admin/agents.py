@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 
-from agents_app.admin import agent_pictures
+from agents_app import agent_pictures
 from agents_app.llm.model_strings import check_model_string
 from agents_app.models import Agent
 from sessions_app.admin.shared import PermittedFieldsAdmin, time_field

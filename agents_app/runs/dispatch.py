@@ -24,7 +24,7 @@ from agents_app.runs import liveness, saver, storage, watching
 from agents_app.runs.concurrency import Slots, has_room
 from agents_app.runs.db_threads import UNAVAILABLE_ERRORS, run_in_db_thread_with_retries
 from agents_app.runs.local_broadcast import close_broadcast, open_broadcast
-from agents_app.runs.worker import Cancelled, RunWorker
+from agents_app.runs.run_worker import Cancelled, RunWorker
 
 logger = logging.getLogger(__name__)
 

@@ -18,11 +18,11 @@ from django.views.decorators.http import require_http_methods, require_safe
 from agents_app.chats import organizing
 from agents_app.chats import trash as chat_trash
 from agents_app.web.chat_lists import SIDEBAR_CHATS, Cursor, read_all, read_sidebar, read_trash
+from agents_app.web.chat_pages import list_page
 from agents_app.web.errors import InvalidForm, render_domain_errors
 from agents_app.web.http import current_user, is_script, redirect
 from agents_app.web.list_forms import BulkForm, ListForm, RestoreForm, SidebarForm
 from agents_app.web.login_required import login_required
-from agents_app.web.page_responses import list_page
 
 
 @login_required

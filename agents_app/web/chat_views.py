@@ -1,7 +1,7 @@
 """The views of a chat, and of the first page, which has the list and the form for a new one.
 
 They call the use-cases in agents_app.services. What the pages show is put together in
-.page_responses; it is read by .transcript, .chat_lists, .search and .agent_choice.
+.chat_pages; it is read by .transcript, .chat_lists, .search and .agent_choice.
 
 Every form works without JavaScript: post, wait, redirect to the answer. A script asks for
 events, the answer as it is written, or for JSON, which says where the answer will be.
@@ -15,11 +15,11 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
 from agents_app import services
+from agents_app.web.chat_pages import chat_page, list_page
 from agents_app.web.errors import InvalidForm, render_domain_errors
 from agents_app.web.forms import NewChatForm
 from agents_app.web.http import EVENTS, current_user, preferred_type
 from agents_app.web.login_required import login_required
-from agents_app.web.page_responses import chat_page, list_page
 from agents_app.web.run_responses import run_response, stream_new_chat
 
 

@@ -13,12 +13,12 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from agents_app.chats import lookups
+from agents_app.web.chat_pages import chat_page
 from agents_app.web.errors import render_domain_errors
 from agents_app.web.export import FORMATS, file_name, zip_of_chats
 from agents_app.web.forms import ExportForm
 from agents_app.web.http import current_user
 from agents_app.web.login_required import login_required
-from agents_app.web.page_responses import chat_page
 from sessions_app.streamed_files import buffered, iterate_in_threads
 
 _CONTENT_TYPES = {"md": "text/markdown; charset=utf-8", "json": "application/json"}

@@ -12,8 +12,8 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils.formats import date_format
 
+from sessions_app.admin.archive_table import ArchivedSession, read_archive, with_users
 from sessions_app.admin.badges import cleanup_badge
-from sessions_app.admin.removed_sessions import ArchivedSession, read_archive, with_users
 from sessions_app.admin.restoring import confirmation, restore
 from sessions_app.admin.shared import (
     ModelAdmin,

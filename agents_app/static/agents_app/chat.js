@@ -12,7 +12,7 @@ import { setUpFeedback } from "./feedback.js";
 import { isAnswering, setUpStop, watchAnswer } from "./live_answer.js";
 import { setUpCopying, setUpMessageForms } from "./message_actions.js";
 import { setUpQueue } from "./queued_message.js";
-import { refresh } from "./refresh.js";
+import { refresh } from "./refresh_chat.js";
 import { setUpScrolling } from "./scrolling.js";
 import { setUpShortcuts } from "./shortcuts.js";
 import { refreshSidebar, setUpSidebar } from "./sidebar.js";

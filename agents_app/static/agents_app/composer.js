@@ -5,7 +5,7 @@ import { focusMessage, hasKeyboard, jumpButton, messageForm, showError } from ".
 import { clearMessage, fitToText, markSent, restoreDraft, saveDraft } from "./drafts.js";
 import { isAnswering } from "./live_answer.js";
 import { enqueue } from "./queued_message.js";
-import { refresh } from "./refresh.js";
+import { refresh } from "./refresh_chat.js";
 import { followLatest } from "./scrolling.js";
 import { isSending, send } from "./submit_turn.js";
 

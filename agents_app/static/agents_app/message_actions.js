@@ -2,7 +2,7 @@
 
 import { JSON_TYPE, getHtml, post } from "./api.js";
 import { focusMessage, fragmentOf, showError, transcript } from "./dom.js";
-import { refresh } from "./refresh.js";
+import { refresh } from "./refresh_chat.js";
 import { isSending, send } from "./submit_turn.js";
 
 const SHOWN_FOR = 2000; // milliseconds that a button says what has become of a click

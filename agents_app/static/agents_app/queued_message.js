@@ -3,7 +3,7 @@
 import { focusMessage, fragmentOf, messageForm, showError, transcript } from "./dom.js";
 import { restoreMessage, storeWaiting, storedWaiting, takeMessage } from "./drafts.js";
 import { isAnswering } from "./live_answer.js";
-import { refresh } from "./refresh.js";
+import { refresh } from "./refresh_chat.js";
 import { followLatest, scrollToLatest } from "./scrolling.js";
 import { send } from "./submit_turn.js";
 

@@ -8,7 +8,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 
-from agents_app.admin.agent_pictures import MAX_BYTES
+from agents_app.agent_pictures import MAX_BYTES
 from agents_app.models import Agent, AgentPicture
 from tests.agents_app.chats import make_agent, make_user
 from tests.agents_app.web.helpers import html

@@ -19,7 +19,7 @@ from agents_app import services
 from agents_app.agents import AgentFailed
 from agents_app.models import AgentRun, WorkerProcess
 from agents_app.querysets import Progress
-from agents_app.runs import db_threads, dispatch, liveness, saver, worker
+from agents_app.runs import db_threads, dispatch, liveness, run_worker, saver
 from agents_app.runs.db_threads import run_in_db_thread
 from tests.agents_app.scripts import Script, first_frame, frames, transcript, wait_for
 
@@ -43,7 +43,7 @@ def test_stop_while_the_end_is_recorded(
             await asyncio.to_thread(go_on.wait, 30)
         return await run_in_db_thread(work, *args, **options)
 
-    monkeypatch.setattr(worker, "run_in_db_thread_with_retries", slow)
+    monkeypatch.setattr(run_worker, "run_in_db_thread_with_retries", slow)
     script.say("Everything that was seen", *ending)
     script.end()
     dispatch.submit(run.pk, run.user_id)
@@ -87,7 +87,7 @@ def test_answer_of_a_run_that_was_presumed_dead_is_stored(
             await run_in_db_thread(presume_dead, run)
         return await run_in_db_thread(work, *args, **options)
 
-    monkeypatch.setattr(worker, "run_in_db_thread_with_retries", late)
+    monkeypatch.setattr(run_worker, "run_in_db_thread_with_retries", late)
     script.say("Still here")
     script.end()
     dispatch.submit(run.pk, run.user_id)

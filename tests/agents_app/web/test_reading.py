@@ -138,7 +138,7 @@ def test_a_whole_chat_is_on_the_page_for_printing(
     assert shown_messages(shown) == list(range(1, 121))
     assert "data-message-form" not in html(shown)
     assert "the latest messages only" not in html(shown)
-    monkeypatch.setattr("agents_app.web.page_responses.PRINTED_MESSAGES", 100)
+    monkeypatch.setattr("agents_app.web.chat_pages.PRINTED_MESSAGES", 100)
     shown = page.get(f"{url}?all=on")
     assert shown_messages(shown) == list(range(21, 121))
     assert "the latest messages only" in html(shown)
