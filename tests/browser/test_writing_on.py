@@ -80,7 +80,7 @@ def test_message_stays_a_draft_when_the_answer_does_not_end(
         answer.end()
     wait_for_end(page)
     expect(page.get_by_label("Message")).to_have_value("Second")
-    expect(page.get_by_role("alert").last).to_contain_text("Your next message is in the box.")
+    expect(page.get_by_role("alert").last).to_contain_text("Your next message is back in the form.")
     expect(page.locator("[data-queued]")).to_have_count(0)
     model.finish_reason = "stop"
     model.will_say("Two.")

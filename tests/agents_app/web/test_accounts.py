@@ -225,7 +225,7 @@ def test_another_email_address_counts_once_it_is_confirmed(page: Client, user: U
 def test_sign_up_is_closed_unless_a_setting_opens_it(client: Client, settings: Any) -> None:
     new = {"username": "bo", "email": "bo@example.org", "password1": NEW_PASSWORD}
     assert "Create an account" not in html(client.get("/accounts/login/"))
-    assert "made by staff" in html(client.post("/accounts/signup/", new))
+    assert "created by staff" in html(client.post("/accounts/signup/", new))
     assert not User.objects.exists()
     settings.SIGN_UP = True
     assert "Create an account" in html(client.get("/accounts/login/"))
