@@ -76,7 +76,8 @@ class SimpleAgent:
     `system_prompt`, `temperature`, `max_tokens` and `tools` (functions, or pydantic-ai's
     tools). A `model` object takes precedence over the string.
 
-    `message_history` is in memory until a stored session is attached.
+    `message_history` is in memory until a stored session is attached. The product itself calls
+    `for_row`, `answer` and `stream`; `attach` and `run` are for programs.
     """
 
     def __init__(

@@ -19,7 +19,7 @@ from agents_app.api.errors import ApiError, unexpected
 from agents_app.api.errors_by_path import error_responder_for
 from agents_app.models import CacheEntry
 from agents_app.web.http import is_script
-from sessions_app.database_errors import is_too_complex, is_unavailable
+from sessions_app.database_errors import is_too_complex, is_unavailable, one_line
 
 logger = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ def error_response(request: HttpRequest, error: BaseException) -> HttpResponse |
     """The response to an unavailable database or an invalid value; None for other errors."""
     respond = error_responder_for(request.path_info)
     if is_unavailable(error):
-        logger.warning("The database is busy or unreachable: %s", error)
+        logger.warning("The database is busy or unreachable: %s", one_line(error))
         if respond:
             return respond(
                 request, ApiError(503, "busy", UNAVAILABLE, Retry_After=str(RETRY_AFTER))

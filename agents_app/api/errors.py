@@ -27,7 +27,7 @@ from ninja.errors import AuthenticationError, HttpError, ValidationError
 from agents_app.accounts.external_users import InvalidEmail, UserNotFound
 from agents_app.chats import errors as chat_errors
 from sessions_app.cleanup.archive import NotRestorable
-from sessions_app.database_errors import is_too_complex, is_unavailable
+from sessions_app.database_errors import is_too_complex, is_unavailable, one_line
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +108,7 @@ def describe(error: Exception) -> tuple[int, str, str, dict[str, str]]:
         if isinstance(error, kind):
             return status, code, str(error) or HTTPStatus(status).phrase, {}
     if is_unavailable(error):
-        logger.warning("The database is busy or unreachable: %s", error)
+        logger.warning("The database is busy or unreachable: %s", one_line(error))
         text = "The server is busy. Try again in a moment."
         return 503, "busy", text, {"Retry-After": str(RETRY_AFTER)}
     if is_too_complex(error) or isinstance(error, DataError):

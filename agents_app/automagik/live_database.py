@@ -105,5 +105,6 @@ def _parameters(url: str) -> dict[str, Any]:
 
 
 def _one_line(error: psycopg.Error) -> str:
+    # Of another server than the product's: all that it says is wanted, and psycopg has it apart.
     text = error.diag.message_primary or " ".join(str(error).split())
     return text if text.endswith((".", "?")) else f"{text}."

@@ -44,6 +44,8 @@ async def run_in_db_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwar
         with own_connection():
             return work(*args, **kwargs)
 
+    # A plain executor does: neither asgiref's thread sensitivity nor the caller's context, which
+    # sync_to_async would bring along, is needed.
     return await asyncio.get_running_loop().run_in_executor(_threads, work_on_own_connection)
 
 

@@ -28,6 +28,7 @@ from agents_app.runs.db_threads import (
     own_connection,
     release_cursors,
 )
+from sessions_app.database_errors import one_line
 
 logger = logging.getLogger(__name__)
 
@@ -140,4 +141,4 @@ class _LivenessThread(threading.Thread):
         self._steady_since = None
         if not self._is_unavailable:
             self._is_unavailable = True
-            logger.warning("The database is unavailable; retrying: %s", error)
+            logger.warning("The database is unavailable; retrying: %s", one_line(error))

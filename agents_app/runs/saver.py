@@ -17,6 +17,7 @@ from agents_app.models import AgentRun
 from agents_app.querysets import Progress
 from agents_app.runs import metrics
 from agents_app.runs.db_threads import check_connection, own_connection, release_cursors
+from sessions_app.database_errors import one_line
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +110,7 @@ class _SaverThread(threading.Thread):
                     release_cursors(error)
                     if not self._is_unavailable:
                         self._is_unavailable = True
-                        logger.warning("Runs cannot be saved; retrying: %s", error)
+                        logger.warning("Runs cannot be saved; retrying: %s", one_line(error))
                 except Exception:
                     # Without this thread, nothing is saved before it is complete.
                     logger.exception("Saving the runs failed unexpectedly")

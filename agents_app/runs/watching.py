@@ -21,6 +21,7 @@ from agents_app.runs import db_threads
 from agents_app.runs.db_threads import own_connection, release_cursors
 from agents_app.runs.listen import listen
 from agents_app.runs.local_broadcast import Broadcast, Piece, get_broadcast
+from sessions_app.database_errors import one_line
 
 logger = logging.getLogger(__name__)
 
@@ -166,7 +167,7 @@ class _RemoteReader:
         now = time.monotonic()
         if self._failing_since is None:
             self._failing_since = now
-            logger.warning("Runs cannot be read; retrying: %s", error)
+            logger.warning("Runs cannot be read; retrying: %s", one_line(error))
         if now - self._failing_since >= db_threads.RETRY_TIMEOUT:
             for remote in runs.values():
                 remote.broadcast.end()

@@ -15,6 +15,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from agents_app.chats import names
+from agents_app.chats.feedback import REASON_LENGTH
+from agents_app.chats.validation import NAME_LENGTH
 from agents_app.web.chat_lists import read_sidebar
 from sessions_app.models import Session
 
@@ -24,6 +26,12 @@ register = template.Library()
 @register.simple_tag
 def product_name() -> str:
     return str(settings.PRODUCT_NAME)
+
+
+@register.simple_tag
+def max_length(what: str) -> int:
+    """How many characters fields that a template writes itself take."""
+    return {"name": NAME_LENGTH, "reason": REASON_LENGTH}[what]
 
 
 @register.simple_tag
