@@ -154,7 +154,9 @@ async function act(event) {
         if (link.dataset.more) {
             await showMore(link);
         } else if (link.dataset.rename !== undefined) {
-            askForName(link.href, link.dataset.rename, renamed);
+            const entry = link.closest(".entry");
+            const name = entry?.querySelector(".chat-name").textContent ?? link.dataset.rename;
+            askForName(link.href, name, renamed);
         } else {
             await remove(link);
         }
