@@ -22,7 +22,7 @@ _STALLED_SECONDS = 60
 
 # Only a worker that is told to exit raises: another one answers at once.
 @app.task(name=ANSWER, queue=QUEUE, retry=RetryStrategy())
-async def answer(*, run_id: str) -> None:
+async def answer_run(*, run_id: str) -> None:
     """Answer one run. Those of dead processes are queued anew by agents_app.runs.liveness."""
     await dispatch.work_on(UUID(run_id))
 

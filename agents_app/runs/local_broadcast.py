@@ -40,7 +40,7 @@ class Outcome:
     """How a run ended, and the messages that it has stored; not each run leaves one."""
 
     run: AgentRun
-    answer: list[Message]
+    rows: list[Message]
 
 
 Piece = str | ToolUse | Signal | Outcome

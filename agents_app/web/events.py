@@ -134,7 +134,7 @@ async def _end_events(
     if outcome is None or outcome.run.is_continuation:
         turn = await run_in_db_thread_with_retries(_load_turn, run_id)
     else:
-        turn = read_turn(outcome.run, outcome.answer)
+        turn = read_turn(outcome.run, outcome.rows)
     if turn is None:
         return [_event("end", {"status": "deleted", "html": ""})]
     stored = [entry.message.text_content for entry in turn.entries]
