@@ -303,19 +303,35 @@ class CleanupRunQuerySet(models.QuerySet["CleanupRun"]):
         """Those that ended more than `keep` ago and whose archive has not been purged."""
         return self.filter(finished_at__lt=timezone.now() - keep, archive_purged_at=None)
 
-    def with_restorable(self) -> Self:
-        """Annotate `restorable`: how many sessions can still be restored, by the run's counts.
+    def with_restore_obstacle(self) -> Self:
+        """Annotate `restore_obstacle`: why nothing can be restored; empty where something can.
 
-        One look-up a run, without counting rows. Those that are running have none yet.
+        The only definition of what can be restored. One look-up a run, and `current_status`.
         """
         archived = self.model._meta.get_field("removed_sessions").related_model
         rows = archived._base_manager.filter(run=OuterRef("pk"))
-        can_be = Q(Exists(rows), archive_purged_at=None) & ~Q(
-            current_status=self.model.Status.RUNNING
+        obstacle = self.model.RestoreObstacle
+        is_running = When(
+            current_status=self.model.Status.RUNNING, then=Value(obstacle.RUNNING.value)
         )
+        is_purged = When(archive_purged_at__isnull=False, then=Value(obstacle.PURGED.value))
+        is_empty = When(~Exists(rows), then=Value(obstacle.EMPTY.value))
         return self.with_current_status().annotate(
+            restore_obstacle=Case(
+                *(is_running, is_purged, is_empty),
+                default=Value(""),
+                output_field=models.CharField(),
+            )
+        )
+
+    def with_restorable(self) -> Self:
+        """Annotate `restorable`: how many sessions can still be restored, by the run's counts.
+
+        Rows are not counted. Also annotates `restore_obstacle`.
+        """
+        return self.with_restore_obstacle().annotate(
             restorable=Case(
-                When(can_be, then=F("removed") - F("restored")),
+                When(restore_obstacle="", then=F("removed") - F("restored")),
                 default=Value(0),
                 output_field=models.IntegerField(),
             )

@@ -127,7 +127,7 @@ class CleanupRunAdmin(ReadOnlyAdmin):
         css = {"all": ["sessions_app/admin.css", "sessions_app/admin/cleanup_runs.css"]}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[CleanupRun]:
-        return cast("CleanupRunQuerySet", super().get_queryset(request)).with_current_status()
+        return cast("CleanupRunQuerySet", super().get_queryset(request)).with_restore_obstacle()
 
     @admin.display(description="started")
     def started(self, run: CleanupRun) -> str:
@@ -222,16 +222,17 @@ def _is_presumed_dead(run: CleanupRun) -> bool:
 
 
 def why_not_restorable(run: CleanupRun) -> str:
-    """Why the run's sessions cannot be restored; empty if they can."""
-    if run.current_status == CleanupRun.Status.RUNNING:
+    """Why the run's sessions cannot be restored, in words; empty if they can."""
+    obstacle = CleanupRun.RestoreObstacle
+    if not run.restore_obstacle:
+        return ""
+    if run.restore_obstacle == obstacle.RUNNING:
         return "the cleanup is still running, or was left unfinished a few minutes ago."
-    if run.archive_purged_at:
+    if run.restore_obstacle == obstacle.PURGED and run.archive_purged_at:
         purged = date_format(local_time(run.archive_purged_at), "DATE_FORMAT")
         return f"the archive was purged on {purged}."
     if run.removed == 0:
         return "nothing was removed."
-    if run.removed_sessions.exists():
-        return ""
     if run.restored >= run.removed:
         return "all of its sessions have been restored."
     return "what it removed was not archived."

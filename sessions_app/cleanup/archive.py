@@ -54,9 +54,7 @@ def restore_slice(run: CleanupRun, *, after: UUID | None = None, seconds: float 
     Each call looks at one batch at least, so that a restore makes progress.
     """
     deadline = None if seconds is None else time.monotonic() + seconds
-    _check_restorable(run)
-    if after is None and not run.removed_sessions.exists():
-        raise NotRestorable(f"Cleanup {run.pk} has no sessions to restore.")
+    _check_restorable(run, may_be_empty=after is not None)
     restored = Restored()
     while True:
         archived = run.removed_sessions.all()
@@ -74,22 +72,26 @@ def restore_chosen(run: CleanupRun, session_ids: Collection[UUID]) -> Restored:
 
     Otherwise like `restore_run`. For a few at a time: it is one transaction.
     """
-    _check_restorable(run)
+    _check_restorable(run, may_be_empty=True)
     restored = Restored()
     _restore_next(run, run.removed_sessions.filter(session_id__in=session_ids), restored)
     run.refresh_from_db()
     return restored
 
 
-def _check_restorable(run: CleanupRun) -> None:
+def _check_restorable(run: CleanupRun, *, may_be_empty: bool) -> None:
+    """Raises NotRestorable."""
     CleanupRun.objects.mark_presumed_dead()
-    run.refresh_from_db()
-    if run.status == CleanupRun.Status.RUNNING:
-        raise NotRestorable(f"Cleanup {run.pk} is still running; wait for it to end.")
-    if run.archive_purged_at:
-        raise NotRestorable(
-            f"The archive of cleanup {run.pk} was purged on {run.archive_purged_at:%Y-%m-%d}."
-        )
+    current = CleanupRun.objects.with_restore_obstacle().get(pk=run.pk)
+    obstacle = CleanupRun.RestoreObstacle
+    match current.restore_obstacle:
+        case obstacle.RUNNING:
+            raise NotRestorable(f"Cleanup {run.pk} is still running; wait for it to end.")
+        case obstacle.PURGED:
+            purged = f"{current.archive_purged_at:%Y-%m-%d}"
+            raise NotRestorable(f"The archive of cleanup {run.pk} was purged on {purged}.")
+        case obstacle.EMPTY if not may_be_empty:
+            raise NotRestorable(f"Cleanup {run.pk} has no sessions to restore.")
 
 
 def _restore_next(

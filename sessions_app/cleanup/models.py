@@ -33,6 +33,13 @@ class CleanupRun(models.Model):
         FAILED = "failed"
         INTERRUPTED = "interrupted"
 
+    class RestoreObstacle(models.TextChoices):
+        """Why none of its sessions can be restored."""
+
+        RUNNING = "running"
+        PURGED = "purged"
+        EMPTY = "empty"  # nothing was removed or archived, or all has been restored
+
     source = models.CharField(choices=Source)
     started_by = models.CharField(help_text="A user's name, or user@host for the command.")
     user = models.ForeignKey(
@@ -56,6 +63,7 @@ class CleanupRun(models.Model):
     archive_purged_at = models.DateTimeField(null=True)
 
     current_status: str  # annotated by with_current_status()
+    restore_obstacle: str  # annotated by with_restore_obstacle(); empty without one
     restorable: int  # annotated by with_restorable()
 
     objects = CleanupRunQuerySet.as_manager()

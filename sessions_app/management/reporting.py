@@ -72,7 +72,7 @@ def print_runs(out: OutputWrapper) -> None:
 
 
 def _run_cells(run: CleanupRun) -> tuple[str, ...]:
-    if run.current_status == CleanupRun.Status.RUNNING:
+    if run.restore_obstacle == CleanupRun.RestoreObstacle.RUNNING:
         until = "when it has ended"
     else:
         until = f"{local_time(run.restorable_until):%Y-%m-%d}" if run.restorable else "–"
