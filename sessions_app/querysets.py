@@ -265,6 +265,10 @@ class CleanupRunQuerySet(models.QuerySet["CleanupRun"]):
     # The admin's runs have a heartbeat per request, and a person may pause between two.
     ADMIN_HEARTBEAT_TIMEOUT = timedelta(minutes=5)
 
+    def unfinished(self) -> Self:
+        """Those that can be continued: running, or marked as interrupted."""
+        return self.filter(status__in=self.model.UNFINISHED)
+
     def presumed_dead(self) -> Self:
         """Those that are recorded as running, but whose heartbeat has timed out."""
         return self.filter(self._is_presumed_dead())
@@ -294,9 +298,9 @@ class CleanupRunQuerySet(models.QuerySet["CleanupRun"]):
 
         A run that was marked as interrupted is running again.
         """
-        status = self.model.Status
-        return self.filter(status__in=[status.RUNNING, status.INTERRUPTED]).update(
-            status=status.RUNNING, finished_at=None, error="", heartbeat_at=Now(), **values
+        running = self.model.Status.RUNNING
+        return self.unfinished().update(
+            status=running, finished_at=None, error="", heartbeat_at=Now(), **values
         )
 
     def archive_expired(self, keep: timedelta) -> Self:

@@ -206,8 +206,7 @@ def _run_to_continue(request: HttpRequest, selection: Selection, pk: int) -> Cle
     ).first()
     if run is None:
         raise NotContinuable(f"Cleanup {pk} is not yours to continue.")
-    unfinished = run.status in {CleanupRun.Status.RUNNING, CleanupRun.Status.INTERRUPTED}
-    if not unfinished or run.archive_purged_at:
+    if run.status not in CleanupRun.UNFINISHED or run.archive_purged_at:
         raise NotContinuable(f"{run} has already ended ({run.get_status_display().lower()}).")
     if run.criteria != selection.criteria:
         raise NotContinuable(f"{run} was started for another selection.")

@@ -40,6 +40,9 @@ class CleanupRun(models.Model):
         PURGED = "purged"
         EMPTY = "empty"  # nothing was removed or archived, or all has been restored
 
+    # What is marked as interrupted may be alive: its next heartbeat sets it to running.
+    UNFINISHED = [Status.RUNNING, Status.INTERRUPTED]
+
     source = models.CharField(choices=Source)
     started_by = models.CharField(help_text="A user's name, or user@host for the command.")
     user = models.ForeignKey(
