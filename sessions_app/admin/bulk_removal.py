@@ -243,10 +243,14 @@ def _progress(
     return _page(
         model_admin,
         request,
-        "admin/sessions_app/session/remove_progress.html",
+        "admin/sessions_app/progress.html",
         title="Removing empty sessions",
-        selection=selection,
-        run=run,
+        action_url=selection.url,
+        done_url=selection.url,
+        fields=[*selection.fields, ("run", run.pk)],
+        participle="removed",
+        count=run.removed,
+        total=run.matched,
     )
 
 

@@ -71,19 +71,22 @@ def restore(model_admin: ModelAdmin, request: HttpRequest, run: CleanupRun) -> H
         model_admin.log_change(request, run, text)
     return TemplateResponse(
         request,
-        "admin/sessions_app/cleanuprun/restore_progress.html",
+        "admin/sessions_app/progress.html",
         {
             **model_admin.admin_site.each_context(request),
             "title": "Restoring sessions",
             "opts": model_admin.opts,
             "media": model_admin.media,
-            "run": run,
+            "object": run,
+            "action_url": reverse("admin:sessions_app_cleanuprun_restore", args=[run.pk]),
+            "done_url": reverse("admin:sessions_app_cleanuprun_change", args=[run.pk]),
             "fields": [
                 ("after", slice_.next),
                 ("total", values["total"] or 0),
                 ("restored_before", before),
             ],
-            "restored": max(0, run.restored - before),
+            "participle": "restored",
+            "count": max(0, run.restored - before),
             "total": values["total"] or 0,
         },
     )
