@@ -266,6 +266,12 @@ def test_modules_have_a_docstring_and_stay_short(path: Path) -> None:
     assert source.count("\n") <= 400
 
 
+def test_templates_take_the_lengths_of_fields_from_where_they_are_checked() -> None:
+    literal = re.compile(r'maxlength="\d')
+    templates = [path for app in APPS for path in (ROOT / app / "templates").rglob("*.html")]
+    assert not [path for path in templates if literal.search(path.read_text())]
+
+
 def functions(path: Path) -> Iterator[tuple[str, ast.AST]]:
     """The functions of a module, by name."""
     for node in ast.walk(ast.parse(path.read_text())):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import ClassVar
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -24,6 +25,8 @@ class ArchivedSession:
 @dataclass(frozen=True)
 class Archive:
     """The part of a run's archive that its page shows."""
+
+    max_length: ClassVar[int] = 200  # characters of the query
 
     rows: list[ArchivedSession]
     total: int

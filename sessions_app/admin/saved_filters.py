@@ -72,11 +72,12 @@ class SavedFilters(ModelAdmin):
         ]
 
     def saved_filters_context(self, request: HttpRequest) -> dict[str, Any]:
-        """The user's own filters, by name, and the current query, which could be saved."""
+        """The user's own filters, by name; the current query, and the form that saves it."""
         current = cleaned_query(request.GET)
         url = reverse(_LIST)
         return {
             "current_query": current,
+            "save_filter_form": SavedFilterForm(),
             "saved_filters": [
                 {
                     "pk": saved.pk,

@@ -27,7 +27,6 @@ from sessions_app.search.excerpts import Part, excerpt, matching
 PARAMETER = "said"
 MATCHES = 1_000  # messages
 NEWEST = 1_000  # sessions, when more messages match
-MAX_LENGTH = 200  # characters of a search
 _TEXT_READ = 50_000  # characters of a message, in which a match is looked for
 
 # Position and id of a message.
@@ -50,6 +49,7 @@ class MessageSearchFilter(admin.ListFilter):
 
     title = "what was said"
     template = "admin/sessions_app/no_filter.html"
+    max_length = 200  # characters of a search
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class MessageSearchFilter(admin.ListFilter):
     ) -> None:
         super().__init__(request, params, model, model_admin)
         value = params.pop(PARAMETER, [""])[-1]
-        self.text = without_nul(value).strip()[:MAX_LENGTH]
+        self.text = without_nul(value).strip()[: self.max_length]
         self.is_allowed = may_read_transcripts(request)
         self.alternatives = search.parse_web(self.text)
         self.note = ""

@@ -195,3 +195,55 @@ def test_a_cleanup_without_an_error_has_no_line_for_it(root: Client) -> None:
     assert "None" not in page.text
     run.finish(CleanupRun.Status.FAILED, error="disk full")
     assert "disk full" in Page.of(root, change_url(run)).text
+
+
+def test_fields_that_templates_write_say_how_long_they_may_be(root: Client) -> None:
+    phantom()
+    page = Page.of(root, f"{LIST}?platform=automagik")
+    assert re.findall(r'name="(\w+)"[^>]* maxlength="(\d*)"', page.html) == [
+        ("said", "200"),
+        ("name", "80"),
+    ]
+    choose(root, *Session.objects.all()).press("confirm")
+    page = Page.of(root, change_url(CleanupRun.objects.get()))
+    assert re.findall(r'name="(\w+)"[^>]* maxlength="(\d*)"', page.html) == [("q", "200")]
+
+
+def test_breadcrumbs_lead_to_the_list_and_to_what_a_page_is_about(root: Client) -> None:
+    phantom(name="Session-x")
+    chat_session = Session.objects.get()
+    choose(root, chat_session).press("confirm")
+    run = CleanupRun.objects.get()
+    user = User.objects.get()
+    runs, users = "/admin/sessions_app/cleanuprun/", "/admin/auth/user/"
+    home, to_runs = ("/admin/", "Home"), (runs, "Cleanup runs")
+    to_users, to_user = (users, "Users"), (change_url(user), "root")
+    for url, crumbs in {
+        runs: [home, "Cleanup runs"],
+        change_url(run): [home, to_runs, str(run)],
+        f"{runs}{run.pk}/restore/": [
+            home,
+            to_runs,
+            (change_url(run), str(run)),
+            "Restore sessions",
+        ],
+        f"{users}add/": [home, to_users, "Add user"],
+        f"{users}{user.pk}/history/": [home, to_users, to_user, "History"],
+        f"{users}{user.pk}/delete/": [home, to_users, to_user, "Delete"],
+    }.items():
+        assert breadcrumbs(Page.of(root, url)) == crumbs
+    phantom(name="Session-y")
+    [chosen] = Session.objects.all()
+    to_sessions = (LIST, "Chat sessions")
+    assert breadcrumbs(choose(root, chosen)) == [home, to_sessions, "Remove empty sessions"]
+
+
+def breadcrumbs(page: Page) -> list[str | tuple[str, str]]:
+    """The text of each, with its address where it is a link."""
+    [html] = re.findall(r'<div class="breadcrumbs">(.*?)</div>', page.html, re.DOTALL)
+    parts = [part.strip() for part in html.split("&rsaquo;")]
+    links = [re.fullmatch(r'<a href="([^"]+)">([^<]+)</a>', part) for part in parts]
+    return [
+        part if link is None else (link[1], link[2])
+        for part, link in zip(parts, links, strict=True)
+    ]
