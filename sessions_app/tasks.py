@@ -12,7 +12,7 @@ from procrastinate import JobContext, RetryStrategy
 from procrastinate.contrib.django import app
 from procrastinate.exceptions import JobAborted
 
-from sessions_app.cleanup.options import Options, Scope, as_criteria
+from sessions_app.cleanup.options import Options, Target, as_criteria
 from sessions_app.cleanup.run import run_cleanup, start_cleanup
 from sessions_app.models import CleanupRun, Session
 from sessions_app.querysets import ANY_TIME, Window
@@ -33,12 +33,12 @@ def cleanup_sessions(context: JobContext, timestamp: int) -> None:
     window = ANY_TIME
     if settings.CLEANUP_OLDER_THAN is not None:
         window = Window(created_before=timezone.now() - settings.CLEANUP_OLDER_THAN)
-    scope, options = Scope(window), Options()
+    target, options = Target(window), Options()
     run = start_cleanup(
         source=CleanupRun.Source.SCHEDULE,
         started_by=socket.gethostname(),
         matched=Session.objects.removal_plan(window).removable,
-        criteria=as_criteria(scope, options),
+        criteria=as_criteria(target, options),
     )
     stop = threading.Event()
 
@@ -46,7 +46,7 @@ def cleanup_sessions(context: JobContext, timestamp: int) -> None:
         if context.should_abort():
             stop.set()
 
-    run_cleanup(run, Session.objects.all(), scope, options, stop=stop, on_removed=stop_when_asked)
+    run_cleanup(run, Session.objects.all(), target, options, stop=stop, on_removed=stop_when_asked)
     if stop.is_set():
         raise JobAborted
 

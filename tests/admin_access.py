@@ -18,8 +18,7 @@ from django.urls import URLPattern, URLResolver
 
 from agents_app.accounts.api_keys import create_key
 from agents_app.models import Feedback, Scope
-from sessions_app.cleanup.options import Options
-from sessions_app.cleanup.options import Scope as CleanupScope
+from sessions_app.cleanup.options import Options, Target
 from sessions_app.cleanup.run import run_cleanup, start_cleanup
 from sessions_app.models import CleanupRun, Export, Message, Session, TranscriptReading
 from tests.agents_app.chats import failed, make_agent, make_user
@@ -181,7 +180,7 @@ def make_rows() -> dict[str, Model]:
     cleanup = start_cleanup(
         source=CleanupRun.Source.ADMIN, started_by="root", matched=1, criteria={}
     )
-    run_cleanup(cleanup, Session.objects.all(), CleanupScope(), Options())
+    run_cleanup(cleanup, Session.objects.all(), Target(), Options())
     key, _ = create_key(ana, name="Phone", scopes=list(Scope))
     address_model: Any = apps.get_model("account", "EmailAddress")
     return {

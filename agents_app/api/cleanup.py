@@ -18,9 +18,9 @@ from agents_app.api.schemas import (
     CleanupRunSummary,
     Restored,
 )
-from agents_app.models import Scope as KeyScope
+from agents_app.models import Scope
 from sessions_app.cleanup.archive import restore_run
-from sessions_app.cleanup.options import Options, Scope, as_criteria
+from sessions_app.cleanup.options import Options, Target, as_criteria
 from sessions_app.cleanup.run import run_cleanup, start_cleanup
 from sessions_app.models import CleanupRun, Session
 from sessions_app.querysets import Window
@@ -35,7 +35,7 @@ _RESTORE = "sessions_app.restore_session"  # as in the admin
 @router.post(
     "/sessions/cleanup",
     response={200: CleanupOutcome, ERRORS: Error},
-    auth=require_scope(KeyScope.CLEANUP),
+    auth=require_scope(Scope.CLEANUP),
 )
 def clean_up(request: HttpRequest, body: CleanupRequest | None = None) -> CleanupOutcome:
     """Remove what is removable, or, unless `dry_run` is false, say what would be removed."""
@@ -44,7 +44,7 @@ def clean_up(request: HttpRequest, body: CleanupRequest | None = None) -> Cleanu
     started = time.monotonic()
     try:
         window = Window(_in_utc(body.created_after), _in_utc(body.created_before))
-        scope, options = Scope(window, body.limit), Options(max_seconds=body.max_seconds)
+        target, options = Target(window, body.limit), Options(max_seconds=body.max_seconds)
     except ValueError as error:
         raise ApiError(422, "invalid", str(error)) from None
     plan = Session.objects.removal_plan(window)
@@ -52,7 +52,7 @@ def clean_up(request: HttpRequest, body: CleanupRequest | None = None) -> Cleanu
         run=None,
         dry_run=body.dry_run,
         status=CleanupRun.Status.DONE,
-        matched=scope.expected(plan),
+        matched=target.expected(plan),
         removed=0,
         kept=asdict(plan.kept),
         seconds=0,
@@ -64,9 +64,9 @@ def clean_up(request: HttpRequest, body: CleanupRequest | None = None) -> Cleanu
             started_by=user.get_username(),
             user=user,
             matched=outcome.matched,
-            criteria=as_criteria(scope, options),
+            criteria=as_criteria(target, options),
         )
-        run_cleanup(run, Session.objects.all(), scope, options)
+        run_cleanup(run, Session.objects.all(), target, options)
         outcome.run, outcome.removed, outcome.status = run.pk, run.removed, run.status
     outcome.seconds = round(time.monotonic() - started, 3)
     return outcome
@@ -75,7 +75,7 @@ def clean_up(request: HttpRequest, body: CleanupRequest | None = None) -> Cleanu
 @router.get(
     "/cleanup-runs",
     response={200: CleanupRunList, ERRORS: Error},
-    auth=require_scope(KeyScope.CLEANUP),
+    auth=require_scope(Scope.CLEANUP),
 )
 def list_cleanup_runs(
     request: HttpRequest,
@@ -98,7 +98,7 @@ def list_cleanup_runs(
 @router.post(
     "/cleanup-runs/{run_id}/restore",
     response={200: Restored, ERRORS: Error},
-    auth=require_scope(KeyScope.CLEANUP),
+    auth=require_scope(Scope.CLEANUP),
 )
 def restore(request: HttpRequest, run_id: int) -> Restored:
     """Restore the sessions that a cleanup removed, marked keep: no later one removes them."""

@@ -16,7 +16,7 @@ from django.db.models import Prefetch, Q
 from agents_app.web.rendering.markdown import plain_text
 from sessions_app.models import Message, Session
 from sessions_app.search import messages as search
-from sessions_app.search.excerpts import Part, excerpt, matching
+from sessions_app.search.excerpts import Segment, excerpt, matching
 
 CHATS_SHOWN = 10
 VISIBLE_ROLES = [Message.Role.USER, Message.Role.ASSISTANT]
@@ -29,7 +29,7 @@ class Hit:
     """A message with the words, and where it says them."""
 
     message: Message
-    parts: list[Part]
+    parts: list[Segment]
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,6 @@ def _read(ids: Sequence[UUID]) -> list[Message]:
     return [by_id[pk] for pk in ids if pk in by_id]
 
 
-def _snippet(message: Message, pattern: re.Pattern[str]) -> list[Part]:
+def _snippet(message: Message, pattern: re.Pattern[str]) -> list[Segment]:
     is_markdown = message.role == Message.Role.ASSISTANT
     return excerpt(message.text_content, pattern, as_line=plain_text if is_markdown else None)

@@ -32,15 +32,15 @@ def stacked_bars(name: str, columns: Sequence[str], series: Sequence[Series]) ->
     """A bar per column, with the series on top of each other; pointing at a bar shows its value."""
     scale = _HEIGHT / max(1, top_of(series))
     bars: list[SafeString] = []
-    for place, column in enumerate(columns):
+    for index, column in enumerate(columns):
         base = float(_HEIGHT)
         for one in series:
-            value = one.values[place]
+            value = one.values[index]
             if not value:
                 continue
             height = max(1.0, value * scale)
             base -= height
-            at = (place * _STEP + _GAP / 2, round(base, 2), _STEP - _GAP, round(height, 2))
+            at = (index * _STEP + _GAP / 2, round(base, 2), _STEP - _GAP, round(height, 2))
             what = f"{column}: {value:,} {one.label}"
             bars.append(_bar(at, one.kind, what))
     return _drawing(name, len(columns) * _STEP, bars)

@@ -38,7 +38,7 @@ _MANY = 10_000  # counting more would take as long as the list's slowest pages
 _CONTENT_TYPES = {"csv": "text/csv; charset=utf-8", "jsonl": "application/jsonl; charset=utf-8"}
 
 
-class ExportForm(forms.Form):
+class SessionExportForm(forms.Form):
     """What to export of the selected sessions, and how."""
 
     format = forms.ChoiceField(
@@ -100,7 +100,7 @@ def export_sessions(
     if "transcripts" in request.POST and not may_read:
         raise PermissionDenied
     chosen = "export" in request.POST
-    form = ExportForm(request.POST if chosen else None, may_read=may_read)
+    form = SessionExportForm(request.POST if chosen else None, may_read=may_read)
     selected = Selected.from_request(request)
     if not chosen or not form.is_valid():
         return _choice(model_admin, request, form, selected, queryset)
@@ -131,7 +131,7 @@ def export_sessions(
 def _choice(
     model_admin: ModelAdmin,
     request: HttpRequest,
-    form: ExportForm,
+    form: SessionExportForm,
     selected: Selected,
     queryset: QuerySet[Session],
 ) -> HttpResponseBase:

@@ -189,9 +189,9 @@ def _read_together(rows: list[Row]) -> Iterator[tuple[Row, Transcript]]:
 def _long_transcript(session_id: UUID) -> Transcript:
     position = -1
     of_session = _messages().filter(session=session_id).order_by("position")
-    while part := list(of_session.filter(position__gt=position)[:_MESSAGES_AT_ONCE]):
-        yield from map(_message_row, part)
-        position = part[-1].position
+    while messages := list(of_session.filter(position__gt=position)[:_MESSAGES_AT_ONCE]):
+        yield from map(_message_row, messages)
+        position = messages[-1].position
 
 
 def _messages() -> QuerySet[Message]:

@@ -189,14 +189,11 @@ class MessageAdmin(TranscriptAdmin):
     def excerpt(self, message: Any) -> str:
         """How the text begins, or where it says what is searched for."""
         if message.matches:
-            return format_html_join(
-                "",
-                "{}",
-                (
-                    (format_html("<mark>{}</mark>", part.text) if part.is_match else part.text,)
-                    for part in message.matches
-                ),
+            marked = (
+                format_html("<mark>{}</mark>", segment.text) if segment.is_match else segment.text
+                for segment in message.matches
             )
+            return format_html_join("", "{}", ((text,) for text in marked))
         return Truncator(message.start).chars(_EXCERPT) or "(no text)"
 
     @admin.display(description="text")

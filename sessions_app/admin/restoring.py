@@ -31,7 +31,7 @@ _IDS_LISTED = 5
 _MAX_COUNT = 2**31 - 1  # of the column CleanupRun.restored
 
 
-class RestoreForm(forms.Form):
+class ArchiveRestoreForm(forms.Form):
     """What the confirmation page and the progress page post. Without `after`, it begins."""
 
     after = forms.UUIDField(required=False)
@@ -44,7 +44,7 @@ def restore(model_admin: ModelAdmin, request: HttpRequest, run: CleanupRun) -> H
     """What a POST asks for: restore the ticked sessions, or the next part of all."""
     if "ticked" in request.POST:
         return _restore_ticked(model_admin, request, run)
-    form = RestoreForm(request.POST)
+    form = ArchiveRestoreForm(request.POST)
     if not form.is_valid():
         return _to_run(model_admin, request, run, "The form is not valid.", messages.ERROR)
     values = form.cleaned_data
@@ -53,7 +53,7 @@ def restore(model_admin: ModelAdmin, request: HttpRequest, run: CleanupRun) -> H
         values |= {"total": run.archived, "restored_before": run.restored}
     before = values["restored_before"] or 0
     if values["stop"]:
-        text = f"Stopped. Restored {_part(run.restored - before, values['total'])}."
+        text = f"Stopped. Restored {_out_of(run.restored - before, values['total'])}."
         return _done(model_admin, request, run, text, messages.WARNING)
     try:
         slice_ = restore_slice(run, after=values["after"], seconds=REQUEST_TIME_BUDGET)
@@ -142,7 +142,7 @@ def _in_use(ids: list[UUID], count: int) -> str:
     return f" Left in the archive, since their ids are in use again: {listed}{more}."
 
 
-def _part(count: int, total: int | None) -> str:
+def _out_of(count: int, total: int | None) -> str:
     count = max(0, count)
     if total is None or total <= count:
         return session_count(count)

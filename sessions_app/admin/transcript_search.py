@@ -22,15 +22,15 @@ from sessions_app.admin.filters import without_nul
 from sessions_app.admin.shared import ModelAdmin, may_read_transcripts
 from sessions_app.models import Message, Session
 from sessions_app.search import messages as search
-from sessions_app.search.excerpts import Part, excerpt, matching
+from sessions_app.search.excerpts import Segment, excerpt, matching
 
 PARAMETER = "said"
 MATCHES = 1_000  # messages
 NEWEST = 1_000  # sessions, when more messages match
 _TEXT_READ = 50_000  # characters of a message, in which a match is looked for
 
-# Position and id of a message.
-Place = tuple[int, UUID]
+# A message that was found: its position and id.
+FoundMessage = tuple[int, UUID]
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Hit:
 
     role: str
     position: int
-    parts: list[Part]
+    segments: list[Segment]
     url: str
     more: int
 
@@ -64,8 +64,7 @@ class MessageSearchFilter(admin.ListFilter):
         self.is_allowed = may_read_transcripts(request)
         self.alternatives = search.parse_web(self.text)
         self.note = ""
-        # By session, the places of the messages found.
-        self.found: dict[UUID, list[Place]] = {}
+        self.found: dict[UUID, list[FoundMessage]] = {}  # by session
 
     def has_output(self) -> bool:
         return self.is_allowed or bool(self.text)
@@ -86,11 +85,11 @@ class MessageSearchFilter(admin.ListFilter):
             self.note = "Enter at least one word that is to occur."
             return queryset.none()
         messages = Message.objects.matching(self.alternatives)
-        rows = list(_places(messages)[: MATCHES + 1])
+        rows = list(_located(messages)[: MATCHES + 1])
         if len(rows) > MATCHES:
             newest = queryset.order_by("-created_at", "-pk").values_list("pk", flat=True)
             listed = list(newest[:NEWEST])
-            rows = list(_places(messages.filter(session__in=listed))[:MATCHES])
+            rows = list(_located(messages.filter(session__in=listed))[:MATCHES])
             self.note = (
                 f"More than {MATCHES:,} messages have these words: only the newest "
                 f"{NEWEST:,} sessions that the filters leave, and at most {MATCHES:,} messages, "
@@ -128,7 +127,7 @@ def read_hits(changelist: ChangeList, chat_sessions: Sequence[Session]) -> dict[
         message.session_id: Hit(
             role=message.get_role_display(),
             position=message.position,
-            parts=excerpt(message.start, pattern),  # type: ignore[attr-defined]  # annotated
+            segments=excerpt(message.start, pattern),  # type: ignore[attr-defined]  # annotated
             url=_url(changelist, message),
             more=len(spec.found[message.session_id]) - 1,
         )
@@ -136,7 +135,7 @@ def read_hits(changelist: ChangeList, chat_sessions: Sequence[Session]) -> dict[
     }
 
 
-def _places(messages: QuerySet[Message]) -> QuerySet[Message, tuple[UUID, int, UUID]]:
+def _located(messages: QuerySet[Message]) -> QuerySet[Message, tuple[UUID, int, UUID]]:
     # In no order: sorting would read all that match, and not only the first.
     return messages.order_by().values_list("session_id", "position", "pk")
 

@@ -24,7 +24,7 @@ class NotRestorable(Exception):
 
 
 @dataclass
-class Restored:
+class RestoreResult:
     """How many sessions were restored, and the ids that stay in the archive, being in use.
 
     After a slice, `next` is the id that the next one begins after; None when all were looked at.
@@ -35,7 +35,7 @@ class Restored:
     next: UUID | None = None
 
 
-def restore_run(run: CleanupRun) -> Restored:
+def restore_run(run: CleanupRun) -> RestoreResult:
     """Restore the sessions that `run` removed as they were, marked keep.
 
     The mark takes them out of the rule: the next cleanup does not remove them again. A user or
@@ -48,14 +48,16 @@ def restore_run(run: CleanupRun) -> Restored:
     return restore_slice(run, seconds=None)
 
 
-def restore_slice(run: CleanupRun, *, after: UUID | None = None, seconds: float | None) -> Restored:
+def restore_slice(
+    run: CleanupRun, *, after: UUID | None = None, seconds: float | None
+) -> RestoreResult:
     """Like `restore_run`, for about `seconds`, beginning after a session's id.
 
     Each call looks at one batch at least, so that a restore makes progress.
     """
     deadline = None if seconds is None else time.monotonic() + seconds
     _check_restorable(run, may_be_empty=after is not None)
-    restored = Restored()
+    restored = RestoreResult()
     while True:
         archived = run.removed_sessions.all()
         if after is not None:
@@ -67,13 +69,13 @@ def restore_slice(run: CleanupRun, *, after: UUID | None = None, seconds: float 
     return restored
 
 
-def restore_chosen(run: CleanupRun, session_ids: Collection[UUID]) -> Restored:
+def restore_chosen(run: CleanupRun, session_ids: Collection[UUID]) -> RestoreResult:
     """Restore those of the sessions that are in the run's archive, all of them or none.
 
     Otherwise like `restore_run`. For a few at a time: it is one transaction.
     """
     _check_restorable(run, may_be_empty=True)
-    restored = Restored()
+    restored = RestoreResult()
     _restore_next(run, run.removed_sessions.filter(session_id__in=session_ids), restored)
     run.refresh_from_db()
     return restored
@@ -95,7 +97,7 @@ def _check_restorable(run: CleanupRun, *, may_be_empty: bool) -> None:
 
 
 def _restore_next(
-    run: CleanupRun, archived: QuerySet[RemovedSession], restored: Restored
+    run: CleanupRun, archived: QuerySet[RemovedSession], restored: RestoreResult
 ) -> UUID | None:
     """Restore the first of these; returns the last one's id, None if there were no more."""
     with transaction.atomic():

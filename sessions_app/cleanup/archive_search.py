@@ -112,25 +112,25 @@ def _search_names(text: str, runs: Sequence[tuple[int, int]]) -> Found:
     """The runs, newest first, as far as their rows are few enough together."""
     whole: list[int] = []
     left = NAMES_READ
-    part: int | None = None  # the run of which only the first rows are read
+    partial: int | None = None  # the run of which only the first rows are read
     for pk, count in runs:
         if count > left:
-            part = pk
+            partial = pk
             break
         left -= count
         whole.append(pk)
     rows = list(_rows(whole).filter(name__icontains=text)[: HITS + 1])
-    if part is not None and left and len(rows) <= HITS:
-        ids = RemovedSession.objects.filter(run=part).order_by("session_id")
+    if partial is not None and left and len(rows) <= HITS:
+        ids = RemovedSession.objects.filter(run=partial).order_by("session_id")
         last_read = ids.values_list("session_id", flat=True)[left - 1 : left].first()
-        matching = _rows([part]).filter(name__icontains=text)
+        matching = _rows([partial]).filter(name__icontains=text)
         if last_read is not None:
             matching = matching.filter(session_id__lte=last_read)
         rows += matching[: HITS + 1 - len(rows)]
     return Found(
         rows[:HITS],
         has_more=len(rows) > HITS,
-        names_read=None if part is None else NAMES_READ,
+        names_read=None if partial is None else NAMES_READ,
     )
 
 

@@ -1,4 +1,4 @@
-"""What a cleanup may remove (Scope), and how it removes it (Options)."""
+"""What a cleanup may remove (Target), and how it removes it (Options)."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +12,7 @@ MAX_WORKERS = 16
 
 
 @dataclass(frozen=True)
-class Scope:
+class Target:
     """Which removable sessions are removed: those created in `window`, `limit` at most."""
 
     window: Window = ANY_TIME
@@ -46,12 +46,12 @@ class Options:
             raise ValueError("The number of seconds must be more than 0.")
 
 
-def as_criteria(scope: Scope, options: Options) -> dict[str, Any]:
+def as_criteria(target: Target, options: Options) -> dict[str, Any]:
     """Both as CleanupRun.criteria records them, without the values that are not set."""
     values = {
-        "created_after": _isoformat(scope.window.created_after),
-        "created_before": _isoformat(scope.window.created_before),
-        "limit": scope.limit,
+        "created_after": _isoformat(target.window.created_after),
+        "created_before": _isoformat(target.window.created_before),
+        "limit": target.limit,
         "max_seconds": options.max_seconds,
         "batch_size": options.batch_size,
         "workers": options.workers,

@@ -27,7 +27,7 @@ from django.db.models.functions import Now
 from sessions_app.cleanup.archive import purge_expired
 from sessions_app.cleanup.batches import Batch, Batches, KeyRange, batches_for, equal_shares
 from sessions_app.cleanup.heartbeat import heartbeat
-from sessions_app.cleanup.options import Options, Scope
+from sessions_app.cleanup.options import Options, Target
 from sessions_app.database_errors import is_retryable, one_line
 from sessions_app.models import CleanupRun
 from sessions_app.querysets import ANY_TIME, SessionQuerySet, Window
@@ -124,7 +124,7 @@ def start_cleanup(
 def run_cleanup(
     run: CleanupRun,
     sessions: SessionQuerySet,
-    scope: Scope,
+    target: Target,
     options: Options,
     *,
     stop: threading.Event | None = None,
@@ -140,8 +140,8 @@ def run_cleanup(
     """
     stop = stop or threading.Event()
     cleanup = _Cleanup(
-        batches=_batches(run, sessions, scope.window),
-        limit=scope.limit,
+        batches=_batches(run, sessions, target.window),
+        limit=target.limit,
         options=options,
         stop=stop,
         on_removed=on_removed,
@@ -149,7 +149,7 @@ def run_cleanup(
     )
     try:
         with heartbeat(run):
-            ranges = _ranges(sessions, scope, options.workers)
+            ranges = _ranges(sessions, target, options.workers)
             if len(ranges) == 1:
                 remaining = [cleanup.remove_range(ranges[0])]
             else:
@@ -210,14 +210,14 @@ def _batches(run: CleanupRun, sessions: SessionQuerySet, window: Window) -> Batc
     return batches_for(run, sessions.removable(window), archive=archive)
 
 
-def _ranges(sessions: SessionQuerySet, scope: Scope, workers: int) -> list[KeyRange]:
+def _ranges(sessions: SessionQuerySet, target: Target, workers: int) -> list[KeyRange]:
     """The disjoint key ranges of the workers.
 
     SQLite allows one writer at a time, and a limit can be kept by one worker only.
     """
-    if workers == 1 or connection.vendor == "sqlite" or scope.limit is not None:
+    if workers == 1 or connection.vendor == "sqlite" or target.limit is not None:
         return [KeyRange()]
-    return equal_shares(sessions.removal_candidates(scope.window), workers)
+    return equal_shares(sessions.removal_candidates(target.window), workers)
 
 
 def _record_failure(run: CleanupRun, error: BaseException) -> None:

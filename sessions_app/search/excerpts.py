@@ -13,8 +13,8 @@ _AROUND = 600
 
 
 @dataclass(frozen=True)
-class Part:
-    """A part of an excerpt."""
+class Segment:
+    """A stretch of an excerpt: a match, or what is between two."""
 
     text: str
     is_match: bool = False
@@ -27,7 +27,7 @@ def matching(terms: Sequence[Term]) -> re.Pattern[str]:
 
 def excerpt(
     text: str, pattern: re.Pattern[str], *, as_line: Callable[[str], str] | None = None
-) -> list[Part]:
+) -> list[Segment]:
     """The first match with its surroundings, in one line, with all matches in them told apart.
 
     `as_line` makes a line of marked-up text.
@@ -43,12 +43,12 @@ def excerpt(
     match = pattern.search(line)
     begin = _word_start(line, match.start()) if match else 0
     end = begin + LENGTH
-    parts = list(_split_matches(line[begin:end], pattern))
+    segments = list(_split_matches(line[begin:end], pattern))
     if start or begin:
-        parts.insert(0, Part("… "))
+        segments.insert(0, Segment("… "))
     if end < len(line) or start + _AROUND < len(text):
-        parts.append(Part(" …"))
-    return parts
+        segments.append(Segment(" …"))
+    return segments
 
 
 def _word_start(line: str, match_start: int) -> int:
@@ -57,10 +57,10 @@ def _word_start(line: str, match_start: int) -> int:
     return line.find(" ", begin, match_start) + 1 or begin if begin else 0
 
 
-def _split_matches(line: str, pattern: re.Pattern[str]) -> Iterator[Part]:
+def _split_matches(line: str, pattern: re.Pattern[str]) -> Iterator[Segment]:
     end = 0
     for match in pattern.finditer(line):
-        yield Part(line[end : match.start()])
-        yield Part(match[0], is_match=True)
+        yield Segment(line[end : match.start()])
+        yield Segment(match[0], is_match=True)
         end = match.end()
-    yield Part(line[end:])
+    yield Segment(line[end:])

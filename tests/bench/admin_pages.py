@@ -115,7 +115,7 @@ def measure_pages(measuring: Measuring) -> None:
 
 def measure_removal(measuring: Measuring) -> dict[str, float]:
     """Sessions per second that the command removes, and the admin right afterwards."""
-    from sessions_app.cleanup.options import Options, Scope
+    from sessions_app.cleanup.options import Options, Target
     from sessions_app.cleanup.run import run_cleanup, start_cleanup
     from sessions_app.models import CleanupRun, Session
 
@@ -124,7 +124,7 @@ def measure_removal(measuring: Measuring) -> dict[str, float]:
     run = start_cleanup(
         source=CleanupRun.Source.COMMAND, started_by="bench", matched=share, criteria={}
     )
-    run_cleanup(run, Session.objects.all(), Scope(limit=share), Options())
+    run_cleanup(run, Session.objects.all(), Target(limit=share), Options())
     by_command = run.removed / (time.perf_counter() - started)
 
     selected = Session.objects.all()[0].pk

@@ -21,7 +21,7 @@ def clean(workers: int, *, archive: bool) -> dict[str, Any]:
     from django.conf import settings
 
     from sessions_app.cleanup import batches
-    from sessions_app.cleanup.options import Options, Scope
+    from sessions_app.cleanup.options import Options, Target
     from sessions_app.cleanup.run import run_cleanup, start_cleanup
     from sessions_app.management.operator_command import lower_priority
     from sessions_app.models import CleanupRun, Session
@@ -45,7 +45,7 @@ def clean(workers: int, *, archive: bool) -> dict[str, Any]:
     run = start_cleanup(
         source=CleanupRun.Source.COMMAND, started_by="bench", matched=0, criteria={}
     )
-    run_cleanup(run, Session.objects.all(), Scope(), Options(workers=workers))
+    run_cleanup(run, Session.objects.all(), Target(), Options(workers=workers))
     ended = time.monotonic()
     return {
         "rows": run.removed,

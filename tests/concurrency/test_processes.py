@@ -18,7 +18,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.db.models.functions import Now
 
-from sessions_app.cleanup.options import Options, Scope
+from sessions_app.cleanup.options import Options, Target
 from sessions_app.cleanup.run import run_cleanup, start_cleanup
 from sessions_app.models import CleanupRun, RemovedSession, Session
 from sessions_app.querysets import CleanupRunQuerySet
@@ -149,7 +149,7 @@ def test_a_cleanup_that_waits_goes_on_beating_and_ends_as_it_should(
             assert time.monotonic() < give_up, "no beat was heard"
         revived.append(removed)
 
-    run_cleanup(run, Session.objects.all(), Scope(), Options(batch_size=1), on_removed=wait)
+    run_cleanup(run, Session.objects.all(), Target(), Options(batch_size=1), on_removed=wait)
     assert revived == [1, 1, 1]
     run.refresh_from_db()
     assert (run.status, run.removed, run.error) == (CleanupRun.Status.DONE, 3, "")

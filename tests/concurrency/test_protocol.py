@@ -14,7 +14,7 @@ from django.db import IntegrityError, connection, transaction
 
 from sessions_app.cleanup import batches
 from sessions_app.cleanup import run as cleanup
-from sessions_app.cleanup.options import Options, Scope
+from sessions_app.cleanup.options import Options, Target
 from sessions_app.cleanup.run import run_cleanup, start_cleanup
 from sessions_app.models import CleanupRun, Message, RemovedSession, Session
 from sessions_app.writing import SessionGone
@@ -32,7 +32,7 @@ needs_row_locks = pytest.mark.skipif(
 def clean(*, batch_size: int = 1000, workers: int = 1) -> CleanupRun:
     run = start_cleanup(source=CleanupRun.Source.COMMAND, started_by="test", matched=0, criteria={})
     options = Options(batch_size=batch_size, workers=workers)
-    run_cleanup(run, Session.objects.all(), Scope(), options)
+    run_cleanup(run, Session.objects.all(), Target(), options)
     return run
 
 
@@ -190,7 +190,7 @@ def test_sessions_that_vanish_while_the_ranges_are_computed(statement: int) -> N
         return execute(sql, params, many, context)
 
     with connection.execute_wrapper(wrapper):
-        run_cleanup(run, Session.objects.all(), Scope(), Options(workers=4))
+        run_cleanup(run, Session.objects.all(), Target(), Options(workers=4))
     assert run.status == CleanupRun.Status.DONE
     assert not Session.objects.exists()
     assert 3 <= run.removed <= 40

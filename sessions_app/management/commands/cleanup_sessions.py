@@ -21,7 +21,7 @@ from sessions_app.cleanup.options import (
     MAX_BATCH_SIZE,
     MAX_WORKERS,
     Options,
-    Scope,
+    Target,
     as_criteria,
 )
 from sessions_app.cleanup.run import run_cleanup, start_cleanup
@@ -39,7 +39,7 @@ REMOVABLE = 3  # the exit status that --exit-code asks for
 
 
 @dataclass
-class Outcome:
+class Report:
     """What `--json` prints."""
 
     run: int | None = None
@@ -143,60 +143,60 @@ class Command(OperatorCommand):
         if exit_code and not dry_run:
             raise CommandError("--exit-code needs --dry-run.", returncode=2)
         try:
-            scope = Scope(_window(days, created_after, older_than, created_before), limit)
+            target = Target(_window(days, created_after, older_than, created_before), limit)
             options = Options(max_seconds, batch_size, workers)
         except (ValueError, argparse.ArgumentTypeError) as error:
             raise CommandError(str(error), returncode=2) from error
-        outcome = Outcome(dry_run=dry_run)
+        report = Report(dry_run=dry_run)
         started = time.monotonic()
         try:
-            plan = Session.objects.removal_plan(scope.window)
-            outcome.matched = scope.expected(plan)
-            outcome.kept = asdict(plan.kept)
+            plan = Session.objects.removal_plan(target.window)
+            report.matched = target.expected(plan)
+            report.kept = asdict(plan.kept)
             if dry_run:
-                outcome.status = CleanupRun.Status.DONE.value
+                report.status = CleanupRun.Status.DONE.value
                 if not as_json:
-                    self._print_dry_run(scope, plan)
+                    self._print_dry_run(target, plan)
             else:
-                self._clean(scope, options, plan, outcome, quiet=as_json)
+                self._clean(target, options, plan, report, quiet=as_json)
         finally:
-            outcome.seconds = round(time.monotonic() - started, 3)
+            report.seconds = round(time.monotonic() - started, 3)
             if as_json:
-                self.stdout.write(json.dumps(asdict(outcome)))
-        if exit_code and outcome.matched:
+                self.stdout.write(json.dumps(asdict(report)))
+        if exit_code and report.matched:
             sys.exit(REMOVABLE)
 
-    def _print_dry_run(self, scope: Scope, plan: RemovalPlan) -> None:
+    def _print_dry_run(self, target: Target, plan: RemovalPlan) -> None:
         from sessions_app.management import reporting
 
-        expected = scope.expected(plan)
+        expected = target.expected(plan)
         reporting.print_plan(self.stdout, plan, expected)
-        reporting.print_sample(self.stdout, Session.objects.removable(scope.window), expected)
+        reporting.print_sample(self.stdout, Session.objects.removable(target.window), expected)
         self.stdout.write("\nThis was a dry run: nothing was changed.")
 
     def _clean(
-        self, scope: Scope, options: Options, plan: RemovalPlan, outcome: Outcome, *, quiet: bool
+        self, target: Target, options: Options, plan: RemovalPlan, report: Report, *, quiet: bool
     ) -> None:
         from sessions_app.management import reporting
 
         if not quiet:
-            reporting.print_plan(self.stdout, plan, outcome.matched)
+            reporting.print_plan(self.stdout, plan, report.matched)
         run = start_cleanup(
             source=CleanupRun.Source.COMMAND,
             started_by=f"{_login()}@{socket.gethostname()}",
-            matched=outcome.matched,
-            criteria=as_criteria(scope, options),
+            matched=report.matched,
+            criteria=as_criteria(target, options),
         )
-        outcome.run = run.pk
+        report.run = run.pk
         try:
             with (
                 stop_on_signal() as stop,
-                reporting.progress(self.stdout, outcome.matched, quiet=quiet) as on_removed,
+                reporting.progress(self.stdout, report.matched, quiet=quiet) as on_removed,
             ):
                 run_cleanup(
                     run,
                     Session.objects.all(),
-                    scope,
+                    target,
                     options,
                     stop=stop.requested,
                     on_removed=on_removed,
@@ -209,7 +209,7 @@ class Command(OperatorCommand):
         finally:
             with contextlib.suppress(Error):
                 run.refresh_from_db()
-            outcome.removed, outcome.status = run.removed, run.status
+            report.removed, report.status = run.removed, run.status
         if not quiet:
             self._print_outcome(run)
         if stop.received_signal:

@@ -15,8 +15,7 @@ from agents_app.accounts.api_keys import create_key, revoke_key
 from agents_app.api.openai import api as openai_api
 from agents_app.api.urls import api as main_api
 from agents_app.models import AgentRun, ApiKey, Scope, Ticket
-from sessions_app.cleanup.options import Options
-from sessions_app.cleanup.options import Scope as CleanupScope
+from sessions_app.cleanup.options import Options, Target
 from sessions_app.cleanup.run import run_cleanup, start_cleanup
 from sessions_app.models import CleanupRun, Message, Session
 from tests.agents_app.api.conftest import ApiClient, grant, key_for
@@ -94,7 +93,7 @@ def world() -> World:
     chat_session = answered(owner)
     phantom()
     run = start_cleanup(source=CleanupRun.Source.ADMIN, started_by="admin", matched=1, criteria={})
-    run_cleanup(run, Session.objects.all(), CleanupScope(), Options())
+    run_cleanup(run, Session.objects.all(), Target(), Options())
     answered(make_user("stranger"), "A secret", "Of a stranger")
     return World(
         owner,

@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from sessions_app.admin import restoring
-from sessions_app.cleanup.options import Options, Scope
+from sessions_app.cleanup.options import Options, Target
 from sessions_app.cleanup.run import run_cleanup, start_cleanup
 from sessions_app.models import CleanupRun, RemovedSession, Session
 from tests.factories import make_session, phantom, say
@@ -36,7 +36,7 @@ def cleaned(number: int = 3, **criteria: Any) -> CleanupRun:
     run = start_cleanup(
         source=CleanupRun.Source.COMMAND, started_by="me@here", matched=number, criteria=criteria
     )
-    run_cleanup(run, Session.objects.all(), Scope(), Options())
+    run_cleanup(run, Session.objects.all(), Target(), Options())
     return run
 
 

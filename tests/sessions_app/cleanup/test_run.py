@@ -5,7 +5,7 @@ import logging
 import pytest
 from django.db import OperationalError
 
-from sessions_app.cleanup.options import Options, Scope
+from sessions_app.cleanup.options import Options, Target
 from sessions_app.cleanup.run import continue_cleanup, run_cleanup, start_cleanup
 from sessions_app.models import CleanupRun, Session
 from tests.factories import phantom
@@ -33,7 +33,7 @@ def test_the_end_is_logged_at_info_and_each_batch_at_debug(
     logged: pytest.LogCaptureFixture,
 ) -> None:
     run = start()
-    run_cleanup(run, Session.objects.all(), Scope(), Options(batch_size=2))
+    run_cleanup(run, Session.objects.all(), Target(), Options(batch_size=2))
     started, *batches = lines(logged, logging.DEBUG)
     assert started == f"Cleanup {run.pk} started by ana (command): 5 sessions match"
     prefix = f"Cleanup {run.pk}: removed "
@@ -61,6 +61,6 @@ def test_a_failure_is_left_to_the_caller_to_report(
 
     monkeypatch.setattr(CleanupRun, "add_removed", fail)
     with pytest.raises(OperationalError):
-        run_cleanup(run, Session.objects.all(), Scope(), Options())
+        run_cleanup(run, Session.objects.all(), Target(), Options())
     assert run.status == CleanupRun.Status.FAILED
     assert {record.levelno for record in logged.records} == {logging.DEBUG}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sessions_app.search.excerpts import Part, excerpt, matching
+from sessions_app.search.excerpts import Segment, excerpt, matching
 from sessions_app.search.messages import Alternative, Term, parse, parse_web
 
 
@@ -40,14 +40,14 @@ def test_parse_web(text: str, expected: list[Alternative]) -> None:
 def test_an_excerpt_is_a_line_with_the_matches_told_apart() -> None:
     pattern = matching(parse("apple"))
     assert excerpt("An\n apple  a day", pattern) == [
-        Part("An "),
-        Part("apple", is_match=True),
-        Part(" a day"),
+        Segment("An "),
+        Segment("apple", is_match=True),
+        Segment(" a day"),
     ]
     far = excerpt("word " * 500 + "apples" + " word" * 500, pattern)
-    assert (far[0], far[-1]) == (Part("… "), Part(" …"))
+    assert (far[0], far[-1]) == (Segment("… "), Segment(" …"))
     assert sum(len(part.text) for part in far) < 260
-    assert Part("apple", is_match=True) in far
+    assert Segment("apple", is_match=True) in far
 
 
 def test_markup_is_left_out_unless_the_match_is_in_it() -> None:
