@@ -73,7 +73,7 @@ class FeedbackAdmin(TranscriptAdmin):
     created_at_shown = time_field("created_at")
 
     class Media:
-        css = {"all": ["sessions_app/admin.css", "agents_app/admin/feedback.css"]}
+        css = {"all": ["sessions_app/admin/records.css", "agents_app/admin/feedback.css"]}
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return FeedbackList

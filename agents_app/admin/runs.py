@@ -95,7 +95,7 @@ class AgentRunAdmin(RunColumns, TranscriptAdmin):
     finished_at_shown = time_field("finished_at")
 
     class Media:
-        css = {"all": ["sessions_app/admin.css", "agents_app/admin/runs.css"]}
+        css = {"all": ["sessions_app/admin/records.css", "agents_app/admin/runs.css"]}
 
     def shows_text(self, row: Any) -> bool:
         return bool(row.error_start)

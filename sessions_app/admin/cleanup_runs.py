@@ -124,7 +124,7 @@ class CleanupRunAdmin(ReadOnlyAdmin):
     criteria_json = json_field("criteria")
 
     class Media:
-        css = {"all": ["sessions_app/admin.css", "sessions_app/admin/cleanup_runs.css"]}
+        css = {"all": ["sessions_app/admin/records.css", "sessions_app/admin/cleanup_runs.css"]}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[CleanupRun]:
         return cast("CleanupRunQuerySet", super().get_queryset(request)).with_restore_obstacle()

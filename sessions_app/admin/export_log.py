@@ -57,7 +57,7 @@ class ExportAdmin(ReadOnlyAdmin):
     finished_at_shown = time_field("finished_at")
 
     class Media:
-        css = {"all": ["sessions_app/admin.css", "sessions_app/admin/reading_log.css"]}
+        css = {"all": ["sessions_app/admin/records.css", "sessions_app/admin/reading_log.css"]}
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return may_view(request, TranscriptReading)

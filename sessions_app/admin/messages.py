@@ -145,7 +145,7 @@ class MessageAdmin(TranscriptAdmin):
     extra_json = folded_json("extra", "other columns of the import")
 
     class Media:
-        css = {"all": ["sessions_app/admin.css", "sessions_app/admin/messages.css"]}
+        css = {"all": ["sessions_app/admin/records.css", "sessions_app/admin/messages.css"]}
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Nearly all that a message has is what was said."""

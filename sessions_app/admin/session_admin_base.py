@@ -98,7 +98,7 @@ class BaseSessionAdmin(SessionColumns, SavedFilters, PermittedFieldsAdmin):
     shows_times = True
 
     class Media:
-        css = {"all": ["sessions_app/admin.css", "sessions_app/admin/list.css"]}
+        css = {"all": ["sessions_app/admin/records.css", "sessions_app/admin/session_list.css"]}
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
