@@ -140,6 +140,14 @@ class SessionQuerySet(models.QuerySet["Session"]):
             Q(has_message=True) | (Q(keep=True) & ~self._is_unnamed())
         )
 
+    def with_message_count(self) -> Self:
+        """Annotate `message_count`."""
+        messages = self.model._meta.get_field("messages").related_model
+        own = messages._base_manager.filter(session=OuterRef("pk")).order_by().values("session")
+        # Rows and no column of them: so the index on positions answers alone.
+        count = Subquery(own.values(n=models.Count("*")), output_field=models.IntegerField())
+        return self.annotate(message_count=Coalesce(count, 0))
+
     def with_opening(self) -> Self:
         """Annotate `opening`: how the user begins, where no person has named the session."""
         messages = MessageQuerySet(self.model._meta.get_field("messages").related_model)
@@ -247,6 +255,10 @@ class MessageQuerySet(models.QuerySet["Message"]):
     def chosen(self) -> Self:
         """Those on the chosen line: neither they nor what they follow has another version now."""
         return self.filter(set_aside_with=None)
+
+    def without_payloads(self) -> Self:
+        """Without the long columns that no conversation shows."""
+        return self.defer("raw_payload", "context", "channel_payload", "model_message", "extra")
 
     def mentioning(self, terms: Sequence[search.Term]) -> Self:
         """Those whose text has all of the terms."""

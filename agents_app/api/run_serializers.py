@@ -84,7 +84,7 @@ def usage_of(run: AgentRun) -> Usage | None:
 
 def _answer_rows(run: AgentRun) -> list[Message]:
     rows = Message.objects.filter(run=run).order_by("position")
-    return list(rows.defer("raw_payload", "context", "channel_payload", "model_message", "extra"))
+    return list(rows.without_payloads())
 
 
 def _is_text(row: Message) -> bool:

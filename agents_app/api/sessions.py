@@ -3,8 +3,6 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
-from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 from ninja import Path, Router, Status
 
@@ -31,6 +29,7 @@ from agents_app.api.schemas import (
 from agents_app.chats import organizing, trash
 from agents_app.models import Scope
 from sessions_app.models import Message, Session
+from sessions_app.querysets import SessionQuerySet
 from sessions_app.storable import encodable, encodable_json
 from sessions_app.tool_entries import tool_entries
 
@@ -113,7 +112,7 @@ def read_session(
         messages = messages.exclude(role=Message.Role.TOOL)
     order = "-position" if sort_desc else "position"
     start = (page - 1) * page_size
-    rows = _read_columns(messages).order_by(order)[start : start + page_size]
+    rows = messages.without_payloads().order_by(order)[start : start + page_size]
     count = messages.count()
     summary = _summary(chat_session, message_count=all_messages.count())
     if session != str(chat_session.pk):
@@ -143,7 +142,7 @@ def rename(
     """Give a session another name."""
     chat_session = find_session(user_of(request), session)
     organizing.rename_session(chat_session, name=body.name)
-    return SessionSummary(**_summary(_with_facts(Session.objects).get(pk=chat_session.pk)))
+    return SessionSummary(**_summary(_with_facts(Session.objects.all()).get(pk=chat_session.pk)))
 
 
 @router.delete(
@@ -167,7 +166,7 @@ def delete(
 def read_message(request: HttpRequest, message_id: str) -> SessionMessage:
     """One message of a session of the key's user."""
     own = Message.objects.filter(session__in=Session.objects.for_user(user_of(request)))
-    row = _read_columns(own).filter(pk=_uuid(message_id)).first()
+    row = own.without_payloads().filter(pk=_uuid(message_id)).first()
     if row is None:
         raise ApiError(404, "message_not_found", "There is no such message.")
     return SessionMessage(**_message(row), session_id=str(row.session_id))
@@ -180,19 +179,10 @@ def _uuid(text: str) -> UUID:
         raise ApiError(404, "message_not_found", "There is no such message.") from None
 
 
-def _with_facts(sessions: Any) -> QuerySet[Session]:
+def _with_facts(sessions: SessionQuerySet) -> SessionQuerySet:
     """With the agent, and the number of messages as `message_count`."""
-    count = (
-        Message.objects.filter(session=OuterRef("pk"))
-        .order_by()
-        .values("session")
-        .annotate(count=Count("*"))  # which the index on positions answers alone
-        .values("count")
-    )
-    annotated: QuerySet[Session] = sessions.select_related("agent").annotate(
-        message_count=Coalesce(Subquery(count, output_field=IntegerField()), 0)
-    )
-    return annotated.defer("metadata", "agent__system_prompt", "agent__config")
+    rows = sessions.with_message_count().select_related("agent")
+    return rows.defer("metadata", "agent__system_prompt", "agent__config")
 
 
 def _summary(chat_session: Session, *, message_count: int | None = None) -> dict[str, Any]:
@@ -208,10 +198,6 @@ def _summary(chat_session: Session, *, message_count: int | None = None) -> dict
         "agent_name": encodable(row.agent.name) if row.agent else None,
         "session_origin": encodable(row.platform),
     }
-
-
-def _read_columns(messages: QuerySet[Message]) -> QuerySet[Message]:
-    return messages.defer("raw_payload", "context", "channel_payload", "model_message", "extra")
 
 
 def _message(row: Message, *, hide_tools: bool = False) -> dict[str, Any]:

@@ -154,8 +154,7 @@ def _chats(user: User) -> Iterator[Session]:
 
 def _messages(messages: MessageQuerySet) -> Iterator[Message]:
     """The messages of a chat in order, some at a time."""
-    ordered = messages.select_related("agent").order_by("position")
-    ordered = ordered.defer("raw_payload", "context", "channel_payload", "model_message", "extra")
+    ordered = messages.without_payloads().select_related("agent").order_by("position")
     last = -1
     while page := list(ordered.filter(position__gt=last)[:_MESSAGES_AT_ONCE]):
         yield from page

@@ -275,7 +275,7 @@ def messages_for_display() -> Any:
         Message.objects.select_related("agent", "feedback")
         .alias(model_json=Cast("model_message", TextField()))
         .annotate(reasoning_in=Case(When(_HAS_REASONING, then=F("model_message"))))
-        .defer("raw_payload", "context", "channel_payload", "model_message", "extra")
+        .without_payloads()
     )
 
 
