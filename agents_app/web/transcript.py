@@ -61,9 +61,12 @@ class Turn:
         return self.is_last and self.question is not None and not self.is_active
 
     @property
+    def can_be_retried(self) -> bool:
+        return self.is_last and self.run is not None and self.run.can_be_retried(self._latest)
+
+    @property
     def can_be_continued(self) -> bool:
-        """Whether the answer ended at the token limit, and the chat has not gone on since."""
-        return self.is_truncated and self.is_last and bool(self.own_entries)
+        return self.is_last and self.run is not None and self.run.can_be_continued(self._latest)
 
     @property
     def written_by(self) -> str:
@@ -97,18 +100,13 @@ class Turn:
 
     @property
     def is_truncated(self) -> bool:
-        """Whether the answer ended at the token limit."""
-        return self.run is not None and self.run.truncated and not self.is_active
+        return self.run is not None and self.run.is_truncated
 
     @property
     def rated_entry(self) -> MessageEntry | None:
         """The message that feedback on the answer belongs to: its last one with a text."""
         said = (entry for entry in reversed(self.entries) if entry.message.text_content)
         return next((one for one in said if one.message.role == Message.Role.ASSISTANT), None)
-
-    @property
-    def can_be_retried(self) -> bool:
-        return self.has_failed and self.is_last and not self.own_entries
 
     @property
     def error(self) -> str:
