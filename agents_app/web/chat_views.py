@@ -16,7 +16,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from agents_app import services
 from agents_app.web.chat_pages import chat_page, list_page
-from agents_app.web.errors import InvalidForm, render_domain_errors
+from agents_app.web.errors import posted_form, render_domain_errors
 from agents_app.web.forms import NewChatForm
 from agents_app.web.http import EVENTS, current_user, preferred_type
 from agents_app.web.login_required import login_required
@@ -31,9 +31,7 @@ def chats(request: HttpRequest) -> HttpResponseBase:
     """The list; posting to it starts a chat."""
     if request.method != "POST":
         return list_page(request)
-    form = NewChatForm(request.POST)
-    if not form.is_valid():
-        raise InvalidForm(form)
+    form = posted_form(NewChatForm, request)
     run = services.start_session(
         user=current_user(request),
         agent_id=form.cleaned_data["agent"],
