@@ -152,7 +152,9 @@ class SearchForm(forms.Form):
         max_length=chat_validation.NAME_LENGTH,
         required=False,
         validators=[validate_storable],
-        widget=forms.TextInput(NO_AUTOCOMPLETE | {"type": "search", "placeholder": "Search"}),
+        widget=forms.TextInput(
+            NO_AUTOCOMPLETE | {"type": "search", "placeholder": "Search", "data-search": True}
+        ),
     )
     page = forms.IntegerField(required=False, min_value=1, max_value=100_000)
 
