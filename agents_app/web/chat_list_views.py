@@ -21,7 +21,7 @@ from agents_app.web.chat_lists import SIDEBAR_CHATS, Cursor, read_all, read_side
 from agents_app.web.chat_pages import list_page
 from agents_app.web.errors import InvalidForm, posted_form, render_domain_errors
 from agents_app.web.http import current_user, is_script, redirect
-from agents_app.web.list_forms import BulkForm, ListForm, RestoreForm, SidebarForm
+from agents_app.web.list_forms import BulkForm, ListForm, TrashRestoreForm, SidebarForm
 from agents_app.web.login_required import login_required
 
 
@@ -50,7 +50,7 @@ def restore_together(request: HttpRequest) -> HttpResponse:
     """Undoes a deletion of one chat or of several; who comes here by a login finds the trash."""
     if request.method != "POST":
         return redirect(reverse("chats-trash"))
-    form = posted_form(RestoreForm, request)
+    form = posted_form(TrashRestoreForm, request)
     trashed_at = form.cleaned_data["trashed_at"]
     count = chat_trash.restore_sessions(user=current_user(request), trashed_at=trashed_at)
     if is_script(request):

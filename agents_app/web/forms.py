@@ -174,7 +174,7 @@ class PlaceForm(forms.Form):
     fragment = forms.BooleanField(required=False)
 
 
-class ExportForm(forms.Form):
+class ChatExportForm(forms.Form):
     """In which format a chat is exported."""
 
     format = forms.ChoiceField(choices=[("md", "Markdown"), ("json", "JSON")])

@@ -67,7 +67,7 @@ class PinForm(forms.Form):
     pinned = forms.BooleanField(required=False)
 
 
-class RestoreForm(forms.Form):
+class TrashRestoreForm(forms.Form):
     """When the chats to restore were moved to the trash."""
 
     trashed_at = MomentField(error_messages={"required": DAMAGED})
