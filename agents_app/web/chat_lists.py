@@ -65,7 +65,7 @@ class Sidebar:
 
 
 @dataclass(frozen=True)
-class ChatPage:
+class ChatListPage:
     """A page of a list, and where the next one begins, if there is one."""
 
     chats: list[Session] = field(default_factory=list)
@@ -91,12 +91,12 @@ def read_sidebar(
     return Sidebar(groups, page.next)
 
 
-def read_all(user: AnyUser, *, after: Cursor | None = None) -> ChatPage:
+def read_all(user: AnyUser, *, after: Cursor | None = None) -> ChatListPage:
     """The user's chats, pinned or not, the last used first. One query."""
     return _page(_listed(user), "updated_at", after, CHATS_PER_PAGE)
 
 
-def read_trash(user: AnyUser, *, after: Cursor | None = None) -> ChatPage:
+def read_trash(user: AnyUser, *, after: Cursor | None = None) -> ChatListPage:
     """The chats in the user's trash that have not expired, the last deleted first. One query."""
     kept = Session.objects.trash_of(user).filter(trashed_at__gte=trash_expiry())
     return _page(kept.with_opening(), "trashed_at", after, CHATS_PER_PAGE)
@@ -124,7 +124,7 @@ def _active_runs() -> Any:
     return AgentRun.objects.active().filter(session=OuterRef("pk"))
 
 
-def _page(chats: SessionQuerySet, column: str, after: Cursor | None, count: int) -> ChatPage:
+def _page(chats: SessionQuerySet, column: str, after: Cursor | None, count: int) -> ChatListPage:
     if after is not None:
         later = Q(**{f"{column}__lt": after.at}) | Q(**{column: after.at, "pk__gt": after.pk})
         # The first condition alone is what an index can begin at.
@@ -132,5 +132,5 @@ def _page(chats: SessionQuerySet, column: str, after: Cursor | None, count: int)
     rows = list(chats.order_by(f"-{column}", "pk")[: count + 1])
     shown = rows[:count]
     if len(rows) == len(shown):
-        return ChatPage(shown)
-    return ChatPage(shown, Cursor(getattr(shown[-1], column), shown[-1].pk))
+        return ChatListPage(shown)
+    return ChatListPage(shown, Cursor(getattr(shown[-1], column), shown[-1].pk))

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from agents_app.chats import lookups, names, organizing, trash
 from agents_app.chats.errors import ChatNotFound
-from agents_app.web.chat_pages import chat_page, list_page
+from agents_app.web.chat_pages import chat_page, new_chat_page
 from agents_app.web.errors import add_error, posted_form, render_domain_errors, status_of
 from agents_app.web.forms import RenameForm
 from agents_app.web.http import chat_url, current_user, is_script, redirect
@@ -96,7 +96,7 @@ def delete(request: HttpRequest, session_id: UUID) -> HttpResponse:
 @login_required
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
-@render_domain_errors(list_page)
+@render_domain_errors(new_chat_page)
 def delete_forever(request: HttpRequest, session_id: UUID) -> HttpResponse:
     """Asks for confirmation; posted, deletes a chat of the trash."""
     chat_session = lookups.get_trashed(user=current_user(request), session_id=session_id)
@@ -110,7 +110,7 @@ def delete_forever(request: HttpRequest, session_id: UUID) -> HttpResponse:
 @login_required
 @never_cache
 @require_POST
-@render_domain_errors(list_page)
+@render_domain_errors(new_chat_page)
 def restore(request: HttpRequest, session_id: UUID) -> HttpResponse:
     trash.restore_session(user=current_user(request), session_id=session_id)
     return redirect(chat_url(session_id))

@@ -86,8 +86,8 @@ class NewChatForm(MessageForm):
     agent = AgentField()
 
 
-class OpeningForm(forms.Form):
-    """What the form of a new chat opens with: an agent, and one of its starter prompts."""
+class PrefillForm(forms.Form):
+    """What the form of a new chat is filled in with: an agent, and one of its starter prompts."""
 
     agent = forms.IntegerField(required=False, min_value=1)
     starter = forms.IntegerField(required=False, min_value=0)
@@ -159,7 +159,7 @@ class SearchForm(forms.Form):
     page = forms.IntegerField(required=False, min_value=1, max_value=100_000)
 
 
-class PlaceForm(forms.Form):
+class TranscriptSliceForm(forms.Form):
     """Which part of a chat is shown, as a page or a fragment of one.
 
     The messages before, after or around a position, or all of them. `q` are the words that a search
