@@ -29,7 +29,7 @@ INVALID_VALUE = "The request holds a value that cannot be stored."
 
 
 @dataclass(frozen=True)
-class TypedField:
+class UnsavedField:
     """A field of a form that could not be stored, to be shown again."""
 
     name: str
@@ -123,7 +123,7 @@ def _unavailable(request: HttpRequest) -> HttpResponse:
         response = JsonResponse({"error": UNAVAILABLE}, status=HTTPStatus.SERVICE_UNAVAILABLE)
     else:
         fields = [
-            TypedField(name, str(value))
+            UnsavedField(name, str(value))
             for name, values in request.POST.lists()
             for value in values
             if name != "csrfmiddlewaretoken"
