@@ -118,7 +118,7 @@ def describe(error: Exception) -> tuple[int, str, str, dict[str, str]]:
 
 def log_unexpected(request: HttpRequest) -> tuple[int, str, str, dict[str, str]]:
     """Log the error being handled, which nobody expects; like `describe`, what to answer."""
-    logger.exception("A request of the API failed unexpectedly")
+    logger.exception("%s %s failed unexpectedly", request.method, request.path)
     error = unexpected(request)
     return error.status, error.code, str(error), {}
 

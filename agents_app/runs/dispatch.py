@@ -191,10 +191,10 @@ async def _work(worker: RunWorker, run: AgentRun | None = None) -> None:
         await worker.work(run)
     except UNAVAILABLE_ERRORS:
         logger.exception("The end of run %s could not be stored", worker.run_id)
-        await worker.fail("The answer could not be stored.")
+        await worker.fail("The answer could not be stored. Try again.")
     except Exception:
         logger.exception("Run %s failed unexpectedly", worker.run_id)
-        await worker.fail("Something went wrong here.")
+        await worker.fail("Something went wrong here. Try again.")
     finally:
         _workers.pop(worker.run_id, None)
         saver.remove(worker)
