@@ -1,6 +1,6 @@
 """The admin's site: its name, the order of its sections, and its index page.
 
-`agents_app` may know `sessions_app`; only here does one thing stand above both.
+It is here because it stands above both apps.
 """
 
 from typing import Any

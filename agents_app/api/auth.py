@@ -1,4 +1,4 @@
-"""Who asks: the key of a request, its scopes, and the user that it acts for."""
+"""Authentication: the key of a request, its scopes, and the user that it acts for."""
 
 from typing import Any
 

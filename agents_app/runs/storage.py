@@ -1,4 +1,4 @@
-"""What a worker reads and writes: one transaction each, synchronous.
+"""What a worker reads and writes of its run: one transaction each, synchronous.
 
 Every write is conditional on the attempt: a process that has lost a run to another one changes
 nothing of it.

@@ -1,4 +1,4 @@
-"""The errors of use-cases and forms as responses of the chat pages: a page, or JSON for scripts."""
+"""Posted forms, and the errors of forms and use-cases as responses: a page, or JSON for scripts."""
 
 from collections.abc import Callable
 from functools import wraps

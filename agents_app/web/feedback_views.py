@@ -1,4 +1,4 @@
-"""Thumbs up and down for an answer, with a reason."""
+"""The view of feedback on an answer: thumbs up or down, and a reason."""
 
 from typing import Any
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""The state of rendering a message: how far its headings, numbers and footnotes have come.
+"""The state of rendering a message, which the parser's render rules share.
 
 Tables, code blocks, formulas and footnotes are rendered by separate modules, and number themselves
 by it.
