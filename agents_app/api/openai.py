@@ -20,7 +20,7 @@ from pydantic import Field, field_validator
 
 from agents_app import event_streams, services
 from agents_app.api.auth import require_scope, user_of
-from agents_app.api.errors import ERRORS, ApiError, describe, invalid_field, log_unexpected
+from agents_app.api.errors import ERRORS, ApiError, describe, invalid_field
 from agents_app.api.idempotency import IdempotencyKey, message_id
 from agents_app.api.lookups import find_agent, parse_session_id
 from agents_app.api.openai_stream import (
@@ -343,10 +343,7 @@ def openai_error(
 
 def on_error(request: HttpRequest, error: Exception) -> HttpResponse:
     """Every error, as `describe` says, in OpenAI's shape."""
-    try:
-        status, code, detail, headers = describe(error)
-    except Exception:
-        status, code, detail, headers = log_unexpected(request)
+    status, code, detail, headers = describe(request, error)
     if status in _NOT_TO_BE_REPEATED:
         headers = {**headers, "X-Should-Retry": "false"}
     # OpenAI's clients take 404 for an unknown model, and 400 for a bad body.

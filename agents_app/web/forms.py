@@ -14,6 +14,7 @@ from agents_app.chats import validation as chat_validation
 from agents_app.models import Agent
 from sessions_app.storable import UnstorableText, check_storable
 
+DAMAGED = "This form is damaged; reload the page."
 NO_AUTOCOMPLETE = {"autocomplete": "off"}
 
 
@@ -68,7 +69,7 @@ class MessageForm(forms.Form):
     message_id = forms.UUIDField(
         error_messages={
             "required": "This form is incomplete; reload the page.",
-            "invalid": "This form is damaged; reload the page.",
+            "invalid": DAMAGED,
         },
     )
     agent = AgentField(required=False)
@@ -113,7 +114,7 @@ class EditForm(MessageForm):
 class VersionForm(forms.Form):
     """The version to show, by its head (agents_app.chats.versions)."""
 
-    head = forms.UUIDField(error_messages={"invalid": "This form is damaged; reload the page."})
+    head = forms.UUIDField(error_messages={"invalid": DAMAGED})
 
 
 class FeedbackForm(forms.Form):
