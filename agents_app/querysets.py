@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # PostgreSQL notifies it when progress was saved.
 PROGRESS_CHANNEL = "agent_runs"
+# Columns of messages that can be long, and that listing or answering messages does not need.
+LONG_COLUMNS = ("raw_payload", "context", "channel_payload", "model_message", "extra")
 _MAX_DEAD = 1000  # runs presumed dead that `currently` tells from others with their status
 
 

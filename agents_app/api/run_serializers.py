@@ -5,6 +5,7 @@ from uuid import UUID
 
 from agents_app.api.schemas import RunAnswer, RunState, Usage
 from agents_app.models import AgentRun
+from agents_app.querysets import LONG_COLUMNS
 from sessions_app.models import Message
 from sessions_app.storable import encodable_json
 from sessions_app.tool_entries import tool_entries
@@ -84,7 +85,7 @@ def usage_of(run: AgentRun) -> Usage | None:
 
 def _answer_rows(run: AgentRun) -> list[Message]:
     rows = Message.objects.filter(run=run).order_by("position")
-    return list(rows.defer("raw_payload", "context", "channel_payload", "model_message", "extra"))
+    return list(rows.defer(*LONG_COLUMNS))
 
 
 def _is_text(row: Message) -> bool:

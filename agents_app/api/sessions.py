@@ -29,6 +29,7 @@ from agents_app.api.schemas import (
 )
 from agents_app.chats import organizing, trash
 from agents_app.models import Scope
+from agents_app.querysets import LONG_COLUMNS
 from sessions_app.models import Message, Session
 from sessions_app.storable import encodable, encodable_json
 from sessions_app.tool_entries import tool_entries
@@ -204,7 +205,7 @@ def _summary(chat_session: Session, *, message_count: int | None = None) -> dict
 
 
 def _read_columns(messages: QuerySet[Message]) -> QuerySet[Message]:
-    return messages.defer("raw_payload", "context", "channel_payload", "model_message", "extra")
+    return messages.defer(*LONG_COLUMNS)
 
 
 def _message(row: Message, *, hide_tools: bool = False) -> dict[str, Any]:

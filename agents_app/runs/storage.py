@@ -14,7 +14,7 @@ from django.db import IntegrityError, transaction
 from django.db.models.functions import Coalesce, Now
 
 from agents_app.models import Agent, AgentRun, RunFacts, RunStatus
-from agents_app.querysets import AgentRunQuerySet
+from agents_app.querysets import LONG_COLUMNS, AgentRunQuerySet
 from agents_app.run_options import RunOptions
 from agents_app.runs.liveness import process_id
 from sessions_app.models import Message, Session
@@ -34,12 +34,6 @@ CONTINUE_PROMPT = (
     "Your answer was cut off. Go on with it exactly where it ended, without repeating anything "
     "and without an introduction."
 )
-
-# Columns of the user's message that neither a model nor a watcher is told.
-_UNREAD = [
-    f"message__{column}"
-    for column in ("raw_payload", "context", "channel_payload", "model_message", "extra")
-]
 
 
 @dataclass(frozen=True)
@@ -80,7 +74,9 @@ def claim(run_id: UUID) -> AgentRun | None:
 
 
 def _with_input() -> AgentRunQuerySet:
-    return AgentRun.objects.select_related("agent", "message").defer(*_UNREAD)
+    return AgentRun.objects.select_related("agent", "message").defer(
+        *(f"message__{column}" for column in LONG_COLUMNS)
+    )
 
 
 def requeue(run_id: UUID, attempt: int) -> bool:

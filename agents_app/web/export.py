@@ -40,6 +40,7 @@ from django.db.models import Case, F, TextField, Value, When
 
 from agents_app.chats.names import display_name
 from agents_app.models import Agent, AgentRun
+from agents_app.querysets import LONG_COLUMNS
 from agents_app.web.message_entries import Details, message_entry
 from sessions_app.models import Message, Session
 from sessions_app.querysets import MessageQuerySet
@@ -155,7 +156,7 @@ def _chats(user: User) -> Iterator[Session]:
 def _messages(messages: MessageQuerySet) -> Iterator[Message]:
     """The messages of a chat in order, some at a time."""
     ordered = messages.select_related("agent").order_by("position")
-    ordered = ordered.defer("raw_payload", "context", "channel_payload", "model_message", "extra")
+    ordered = ordered.defer(*LONG_COLUMNS)
     last = -1
     while page := list(ordered.filter(position__gt=last)[:_MESSAGES_AT_ONCE]):
         yield from page

@@ -13,6 +13,7 @@ from django.db.models import Case, F, Q, TextField, When
 from django.db.models.functions import Cast
 
 from agents_app.models import AgentRun
+from agents_app.querysets import LONG_COLUMNS
 from agents_app.web.message_entries import MessageEntry, id_prefix, message_entry
 from agents_app.web.rendering.markdown import markdown
 from agents_app.web.versions import Versions, read_versions
@@ -273,7 +274,7 @@ def messages_for_display() -> Any:
         Message.objects.select_related("agent", "feedback")
         .alias(model_json=Cast("model_message", TextField()))
         .annotate(reasoning_in=Case(When(_HAS_REASONING, then=F("model_message"))))
-        .defer("raw_payload", "context", "channel_payload", "model_message", "extra")
+        .defer(*LONG_COLUMNS)
     )
 
 
