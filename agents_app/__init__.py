@@ -1,1 +1,1 @@
-"""Who answers (agents), and where chats start."""
+"""Agents and their runs, and the pages and the API where people and programs chat with them."""

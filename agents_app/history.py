@@ -224,7 +224,7 @@ class MessageHistory:
         self, limit: int, cost: Callable[[ModelMessage], int], *, before: int | None = None
     ) -> list[ModelMessage]:
         """The newest messages until their cost exceeds `limit`, prepared for a model."""
-        to_messages = codec.to_model_messages if before is None else codec.to_placed_messages
+        to_messages = codec.to_model_messages if before is None else codec.to_positioned_messages
         newest: list[ModelMessage] = []
         spent = 0
         for rows in self._store.batches_newest_first(before):

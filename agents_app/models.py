@@ -1,4 +1,7 @@
-"""Agents. The models of the app's packages are importable from here as well."""
+"""Agents, their pictures, and the cache's table.
+
+The models of the app's packages are importable from here as well.
+"""
 
 from zlib import crc32
 

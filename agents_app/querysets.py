@@ -1,4 +1,4 @@
-"""The vocabulary: what agents, their runs and the processes that work on them can be asked for."""
+"""The QuerySets of agents, API keys, runs, and the processes that work on runs."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from agents_app.models import Agent, AgentRun, ApiKey, WorkerProcess  # noqa: F401 - quoted below
 
-# What PostgreSQL's LISTEN names, to be woken when progress was saved.
+# PostgreSQL notifies it when progress was saved.
 PROGRESS_CHANNEL = "agent_runs"
-_DEAD = 1000  # runs presumed dead that are told from others with their status
+_MAX_DEAD = 1000  # runs presumed dead that `currently` tells from others with their status
 
 
 class AgentQuerySet(models.QuerySet["Agent"]):
@@ -131,7 +131,7 @@ class AgentRunQuerySet(models.QuerySet["AgentRun"]):
         Those presumed dead are looked up first: they are few, and the others are then found by
         their status in an index.
         """
-        dead = list(self.model.objects.presumed_dead().values_list("pk", flat=True)[:_DEAD])
+        dead = list(self.model.objects.presumed_dead().values_list("pk", flat=True)[:_MAX_DEAD])
         if status == self.model.Status.INTERRUPTED and dead:
             return self.filter(Q(status=status) | Q(pk__in=dead))
         if status in self.model.ACTIVE and dead:

@@ -168,7 +168,7 @@ def retry_run(
         # Locked, so that no message arrives meanwhile.
         _lock_for_run(failed.session)
         _check_not_answering(failed.session)
-        if not failed.is_for_last_message():
+        if not failed.can_be_retried(failed.last_message()):
             raise NotRetryable("The chat has continued since; send your message again instead.")
         _assign_agent(failed.session, agent)
         run = _create_run(failed.session, failed.message, agent, user)
@@ -253,9 +253,8 @@ def continue_answer(*, user: User, session_id: UUID, run_id: UUID) -> AgentRun:
     with transaction.atomic():
         _lock_for_run(truncated_run.session)
         _check_not_answering(truncated_run.session)
-        last = Message.objects.chosen().filter(session=session_id).order_by("position").last()
-        is_its = last is not None and last.run_id == run_id and last.role == Message.Role.ASSISTANT
-        if last is None or not is_its or not truncated_run.truncated:
+        last = truncated_run.last_message()
+        if last is None or not truncated_run.can_be_continued(last):
             raise NotRetryable("Only the chat's last answer can be continued, if it was cut off.")
         run = _create_run(truncated_run.session, last, agent, user)
         dispatch.start_run(run)

@@ -1,5 +1,4 @@
-"""The jobs of the workers (`manage.py procrastinate worker`): answers, and keeping the queue and
-the trash.
+"""The jobs of workers (`manage.py procrastinate worker`): runs, and upkeep of queue and trash.
 
 Procrastinate, which is installed on PostgreSQL only, imports this module.
 """

@@ -1,1 +1,1 @@
-"""The project's settings, URLs and server entry points."""
+"""The project: settings, URLs, server entry points, and what stands above both apps."""

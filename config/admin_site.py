@@ -1,6 +1,6 @@
 """The admin's site: its name, the order of its sections, and its index page.
 
-`agents_app` may know `sessions_app`; only here does one thing stand above both.
+It is here because it stands above both apps.
 """
 
 from typing import Any
@@ -33,7 +33,7 @@ class ConsoleSite(AdminSite):
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
         """The sections that the user may open, most used first."""
         apps = super().get_app_list(request, app_label)
-        return sorted(apps, key=lambda app: _place(app["app_label"]))
+        return sorted(apps, key=lambda app: _rank(app["app_label"]))
 
     def index(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
@@ -50,5 +50,5 @@ class ConsoleSite(AdminSite):
         return response
 
 
-def _place(app_label: str) -> int:
+def _rank(app_label: str) -> int:
     return _FIRST.index(app_label) if app_label in _FIRST else len(_FIRST)

@@ -15,7 +15,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.middleware.csrf import get_token
 from django.template import loader
 
-from agents_app.api.errors import ApiError, unexpected
+from agents_app.api.errors import BUSY, INVALID_VALUE, RETRY_AFTER, ApiError, unexpected
 from agents_app.api.errors_by_path import error_responder_for
 from agents_app.models import CacheEntry
 from agents_app.web.http import is_script
@@ -23,13 +23,9 @@ from sessions_app.database_errors import is_too_complex, is_unavailable, one_lin
 
 logger = logging.getLogger(__name__)
 
-RETRY_AFTER = 5  # seconds
-UNAVAILABLE = "The server is busy. Try again in a moment."
-INVALID_VALUE = "The request holds a value that cannot be stored."
-
 
 @dataclass(frozen=True)
-class TypedField:
+class UnsavedField:
     """A field of a form that could not be stored, to be shown again."""
 
     name: str
@@ -62,11 +58,11 @@ def server_error(request: HttpRequest) -> HttpResponse:
     response = error and error_response(request, error)
     if response:
         return response
+    told = unexpected(request)
     if respond := error_responder_for(request.path_info):
-        return respond(request, unexpected(request))
+        return respond(request, told)
     if is_script(request):
-        text = f"Something went wrong. Try again; the error has the id {_id(request)}."
-        return JsonResponse({"error": text}, status=HTTPStatus.INTERNAL_SERVER_ERROR)
+        return JsonResponse({"error": str(told)}, status=HTTPStatus.INTERNAL_SERVER_ERROR)
     return _page(request, HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
@@ -95,9 +91,7 @@ def error_response(request: HttpRequest, error: BaseException) -> HttpResponse |
     if is_unavailable(error):
         logger.warning("The database is busy or unreachable: %s", one_line(error))
         if respond:
-            return respond(
-                request, ApiError(503, "busy", UNAVAILABLE, Retry_After=str(RETRY_AFTER))
-            )
+            return respond(request, ApiError(503, "busy", BUSY, Retry_After=str(RETRY_AFTER)))
         return _unavailable(request)
     if _is_invalid_value(error):
         logger.warning("A request holds a value that no column can hold", exc_info=error)
@@ -120,10 +114,10 @@ def _is_invalid_value(error: BaseException) -> bool:
 def _unavailable(request: HttpRequest) -> HttpResponse:
     response: HttpResponse
     if is_script(request):
-        response = JsonResponse({"error": UNAVAILABLE}, status=HTTPStatus.SERVICE_UNAVAILABLE)
+        response = JsonResponse({"error": BUSY}, status=HTTPStatus.SERVICE_UNAVAILABLE)
     else:
         fields = [
-            TypedField(name, str(value))
+            UnsavedField(name, str(value))
             for name, values in request.POST.lists()
             for value in values
             if name != "csrfmiddlewaretoken"
@@ -147,7 +141,3 @@ def _page(
         template or f"{status.value}.html", {"request": request, **context}
     )
     return HttpResponse(text, status=status)
-
-
-def _id(request: HttpRequest) -> str:
-    return str(getattr(request, "request_id", "-"))

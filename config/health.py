@@ -1,4 +1,4 @@
-"""The health probe: whether the process and its database respond."""
+"""The health probe, and the middleware that answers it before hosts and schemes are checked."""
 
 from collections.abc import Callable
 

@@ -26,6 +26,8 @@ AUTO_NAME_PREFIX = "Session-"
 PHANTOM_PLATFORM = "automagik"
 NAME_START_LENGTH = 200  # characters; PostgreSQL's index entries are not of any length
 NAME_START = Left("name", NAME_START_LENGTH)  # what lists are ordered by
+# Columns of messages that can be long, and that listing or answering messages does not need.
+PAYLOAD_COLUMNS = ("raw_payload", "context", "channel_payload", "model_message", "extra")
 OPENING_LENGTH = 600  # characters, from which a shown name is made
 _GENERATED_NAME = f"^{AUTO_NAME_PREFIX}[0-9a-fA-F-]{{36}}$"
 
@@ -272,7 +274,7 @@ class MessageQuerySet(models.QuerySet["Message"]):
 
     def without_payloads(self) -> Self:
         """Without the long columns that no conversation shows."""
-        return self.defer("raw_payload", "context", "channel_payload", "model_message", "extra")
+        return self.defer(*PAYLOAD_COLUMNS)
 
     def mentioning(self, terms: Sequence[search.Term]) -> Self:
         """Those whose text has all of the terms."""

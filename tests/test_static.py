@@ -12,6 +12,8 @@ from django.test import Client
 
 from config.static import StaticFilesMiddleware
 
+ROOT = Path(__file__).resolve().parent.parent
+
 
 @pytest.fixture
 def folder(tmp_path: Path, settings: Any) -> Path:
@@ -68,3 +70,15 @@ def test_collected_files_are_kept_by_browsers_for_ever(admin_client: Client) -> 
             found += {f"/static/agents_app/{name}" for name in imported} - urls
             urls.update(found)
     assert len([url for url in urls if url.endswith(".js")]) > 15
+
+
+def test_the_sprite_has_the_icons_that_templates_use_and_no_others() -> None:
+    sprite = (ROOT / "agents_app/static/agents_app/icons.svg").read_text()
+    templates = "".join(
+        path.read_text()
+        for app in ("agents_app", "sessions_app")
+        for path in (ROOT / app / "templates").rglob("*.html")
+    )
+    used = re.findall(r'{% icon "([a-z0-9-]+)"', templates)
+    assert len(used) == templates.count("{% icon"), "an icon is named where it is used"
+    assert set(re.findall(r'<symbol id="([^"]+)"', sprite)) == set(used)

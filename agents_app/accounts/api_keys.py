@@ -43,7 +43,7 @@ def create_key(
     if len(name) > NAME_LENGTH:
         raise InvalidKey(f"A name has at most {NAME_LENGTH} characters.")
     if expires_at is not None and expires_at <= timezone.now():
-        raise InvalidKey("The key would have expired already.")
+        raise InvalidKey("The key would have expired already; choose a later time.")
     # 256 random bits cannot be guessed, so that a plain digest is as safe as a slow one.
     key = KEY_PREFIX + secrets.token_urlsafe(32)
     row = ApiKey.objects.create(

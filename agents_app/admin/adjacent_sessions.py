@@ -64,7 +64,9 @@ def find_neighbours(
     except _BAD_FILTERS as error:
         if is_unavailable(error):
             raise
-        logger.warning("The filters of an admin's list failed", exc_info=error)
+        logger.warning(
+            "The session's neighbours are not shown: the filters of its list fail", exc_info=error
+        )
         return Neighbours()
 
 

@@ -18,7 +18,7 @@ from django.utils.html import format_html
 from django.utils.translation import ngettext
 
 from agents_app.admin.formatting import dollars, duration, tokens
-from agents_app.admin.tool_calls import ToolUse, join_results, tool_uses
+from agents_app.admin.tool_calls import ToolCall, join_results, read_tool_calls
 from agents_app.models import AgentRun, Feedback
 from agents_app.web.message_entries import Details, message_entry
 from agents_app.web.rendering.markdown import markdown
@@ -32,7 +32,7 @@ _MAX_POSITION = 2**31 - 1  # of the column
 
 
 @dataclass(frozen=True)
-class Place:
+class ConversationSlice:
     """Which part of a conversation: its end, or what is before, after, from or around a message."""
 
     before: int | None = None
@@ -41,8 +41,8 @@ class Place:
     message_id: str = ""
 
     @classmethod
-    def from_query(cls, query: QueryDict) -> "Place":
-        """The place that an address names; the conversation's end if it names none."""
+    def from_query(cls, query: QueryDict) -> "ConversationSlice":
+        """The part that an address names; the conversation's end if it names none."""
         positions = {name: _position(query.get(name)) for name in ("before", "after", "at")}
         return cls(**positions, message_id=query.get("message", ""))
 
@@ -97,7 +97,7 @@ class MessageItem:
     message: Message
     html: str = ""
     reasoning: Details | None = None
-    tools: list[ToolUse] = field(default_factory=list)
+    tools: list[ToolCall] = field(default_factory=list)
     is_linked: bool = False
 
     is_run = False
@@ -136,7 +136,7 @@ class MessageItem:
 
 
 @dataclass(frozen=True)
-class Part:
+class Section:
     """Items that follow one another and are on the chosen line, or of one version set aside."""
 
     items: list[MessageItem | RunItem]
@@ -155,7 +155,7 @@ class Part:
 class ConversationPage:
     """A part of a conversation, and how it lies in the whole."""
 
-    parts: list[Part]
+    sections: list[Section]
     total: int
     first: int = 0  # positions of the first and the last message here
     last: int = 0
@@ -176,16 +176,16 @@ class ConversationPage:
         return f"Messages {self.first:,} to {self.last:,} of {self.total:,}"
 
 
-def read_conversation(chat_session: Session, place: Place) -> ConversationPage:
+def read_conversation(chat_session: Session, part: ConversationSlice) -> ConversationPage:
     """A page of the session's conversation."""
     messages = messages_for_display().select_related("agent", "user", "feedback__user")
     messages = messages.filter(session=chat_session)
     span = chat_session.messages.aggregate(
         total=Count("pk"), first=Min("position"), last=Max("position")
     )
-    linked = _linked_position(chat_session, place.message_id) if place.message_id else None
-    rows = _rows(messages, place, linked)
-    lacks_message = bool(place.message_id) and linked is None
+    linked = _linked_position(chat_session, part.message_id) if part.message_id else None
+    rows = _rows(messages, part, linked)
+    lacks_message = bool(part.message_id) and linked is None
     if not rows:
         return ConversationPage([], total=0, lacks_message=lacks_message)
     first, last = rows[0].position, rows[-1].position
@@ -193,7 +193,7 @@ def read_conversation(chat_session: Session, place: Place) -> ConversationPage:
     items = list(_items(rows, _runs(chat_session, rows), has_newer=has_newer))
     _prepare([item for item, _ in items], linked)
     return ConversationPage(
-        parts=_parts(items),
+        sections=_sections(items),
         total=span["total"],
         first=first,
         last=last,
@@ -212,17 +212,17 @@ def _linked_position(chat_session: Session, message_id: str) -> int | None:
     return chat_session.messages.filter(pk=pk).values_list("position", flat=True).first()
 
 
-def _rows(messages: Any, place: Place, linked: int | None) -> list[Message]:
+def _rows(messages: Any, part: ConversationSlice, linked: int | None) -> list[Message]:
     found = []
     if linked is not None:
         # In the middle of the page, between what led to it and what came of it.
         found = _first(messages.filter(position__gte=linked - MESSAGES_PER_PAGE // 2))
-    elif place.at is not None:
-        found = _first(messages.filter(position__gte=place.at))
-    elif place.after is not None:
-        found = _first(messages.filter(position__gt=place.after))
-    elif place.before is not None:
-        found = _last(messages.filter(position__lt=place.before))
+    elif part.at is not None:
+        found = _first(messages.filter(position__gte=part.at))
+    elif part.after is not None:
+        found = _first(messages.filter(position__gt=part.after))
+    elif part.before is not None:
+        found = _last(messages.filter(position__lt=part.before))
     return found or _last(messages)
 
 
@@ -310,7 +310,7 @@ def _prepare(items: Sequence[MessageItem | RunItem], linked: int | None) -> None
         message = item.message
         left -= len(message.text_content)
         item.reasoning = message_entry(message).reasoning
-        item.tools = tool_uses(message)
+        item.tools = read_tool_calls(message)
         item.is_linked = message.position == linked
         is_markdown = left > 0 and message.role == Message.Role.ASSISTANT
         id_prefix = f"{message.position}-"
@@ -326,8 +326,8 @@ def _rendered(text: str, id_prefix: str, *, is_markdown: bool) -> str:
     return format_html('<div class="plain" dir="auto">{}</div>', text)
 
 
-def _parts(items: Sequence[tuple[MessageItem | RunItem, UUID | None]]) -> list[Part]:
+def _sections(items: Sequence[tuple[MessageItem | RunItem, UUID | None]]) -> list[Section]:
     return [
-        Part([item for item, _ in group], is_set_aside=aside is not None)
+        Section([item for item, _ in group], is_set_aside=aside is not None)
         for aside, group in groupby(items, key=lambda pair: pair[1])
     ]

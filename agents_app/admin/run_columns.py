@@ -1,4 +1,4 @@
-"""What the admin shows of a run: its outcome, what it took, and where it is said."""
+"""The columns of the admin's runs: outcome, tokens, cost, times, and the error."""
 
 from datetime import datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""What the page of a session says of it beside its conversation; nothing that was said."""
+"""The facts on a session's page: people, times, tokens, cost; nothing that was said."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

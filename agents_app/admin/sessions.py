@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDi
 from django.urls import URLPattern, path, reverse
 
 from agents_app.admin.adjacent_sessions import Neighbour, Neighbours, find_neighbours
-from agents_app.admin.conversation import Place, read_conversation
+from agents_app.admin.conversation import ConversationSlice, read_conversation
 from agents_app.admin.feedback_filter import FeedbackFilter
 from agents_app.admin.reviewing import NOTE_LENGTH, change_review, may_review
 from agents_app.admin.session_facts import removal_sentence, session_facts
@@ -51,8 +51,10 @@ class SessionAdmin(BaseSessionAdmin):
         chat_session: Session = context["original"]
         conversation = None
         if may_read_transcripts(request):
-            conversation = read_conversation(chat_session, Place.from_query(request.GET))
-            if conversation.parts:
+            conversation = read_conversation(
+                chat_session, ConversationSlice.from_query(request.GET)
+            )
+            if conversation.sections:
                 user = cast("User", request.user)  # never anonymous in the admin
                 record_reading(user, [chat_session.pk], via="page")
         # Counted once: it takes longer, the longer the conversation is.

@@ -18,7 +18,7 @@ _RESULT = ("content", "output", "result")
 
 
 @dataclass(frozen=True)
-class ToolUse:
+class ToolCall:
     """A call of a tool, its result, or both; None is what the message does not have."""
 
     name: str
@@ -40,33 +40,33 @@ class ToolUse:
         )
 
 
-def tool_uses(message: Message) -> list[ToolUse]:
+def read_tool_calls(message: Message) -> list[ToolCall]:
     """The message's tool calls with their results, then the results of other messages' calls."""
     outputs = _entries(message.tool_outputs)
-    uses = []
+    calls = []
     for number, call in enumerate(_entries(message.tool_calls)):
         output = _take_result(outputs, call, number)
         result = None if output is None else _entry_text(output, _RESULT)
         arguments = _entry_text(call, _ARGUMENTS)
-        uses.append(ToolUse(_name(call), arguments, result, call_id=_call_id(call)))
+        calls.append(ToolCall(_name(call), arguments, result, call_id=_call_id(call)))
     for output in filter(None, outputs):
         result = _entry_text(output, _RESULT)
-        uses.append(ToolUse(_name(output), result=result, call_id=_call_id(output)))
-    return uses
+        calls.append(ToolCall(_name(output), result=result, call_id=_call_id(output)))
+    return calls
 
 
-def join_results(messages: Sequence[list[ToolUse]]) -> None:
+def join_results(messages: Sequence[list[ToolCall]]) -> None:
     """Move the results of tools to their calls in earlier ones of these messages."""
-    waiting: dict[str, tuple[list[ToolUse], int]] = {}
-    for uses in messages:
-        for use in list(uses):
-            if use.arguments is None and use.call_id in waiting:
-                calls, index = waiting.pop(use.call_id)
-                calls[index] = replace(calls[index], result=use.result)
-                uses.remove(use)
-        for index, use in enumerate(uses):
-            if use.call_id and use.result is None:
-                waiting[use.call_id] = (uses, index)
+    waiting: dict[str, tuple[list[ToolCall], int]] = {}
+    for calls in messages:
+        for call in list(calls):
+            if call.arguments is None and call.call_id in waiting:
+                earlier, index = waiting.pop(call.call_id)
+                earlier[index] = replace(earlier[index], result=call.result)
+                calls.remove(call)
+        for index, call in enumerate(calls):
+            if call.call_id and call.result is None:
+                waiting[call.call_id] = (calls, index)
 
 
 def _entries(column: Any) -> list[Any]:

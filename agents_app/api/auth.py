@@ -1,4 +1,4 @@
-"""Who asks: the key of a request, its scopes, and the user that it acts for."""
+"""Authentication: the key of a request, its scopes, and the user that it acts for."""
 
 from typing import Any
 
@@ -19,11 +19,11 @@ from agents_app.models import ApiKey, Scope
 
 _IN_QUERY = {"api_key", "apikey", "api-key", "x-api-key", "x_api_key", "key", "access_token"}
 
-_ACT = "agents_app.act_for_users"
+_ACT_FOR_USERS = "agents_app.act_for_users"
 
 
-class _Checked:
-    """A key that has a scope."""
+class _ScopedKey:
+    """Checks the key of a request, and that it has a scope."""
 
     scope: Scope
 
@@ -39,7 +39,7 @@ class _Checked:
         return key
 
 
-class HeaderKey(_Checked, APIKeyHeader):
+class HeaderKey(_ScopedKey, APIKeyHeader):
     """The key in the X-API-Key header."""
 
     param_name = "X-API-Key"
@@ -65,7 +65,7 @@ def _has_key_in_address(request: HttpRequest) -> bool:
     return any(word.startswith(KEY_PREFIX) for word in words)
 
 
-class BearerKey(_Checked, HttpBearer):
+class BearerKey(_ScopedKey, HttpBearer):
     """The key as a bearer token."""
 
     def __init__(self, scope: Scope) -> None:
@@ -98,7 +98,7 @@ def check_permission(request: HttpRequest, permission: str, what: str) -> None:
         raise ApiError(403, "no_permission", f"The key's user may not {what}.")
 
 
-def acting_user(
+def user_to_act_for(
     request: HttpRequest, *, user_id: str | None, described: UserDescription | None
 ) -> User | UserDescription:
     """The user for whom a run is made: the key's own, or another one, with the permission.
@@ -131,7 +131,7 @@ def acting_user(
 
 def may_act_for_users(request: HttpRequest) -> bool:
     """Whether the key acts for other users too, as a channel's does."""
-    may_act = user_of(request).has_perm(_ACT)
+    may_act = user_of(request).has_perm(_ACT_FOR_USERS)
     return may_act and Scope.USERS in key_of(request).scopes
 
 
@@ -140,7 +140,7 @@ def _check_may_act(request: HttpRequest) -> None:
         raise ApiError(
             403, "wrong_scope", "This key acts for its own user only: it lacks the scope 'users'."
         )
-    check_permission(request, _ACT, "act for other users")
+    check_permission(request, _ACT_FOR_USERS, "act for other users")
 
 
 def _active(user: User) -> User:

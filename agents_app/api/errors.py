@@ -32,6 +32,10 @@ from sessions_app.database_errors import is_too_complex, is_unavailable, one_lin
 logger = logging.getLogger(__name__)
 
 RETRY_AFTER = 5  # seconds
+BUSY = "The server is busy. Try again in a moment."
+INVALID_VALUE = "The request holds a value that cannot be stored."
+
+Description = tuple[int, str, str, dict[str, str]]  # status, code, sentence, headers
 
 
 class Error(Schema):
@@ -83,8 +87,17 @@ def error_response(
     return JsonResponse({"detail": detail, "code": code}, status=status, headers=headers)
 
 
-def describe(error: Exception) -> tuple[int, str, str, dict[str, str]]:
-    """The status, code, sentence and headers of an error's response; re-raises unknown errors."""
+def describe(request: HttpRequest, error: Exception) -> Description:
+    """How an error is answered. Logs what nobody expects, of which clients learn its id only."""
+    try:
+        return _describe_expected(error)
+    except Exception:
+        logger.exception("%s %s failed unexpectedly", request.method, request.path)
+        return _describe_expected(unexpected(request))
+
+
+def _describe_expected(error: Exception) -> Description:
+    """As `describe`; re-raises unknown errors."""
     if isinstance(error, ApiError):
         headers = {name.replace("_", "-"): value for name, value in error.headers.items()}
         return error.status, error.code, str(error), headers
@@ -109,22 +122,14 @@ def describe(error: Exception) -> tuple[int, str, str, dict[str, str]]:
             return status, code, str(error) or HTTPStatus(status).phrase, {}
     if is_unavailable(error):
         logger.warning("The database is busy or unreachable: %s", one_line(error))
-        text = "The server is busy. Try again in a moment."
-        return 503, "busy", text, {"Retry-After": str(RETRY_AFTER)}
+        return 503, "busy", BUSY, {"Retry-After": str(RETRY_AFTER)}
     if is_too_complex(error) or isinstance(error, DataError):
-        return 422, "invalid", "The request holds a value that cannot be stored.", {}
+        return 422, "invalid", INVALID_VALUE, {}
     raise error
 
 
-def log_unexpected(request: HttpRequest) -> tuple[int, str, str, dict[str, str]]:
-    """Log the error being handled, which nobody expects; like `describe`, what to answer."""
-    logger.exception("A request of the API failed unexpectedly")
-    error = unexpected(request)
-    return error.status, error.code, str(error), {}
-
-
 def unexpected(request: HttpRequest) -> ApiError:
-    """What a program is told about an error that only the log describes."""
+    """What a client is told about an error that only the log describes."""
     request_id = getattr(request, "request_id", "-")
     text = f"Something went wrong. Try again; the error has the id {request_id}."
     return ApiError(500, "internal_error", text)
@@ -132,11 +137,7 @@ def unexpected(request: HttpRequest) -> ApiError:
 
 def on_error(request: HttpRequest, error: Exception) -> HttpResponse:
     """Every error, as `describe` says."""
-    try:
-        status, code, detail, headers = describe(error)
-    except Exception:
-        status, code, detail, headers = log_unexpected(request)
-    return error_response(status, code, detail, headers)
+    return error_response(*describe(request, error))
 
 
 def install_handlers(api: NinjaAPI) -> None:

@@ -1,4 +1,4 @@
-"""Without a key: whether the service is up."""
+"""The API's health check, which needs no key."""
 
 from importlib.metadata import PackageNotFoundError, version
 

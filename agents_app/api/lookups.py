@@ -50,7 +50,7 @@ def find_agent(reference: str) -> Agent:
 
 def find_session(user: User, reference: str) -> Session:
     """The user's own session with this id, or else with this name. Raises ChatNotFound."""
-    session_id = parse_session_id(reference)
+    session_id = parse_uuid(reference)
     if session_id is not None:
         try:
             return get_session(user=user, session_id=session_id)
@@ -62,7 +62,15 @@ def find_session(user: User, reference: str) -> Session:
     return named
 
 
-def parse_session_id(text: str) -> UUID | None:
+def parse_session_id(text: str) -> UUID:
+    """The id of a session, which need not exist. Raises ChatNotFound for what cannot be one."""
+    session_id = parse_uuid(text)
+    if session_id is None:
+        raise ChatNotFound(f"There is no session {text}.")
+    return session_id
+
+
+def parse_uuid(text: str) -> UUID | None:
     """The id in any of a UUID's notations; None for anything else."""
     try:
         return UUID(text)

@@ -20,7 +20,8 @@ from pydantic import Field, field_validator
 
 from agents_app import event_streams, services
 from agents_app.api.auth import require_scope, user_of
-from agents_app.api.errors import ERRORS, ApiError, describe, invalid_field, log_unexpected
+from agents_app.api.errors import ERRORS, ApiError, describe, invalid_field
+from agents_app.api.idempotency import IdempotencyKey, message_id
 from agents_app.api.lookups import find_agent, parse_session_id
 from agents_app.api.openai_stream import (
     End,
@@ -28,10 +29,8 @@ from agents_app.api.openai_stream import (
     stored_pieces,
     unstored_pieces,
 )
-from agents_app.api.repeats import IdempotencyKey, message_id
 from agents_app.api.schemas import MAX_TOKENS, STREAMED, Body, check_text
 from agents_app.api.waiting import wait_for_answer
-from agents_app.chats.errors import ChatNotFound
 from agents_app.chats.validation import MESSAGE_LENGTH
 from agents_app.models import Agent, AgentRun, Scope
 from agents_app.programs.session_queue import send_when_idle
@@ -245,10 +244,9 @@ def _start(
     }
     if session_id is None:
         return services.start_session(platform=PLATFORM, **message)
-    parsed = parse_session_id(session_id)
-    if parsed is None:
-        raise ChatNotFound(f"There is no session {session_id}.")
-    return send_when_idle(session_id=parsed, wait_seconds=WAIT_SECONDS, **message)
+    return send_when_idle(
+        session_id=parse_session_id(session_id), wait_seconds=WAIT_SECONDS, **message
+    )
 
 
 def _answer_unstored(agent: Agent, user: User, prompt: str, body: CompletionRequest) -> Any:
@@ -345,10 +343,7 @@ def openai_error(
 
 def on_error(request: HttpRequest, error: Exception) -> HttpResponse:
     """Every error, as `describe` says, in OpenAI's shape."""
-    try:
-        status, code, detail, headers = describe(error)
-    except Exception:
-        status, code, detail, headers = log_unexpected(request)
+    status, code, detail, headers = describe(request, error)
     if status in _NOT_TO_BE_REPEATED:
         headers = {**headers, "X-Should-Retry": "false"}
     # OpenAI's clients take 404 for an unknown model, and 400 for a bad body.
@@ -361,6 +356,6 @@ for kind in (Exception, ValidationError, AuthenticationError, HttpError):
 
 
 @csrf_exempt
-def absent(request: HttpRequest, rest: str = "") -> HttpResponse:
+def not_found(request: HttpRequest, rest: str = "") -> HttpResponse:
     """404 in OpenAI's shape for a path that does not exist."""
     return openai_error(404, "unknown_url", f"Unknown request URL: {request.method} {request.path}")

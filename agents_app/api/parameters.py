@@ -1,4 +1,4 @@
-"""The parameters of addresses that several operations have."""
+"""Query parameters that several operations share."""
 
 from typing import Annotated, Any
 

@@ -8,10 +8,10 @@ from ninja import Query, Router
 
 from agents_app import event_streams, services
 from agents_app.api import ui_stream
-from agents_app.api.auth import acting_user, may_act_for_users, require_scope, user_of
+from agents_app.api.auth import may_act_for_users, require_scope, user_of, user_to_act_for
 from agents_app.api.errors import ERRORS, ApiError, Error
-from agents_app.api.lookups import find_agent, parse_session_id
-from agents_app.api.repeats import IdempotencyKey, message_id
+from agents_app.api.idempotency import IdempotencyKey, message_id
+from agents_app.api.lookups import find_agent, parse_session_id, parse_uuid
 from agents_app.api.run_serializers import run_state
 from agents_app.api.schemas import (
     DEFAULT_ORIGIN,
@@ -23,7 +23,6 @@ from agents_app.api.schemas import (
     Stopped,
 )
 from agents_app.api.waiting import wait_for_answer
-from agents_app.chats.errors import ChatNotFound
 from agents_app.models import AgentRun, Scope
 from agents_app.programs.run_requests import request_run
 
@@ -137,10 +136,8 @@ def _start(
     agent = find_agent(agent_reference)
     described = body.user.as_description() if body.user else None
     user_id = None if body.user_id is None else str(body.user_id)
-    person = acting_user(request, user_id=user_id, described=described)
+    person = user_to_act_for(request, user_id=user_id, described=described)
     session_id = None if body.session_id is None else parse_session_id(body.session_id)
-    if body.session_id is not None and session_id is None:
-        raise ChatNotFound(f"There is no session {body.session_id}.")
     return request_run(
         person=person,
         agent=agent,
@@ -166,7 +163,7 @@ def _find_run(request: HttpRequest, run_id: str) -> AgentRun:
         runs = AgentRun.objects.with_owner()
     else:
         runs = AgentRun.objects.for_user(user_of(request))
-    parsed = parse_session_id(run_id)
+    parsed = parse_uuid(run_id)
     found = None if parsed is None else runs.filter(pk=parsed).select_related("agent").first()
     if found is None:
         raise ApiError(404, "run_not_found", f"There is no run {run_id}.")

@@ -1,7 +1,6 @@
 """Sessions and their messages: list, read, create, rename, delete."""
 
 from typing import Annotated, Any
-from uuid import UUID
 
 from django.http import HttpRequest
 from ninja import Path, Router, Status
@@ -9,7 +8,7 @@ from ninja import Path, Router, Status
 from agents_app import services
 from agents_app.api.auth import require_scope, user_of
 from agents_app.api.errors import ERRORS, ApiError, Error
-from agents_app.api.lookups import find_agent, find_session
+from agents_app.api.lookups import find_agent, find_session, parse_uuid
 from agents_app.api.paging import (
     Cursor,
     Total,
@@ -166,17 +165,11 @@ def delete(
 def read_message(request: HttpRequest, message_id: str) -> SessionMessage:
     """One message of a session of the key's user."""
     own = Message.objects.filter(session__in=Session.objects.for_user(user_of(request)))
-    row = own.without_payloads().filter(pk=_uuid(message_id)).first()
+    pk = parse_uuid(message_id)
+    row = None if pk is None else own.without_payloads().filter(pk=pk).first()
     if row is None:
         raise ApiError(404, "message_not_found", "There is no such message.")
     return SessionMessage(**_message(row), session_id=str(row.session_id))
-
-
-def _uuid(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError:
-        raise ApiError(404, "message_not_found", "There is no such message.") from None
 
 
 def _with_facts(sessions: SessionQuerySet) -> SessionQuerySet:

@@ -11,7 +11,7 @@ from agents_app.api.errors import error_response, install_handlers, on_error
 from agents_app.api.errors_by_path import with_json_errors
 
 # What Automagik serves under these names, with what this product says instead.
-ABSENT = {
+UNSUPPORTED = {
     "tools": "Tools are part of the agents here, and have no address",
     "mcp": "MCP servers are not part of this product",
     "workflows": "Workflows are not part of this product",
@@ -31,7 +31,7 @@ it: nothing that fails, and nothing that only reads, makes one.
 
 Send an API key in the `X-API-Key` header, or as a bearer token. Errors have a `detail` for people
 and a `code` for programs. Of Automagik's routes, these answer 404:
-{", ".join(f"`/{name}`" for name in ABSENT)}.
+{", ".join(f"`/{name}`" for name in UNSUPPORTED)}.
 
 The paths under `/v1` are OpenAI's, for any client that people have; their errors are in its shape.
 
@@ -60,10 +60,10 @@ install_handlers(api)
 
 
 @csrf_exempt
-def absent(request: HttpRequest, rest: str = "") -> HttpResponse:
+def not_found(request: HttpRequest, rest: str = "") -> HttpResponse:
     """404 as JSON for a path that does not exist."""
     parts = rest.rstrip("/").split("/")
-    for path_of_automagik, instead in ABSENT.items():
+    for path_of_automagik, instead in UNSUPPORTED.items():
         names = path_of_automagik.split("/")
         # A single name stands for all below it.
         found = parts if len(names) > 1 else parts[:1]
@@ -77,8 +77,8 @@ def absent(request: HttpRequest, rest: str = "") -> HttpResponse:
 
 urlpatterns = [
     path("api/v1/", with_json_errors(api.urls, on_error)),
-    re_path(r"^api/v1(?:/(?P<rest>[\s\S]*))?$", absent),
+    re_path(r"^api/v1(?:/(?P<rest>[\s\S]*))?$", not_found),
     path("api/", lambda request: redirect("api:openapi-view")),
     path("v1/", with_json_errors(openai.api.urls, openai.on_error)),
-    re_path(r"^v1(?:/(?P<rest>[\s\S]*))?$", openai.absent),
+    re_path(r"^v1(?:/(?P<rest>[\s\S]*))?$", openai.not_found),
 ]

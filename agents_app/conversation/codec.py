@@ -54,14 +54,14 @@ def to_model_messages(rows: Iterable[Message]) -> list[ModelMessage]:
     return [message for row in rows for message in _to_model_messages(row)]
 
 
-def to_placed_messages(rows: Iterable[Message]) -> list[ModelMessage]:
+def to_positioned_messages(rows: Iterable[Message]) -> list[ModelMessage]:
     """Like `to_model_messages`; the messages know their rows' positions, for `position_of`."""
-    placed = []
+    positioned = []
     for row in rows:
         for message in _to_model_messages(row):
             message.metadata = {**(message.metadata or {}), _POSITION: row.position}
-            placed.append(message)
-    return placed
+            positioned.append(message)
+    return positioned
 
 
 def position_of(message: ModelMessage) -> int | None:

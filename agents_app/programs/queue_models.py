@@ -9,10 +9,10 @@ from sessions_app.models import Session
 
 
 class Ticket(models.Model):
-    """The place of a program's message that waits for its session's active run to end.
+    """A number in a session's queue, as a ticket lock gives out.
 
-    The session's tickets are served in the order of their ids. One that has expired belongs to
-    a request that is gone.
+    A program's message takes one while it waits for the session's active run to end. They are
+    served in the order of their ids. One that has expired belongs to a request that is gone.
     """
 
     session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="+")

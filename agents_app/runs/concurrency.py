@@ -15,7 +15,7 @@ from django.db import connection
 
 from agents_app.models import AgentRun
 
-_LOCK = 1_346_456_908  # what its user's id is locked with: any number that nothing else uses
+_LOCK = 1_346_456_908  # the first key of the lock on a user: any number that nothing else uses
 
 
 def has_room(run: AgentRun) -> bool:

@@ -24,7 +24,7 @@ from agents_app.runs import liveness, saver, storage, watching
 from agents_app.runs.concurrency import Slots, has_room
 from agents_app.runs.db_threads import UNAVAILABLE_ERRORS, run_in_db_thread_with_retries
 from agents_app.runs.local_broadcast import close_broadcast, open_broadcast
-from agents_app.runs.run_worker import Cancelled, RunWorker
+from agents_app.runs.run_worker import CancelReason, RunWorker
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ async def work_on(run_id: UUID) -> None:
     try:
         await asyncio.shield(work)
     except asyncio.CancelledError:
-        worker.cancel(Cancelled.REQUEUED)
+        worker.cancel(CancelReason.REQUEUED)
         await work
         raise
 
@@ -126,7 +126,7 @@ async def shut_down() -> None:
     workers = list(_workers.values())
     await _wait_for_all(workers, settings.AGENT_GRACE_SECONDS)
     for worker in workers:
-        worker.loop.call_soon_threadsafe(worker.cancel, Cancelled.INTERRUPTED)
+        worker.loop.call_soon_threadsafe(worker.cancel, CancelReason.INTERRUPTED)
     await _wait_for_all(workers, _SHUTDOWN_TIMEOUT)
     await asyncio.to_thread(watching.stop)
 
@@ -191,10 +191,10 @@ async def _work(worker: RunWorker, run: AgentRun | None = None) -> None:
         await worker.work(run)
     except UNAVAILABLE_ERRORS:
         logger.exception("The end of run %s could not be stored", worker.run_id)
-        await worker.fail("The answer could not be stored.")
+        await worker.fail("The answer could not be stored. Try again.")
     except Exception:
         logger.exception("Run %s failed unexpectedly", worker.run_id)
-        await worker.fail("Something went wrong here.")
+        await worker.fail("Something went wrong here. Try again.")
     finally:
         _workers.pop(worker.run_id, None)
         saver.remove(worker)

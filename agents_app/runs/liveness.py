@@ -126,10 +126,10 @@ class _LivenessThread(threading.Thread):
             from agents_app.runs import queue
 
             if count := queue.requeue_presumed_dead():
-                logger.warning("Queued %s runs of dead processes anew", count)
+                logger.warning("Queued %s runs anew whose processes are presumed dead", count)
             others = queue.without_job(others)
         if any_presumed_dead and (count := others.interrupt_presumed_dead()):
-            logger.warning("Marked %s runs of dead processes as interrupted", count)
+            logger.warning("Marked %s runs as interrupted whose processes are presumed dead", count)
 
     def _delete_own_row(self) -> None:
         try:

@@ -177,6 +177,11 @@ class AgentRun(models.Model):
         return self.status in self.ANSWERED_STATUSES
 
     @property
+    def is_truncated(self) -> bool:
+        """Whether its answer ended at the token limit."""
+        return self.truncated and not self.is_active
+
+    @property
     def public_error(self) -> str:
         """The error without what only staff are told."""
         return self.error.partition("\n")[0]
@@ -244,10 +249,23 @@ class AgentRun(models.Model):
     def is_latest_attempt(self) -> bool:
         """Whether an answer of it has its place at the chat's end: no other run is to write one."""
         later = AgentRun.objects.filter(message=self.message_id, created_at__gt=self.created_at)
-        return not later.exists() and self.is_for_last_message()
+        return not later.exists() and self._is_before_answer(self.last_message())
 
-    def is_for_last_message(self) -> bool:
-        """Whether the chat has not continued after the message that it answers."""
+    def last_message(self) -> Message | None:
+        """The last message of its chat."""
         chosen = Message.objects.chosen().filter(session=self.session_id)
-        last = chosen.order_by("-position").first()
+        return chosen.order_by("-position").first()
+
+    def can_be_retried(self, last: Message | None) -> bool:
+        """Whether it failed, and its chat, whose last message this is, has not continued since."""
+        return self.has_failed and self._is_before_answer(last)
+
+    def can_be_continued(self, last: Message | None) -> bool:
+        """Whether its chat's last message is its answer, which ended at the token limit."""
+        if last is None or last.run_id != self.pk or last.role != Message.Role.ASSISTANT:
+            return False
+        return self.is_truncated
+
+    def _is_before_answer(self, last: Message | None) -> bool:
+        """Whether the chat ends with what it answers."""
         return last is not None and last.pk == self.message_id

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-class Cancelled(enum.Enum):
+class CancelReason(enum.Enum):
     """Why a worker is cancelled, and so what it records."""
 
     ENDED = "the run has been ended by its user or another process"
@@ -59,7 +59,7 @@ class RunWorker:
     _answering: "asyncio.Task[RunResult] | None" = None
     _resuming: "asyncio.Task[None] | None" = None
     _waiting: "asyncio.Task[bool] | None" = None
-    _cancelled: Cancelled | None = None
+    _cancelled: CancelReason | None = None
     _started_at: float = field(default_factory=time.monotonic)
 
     async def unless_cancelled(self, waiting: Coroutine[Any, Any, bool]) -> bool | None:
@@ -115,7 +115,7 @@ class RunWorker:
         except Exception:
             logger.exception("The end of run %s could not be recorded", self.run_id)
 
-    def cancel(self, reason: Cancelled = Cancelled.ENDED) -> None:
+    def cancel(self, reason: CancelReason = CancelReason.ENDED) -> None:
         """Cancel the answering, or the waiting for it."""
         self._cancelled = self._cancelled or reason
         for task in (self._waiting, self._answering):
@@ -148,9 +148,9 @@ class RunWorker:
 
     async def _record_cancelled(self) -> bool:
         match self._cancelled:
-            case Cancelled.INTERRUPTED:
+            case CancelReason.INTERRUPTED:
                 return await self._finish(RunStatus.INTERRUPTED, "The server was stopped.")
-            case Cancelled.REQUEUED:
+            case CancelReason.REQUEUED:
                 return await run_in_db_thread_with_retries(
                     storage.requeue, self.run_id, self.attempt
                 )

@@ -1,4 +1,4 @@
-"""What a worker reads and writes: one transaction each, synchronous.
+"""What a worker reads and writes of its run: one transaction each, synchronous.
 
 Every write is conditional on the attempt: a process that has lost a run to another one changes
 nothing of it.
@@ -18,6 +18,7 @@ from agents_app.querysets import AgentRunQuerySet
 from agents_app.run_options import RunOptions
 from agents_app.runs.liveness import process_id
 from sessions_app.models import Message, Session
+from sessions_app.querysets import PAYLOAD_COLUMNS
 from sessions_app.writing import SessionGone, append_messages
 
 # The agent library takes a second to import, for which no request should wait.
@@ -34,12 +35,6 @@ CONTINUE_PROMPT = (
     "Your answer was cut off. Go on with it exactly where it ended, without repeating anything "
     "and without an introduction."
 )
-
-# Columns of the user's message that neither a model nor a watcher is told.
-_UNREAD = [
-    f"message__{column}"
-    for column in ("raw_payload", "context", "channel_payload", "model_message", "extra")
-]
 
 
 @dataclass(frozen=True)
@@ -80,7 +75,9 @@ def claim(run_id: UUID) -> AgentRun | None:
 
 
 def _with_input() -> AgentRunQuerySet:
-    return AgentRun.objects.select_related("agent", "message").defer(*_UNREAD)
+    return AgentRun.objects.select_related("agent", "message").defer(
+        *(f"message__{column}" for column in PAYLOAD_COLUMNS)
+    )
 
 
 def requeue(run_id: UUID, attempt: int) -> bool:

@@ -1,10 +1,11 @@
 """The template tags and filters of the chat pages.
 
-The product's name, icons, the names of chats, the sidebar, and `joinlines`, which leaves out
-white space.
+The product's name, icons, times, the names of chats, the sidebar, and `joinlines`, which leaves
+out white space.
 """
 
 import re
+from datetime import datetime
 from typing import Any, cast
 
 from django import template
@@ -18,7 +19,9 @@ from agents_app.chats import names
 from agents_app.chats.feedback import REASON_LENGTH
 from agents_app.chats.validation import NAME_LENGTH
 from agents_app.web.chat_lists import read_sidebar
+from agents_app.web.forms import SearchForm
 from sessions_app.models import Session
+from sessions_app.templatetags.local_time import local
 
 register = template.Library()
 
@@ -71,6 +74,14 @@ def joinlines(parser: Parser, token: Token) -> _Block:
     return _Block(nodelist)
 
 
+@register.simple_tag
+def moment(at: datetime, css_class: str = "") -> SafeString:
+    """A point in time, to the minute, in the current time zone."""
+    attribute = format_html(' class="{}"', css_class) if css_class else ""
+    shown = local(at, "j M Y, H:i")
+    return format_html('<time{} datetime="{}">{}</time>', attribute, local(at, "c"), shown)
+
+
 @register.filter
 def chat_name(chat_session: Session) -> str:
     """The name of a chat that people are shown."""
@@ -89,5 +100,6 @@ def sidebar(context: dict[str, Any]) -> dict[str, Any]:
         "sidebar": read_sidebar(request.user),
         "current": match.kwargs.get("session_id") if match else None,
         "page": match.url_name if match else "",
-        "query": context.get("query", ""),
+        # The page can have another one, which needs another id.
+        "search": SearchForm(initial={"q": context.get("query")}, auto_id="sidebar-%s"),
     }

@@ -18,10 +18,10 @@ from django.views.decorators.http import require_http_methods, require_safe
 from agents_app.chats import organizing
 from agents_app.chats import trash as chat_trash
 from agents_app.web.chat_lists import SIDEBAR_CHATS, Cursor, read_all, read_sidebar, read_trash
-from agents_app.web.chat_pages import list_page
-from agents_app.web.errors import InvalidForm, render_domain_errors
+from agents_app.web.chat_pages import new_chat_page
+from agents_app.web.errors import InvalidForm, posted_form, render_domain_errors
 from agents_app.web.http import current_user, is_script, redirect
-from agents_app.web.list_forms import BulkForm, ListForm, RestoreForm, SidebarForm
+from agents_app.web.list_forms import BulkForm, ListForm, SidebarForm, TrashRestoreForm
 from agents_app.web.login_required import login_required
 
 
@@ -45,14 +45,12 @@ def sidebar(request: HttpRequest) -> HttpResponse:
 @login_required
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
-@render_domain_errors(list_page)
+@render_domain_errors(new_chat_page)
 def restore_together(request: HttpRequest) -> HttpResponse:
     """Undoes a deletion of one chat or of several; who comes here by a login finds the trash."""
     if request.method != "POST":
         return redirect(reverse("chats-trash"))
-    form = RestoreForm(request.POST)
-    if not form.is_valid():
-        raise InvalidForm(form)
+    form = posted_form(TrashRestoreForm, request)
     trashed_at = form.cleaned_data["trashed_at"]
     count = chat_trash.restore_sessions(user=current_user(request), trashed_at=trashed_at)
     if is_script(request):
@@ -66,7 +64,7 @@ def restore_together(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def all_chats(request: HttpRequest) -> HttpResponse:
     """All chats, to tick; posted, does something with those that are ticked."""
-    after = _place(request)
+    after = _cursor(request)
     if request.method != "POST":
         context = {"list": read_all(request.user, after=after)}
         return render(request, "agents_app/chats_all.html", context)
@@ -82,7 +80,7 @@ def all_chats(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_safe
 def trash(request: HttpRequest) -> HttpResponse:
-    after = _place(request)
+    after = _cursor(request)
     context = {"list": read_trash(request.user, after=after), "days": settings.TRASH_DAYS}
     return render(request, "agents_app/chats_trash.html", context)
 
@@ -110,7 +108,7 @@ def _do_together(request: HttpRequest, action: str, session_ids: list[UUID]) -> 
         messages.success(request, f"{'Pinned' if pinned else 'Unpinned'} {_chats(count)}.")
 
 
-def _place(request: HttpRequest) -> Cursor | None:
+def _cursor(request: HttpRequest) -> Cursor | None:
     """Where the page of a list begins."""
     form = ListForm(request.GET)
     if not form.is_valid():

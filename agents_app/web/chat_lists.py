@@ -66,7 +66,7 @@ class Sidebar:
 
 
 @dataclass(frozen=True)
-class ChatPage:
+class ChatListPage:
     """A page of a list, and where the next one begins, if there is one."""
 
     chats: list[Session] = field(default_factory=list)
@@ -92,12 +92,12 @@ def read_sidebar(
     return Sidebar(groups, page.next)
 
 
-def read_all(user: AnyUser, *, after: Cursor | None = None) -> ChatPage:
+def read_all(user: AnyUser, *, after: Cursor | None = None) -> ChatListPage:
     """The user's chats, pinned or not, the last used first. One query."""
     return _page(_listed(user), "updated_at", after, CHATS_PER_PAGE)
 
 
-def read_trash(user: AnyUser, *, after: Cursor | None = None) -> ChatPage:
+def read_trash(user: AnyUser, *, after: Cursor | None = None) -> ChatListPage:
     """The chats in the user's trash that have not expired, the last deleted first. One query."""
     kept = Session.objects.trash_of(user).trashed_since(trash_expiry())
     return _page(kept.with_opening(), "trashed_at", after, CHATS_PER_PAGE)
@@ -125,11 +125,11 @@ def _active_runs() -> Any:
     return AgentRun.objects.active().filter(session=OuterRef("pk"))
 
 
-def _page(chats: SessionQuerySet, column: str, after: Cursor | None, count: int) -> ChatPage:
+def _page(chats: SessionQuerySet, column: str, after: Cursor | None, count: int) -> ChatListPage:
     if after is not None:
         chats = chats.filter(rows_after([(column, after.at, True), ("pk", after.pk, False)]))
     rows = list(chats.order_by(f"-{column}", "pk")[: count + 1])
     shown = rows[:count]
     if len(rows) == len(shown):
-        return ChatPage(shown)
-    return ChatPage(shown, Cursor(getattr(shown[-1], column), shown[-1].pk))
+        return ChatListPage(shown)
+    return ChatListPage(shown, Cursor(getattr(shown[-1], column), shown[-1].pk))

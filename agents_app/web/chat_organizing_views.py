@@ -17,8 +17,8 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from agents_app.chats import lookups, names, organizing, trash
 from agents_app.chats.errors import ChatNotFound
-from agents_app.web.chat_pages import chat_page, list_page
-from agents_app.web.errors import InvalidForm, add_error, render_domain_errors, status_of
+from agents_app.web.chat_pages import chat_page, new_chat_page
+from agents_app.web.errors import add_error, posted_form, render_domain_errors, status_of
 from agents_app.web.forms import RenameForm
 from agents_app.web.http import chat_url, current_user, is_script, redirect
 from agents_app.web.list_forms import PinForm
@@ -50,9 +50,7 @@ def rename(request: HttpRequest, session_id: UUID) -> HttpResponse:
     if request.method != "POST":
         return rename_page(request, session_id)
     chat_session = lookups.get_session(user=current_user(request), session_id=session_id)
-    form = RenameForm(request.POST)
-    if not form.is_valid():
-        raise InvalidForm(form)
+    form = posted_form(RenameForm, request)
     name = form.cleaned_data["name"]
     organizing.rename_session(chat_session, name=name)
     if is_script(request):
@@ -98,7 +96,7 @@ def delete(request: HttpRequest, session_id: UUID) -> HttpResponse:
 @login_required
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
-@render_domain_errors(list_page)
+@render_domain_errors(new_chat_page)
 def delete_forever(request: HttpRequest, session_id: UUID) -> HttpResponse:
     """Asks for confirmation; posted, deletes a chat of the trash."""
     chat_session = lookups.get_trashed(user=current_user(request), session_id=session_id)
@@ -112,7 +110,7 @@ def delete_forever(request: HttpRequest, session_id: UUID) -> HttpResponse:
 @login_required
 @never_cache
 @require_POST
-@render_domain_errors(list_page)
+@render_domain_errors(new_chat_page)
 def restore(request: HttpRequest, session_id: UUID) -> HttpResponse:
     trash.restore_session(user=current_user(request), session_id=session_id)
     return redirect(chat_url(session_id))

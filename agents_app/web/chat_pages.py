@@ -1,4 +1,4 @@
-"""The pages that forms return to: the list of chats, and a chat."""
+"""The pages that forms return to: that of a new chat, which can show a search, and a chat's."""
 
 from typing import Any
 from uuid import UUID
@@ -14,44 +14,42 @@ from agents_app.web.errors import add_error, status_of
 from agents_app.web.forms import (
     MessageForm,
     NewChatForm,
-    OpeningForm,
-    PlaceForm,
+    PrefillForm,
     SearchForm,
+    TranscriptSliceForm,
 )
 from agents_app.web.found_words import find_words
 from agents_app.web.http import chat_url, current_user, redirect
 from agents_app.web.search import search_chats
-from agents_app.web.transcript import Place, TranscriptPage, read_transcript
+from agents_app.web.transcript import TranscriptPage, TranscriptSlice, read_transcript
 from sessions_app.models import Session
 
 PRINTED_MESSAGES = 2000  # whose page takes a few seconds to make
 NO_CHAT = UUID(int=0)  # the id of a chat that does not exist yet
 
 
-def list_page(request: HttpRequest, *, error: Exception | None = None) -> HttpResponse:
-    """The form for a new chat, and the user's chats; or what a search in them finds."""
+def new_chat_page(request: HttpRequest, *, error: Exception | None = None) -> HttpResponse:
+    """The form for a new chat; or, if the address has words, what a search for them finds."""
     search = SearchForm(request.GET)
-    number = (search.cleaned_data["page"] or 1) if search.is_valid() else 1
+    search.is_valid()
     if "q" in search.errors or search.cleaned_data["q"]:
-        return search_page(request, search, number)
-    opening = OpeningForm(request.GET)
-    opening.is_valid()
+        return search_page(request, search)
+    prefill = PrefillForm(request.GET)
+    prefill.is_valid()
     draft = take_login_draft(request) or {}
     new_chat = NewChatForm(
         request.POST or None,
-        initial={"agent": opening.cleaned_data.get("agent")} | draft,
+        initial={"agent": prefill.cleaned_data.get("agent")} | draft,
     )
-    choice = choice_for_new_chat(request.user, new_chat) if number == 1 else None
-    if choice:
-        new_chat.initial.setdefault("text", opening.text(choice.selected))
+    choice = choice_for_new_chat(request.user, new_chat)
+    new_chat.initial.setdefault("text", prefill.text(choice.selected))
     context = {
         "new_chat": new_chat,
         "choice": choice,
-        "chat_frame": _chat_frame(request, choice) if choice and choice.selected else "",
-        "search": search,
+        "chat_frame": _chat_frame(request, choice) if choice.selected else "",
         "form_error": add_error(error, new_chat),
     }
-    return render(request, "agents_app/chat_list.html", context, status=status_of(error))
+    return render(request, "agents_app/new_chat.html", context, status=status_of(error))
 
 
 def _chat_frame(request: HttpRequest, choice: AgentChoice) -> str:
@@ -67,9 +65,10 @@ def _chat_frame(request: HttpRequest, choice: AgentChoice) -> str:
     return render_to_string("agents_app/chat_frame.html", context, request)
 
 
-def search_page(request: HttpRequest, form: SearchForm, number: int) -> HttpResponse:
+def search_page(request: HttpRequest, form: SearchForm) -> HttpResponse:
     """The names and messages of the user's chats that have the words of a search."""
     query = form.cleaned_data.get("q")
+    number = form.cleaned_data.get("page") or 1
     results = search_chats(current_user(request), query, page=number) if query else None
     context = {"search": form, "query": query, "results": results}
     return render(request, "agents_app/search.html", context)
@@ -85,34 +84,35 @@ def chat_page(
 ) -> HttpResponse:
     """A chat's latest messages and the form for the next, or another part of the chat."""
     chat_session = lookups.get_session(user=current_user(request), session_id=session_id)
-    place = PlaceForm(request.GET)
-    if not place.is_valid():
+    slice_form = TranscriptSliceForm(request.GET)
+    if not slice_form.is_valid():
         raise Http404
+    asked = slice_form.cleaned_data
     posted = request.POST
     message_form = MessageForm(
         posted if "text" in posted else None, initial=take_login_draft(request)
     )
-    transcript = read_transcript(chat_session, _place(place))
-    if not transcript.turns and place.cleaned_data["after"] is not None and not error:
+    transcript = read_transcript(chat_session, _slice(asked))
+    if not transcript.turns and asked["after"] is not None and not error:
         return redirect(chat_url(session_id))  # it has become shorter since
     choice = choice_for_chat(chat_session.agent, message_form)
     context = {
         **_chat_context(chat_session, choice, message_form),
         "transcript": transcript,
-        "found": find_words(transcript, place.cleaned_data["at"], place.cleaned_data["q"]),
-        "before": place.cleaned_data["before"],
-        "is_for_printing": place.cleaned_data["all"],
+        "found": find_words(transcript, asked["at"], asked["q"]),
+        "before": asked["before"],
+        "is_for_printing": asked["all"],
         "form_error": add_error(error, message_form),
     }
-    is_fragment = place.cleaned_data["fragment"]
+    is_fragment = asked["fragment"]
     template = "agents_app/transcript.html" if is_fragment else "agents_app/chat.html"
     return render(request, template, context, status=status_of(error))
 
 
-def _place(form: PlaceForm) -> Place:
-    if form.cleaned_data["all"]:
-        return Place(length=PRINTED_MESSAGES)
-    return Place(**{name: form.cleaned_data[name] for name in ("before", "after", "at")})
+def _slice(asked: dict[str, Any]) -> TranscriptSlice:
+    if asked["all"]:
+        return TranscriptSlice(length=PRINTED_MESSAGES)
+    return TranscriptSlice(**{name: asked[name] for name in ("before", "after", "at")})
 
 
 def _chat_context(

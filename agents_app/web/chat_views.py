@@ -1,4 +1,4 @@
-"""The views of a chat, and of the first page, which has the list and the form for a new one.
+"""The views of a chat, and of the first page, where a new one starts and chats are searched.
 
 They call the use-cases in agents_app.services. What the pages show is put together in
 .chat_pages; it is read by .transcript, .chat_lists, .search and .agent_choice.
@@ -15,8 +15,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
 from agents_app import services
-from agents_app.web.chat_pages import chat_page, list_page
-from agents_app.web.errors import InvalidForm, render_domain_errors
+from agents_app.web.chat_pages import chat_page, new_chat_page
+from agents_app.web.errors import posted_form, render_domain_errors
 from agents_app.web.forms import NewChatForm
 from agents_app.web.http import EVENTS, current_user, preferred_type
 from agents_app.web.login_required import login_required
@@ -26,14 +26,12 @@ from agents_app.web.run_responses import run_response, stream_new_chat
 @login_required
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
-@render_domain_errors(list_page)
+@render_domain_errors(new_chat_page)
 def chats(request: HttpRequest) -> HttpResponseBase:
-    """The list; posting to it starts a chat."""
+    """The form for a new chat, or a search; posting to it starts the chat."""
     if request.method != "POST":
-        return list_page(request)
-    form = NewChatForm(request.POST)
-    if not form.is_valid():
-        raise InvalidForm(form)
+        return new_chat_page(request)
+    form = posted_form(NewChatForm, request)
     run = services.start_session(
         user=current_user(request),
         agent_id=form.cleaned_data["agent"],

@@ -16,7 +16,7 @@ from agents_app.chats import lookups
 from agents_app.web.chat_pages import chat_page
 from agents_app.web.errors import render_domain_errors
 from agents_app.web.export import FORMATS, file_name, zip_of_chats
-from agents_app.web.forms import ExportForm
+from agents_app.web.forms import ChatExportForm
 from agents_app.web.http import current_user
 from agents_app.web.login_required import login_required
 from sessions_app.streamed_files import buffered, iterate_in_threads
@@ -31,7 +31,7 @@ _CONTENT_TYPES = {"md": "text/markdown; charset=utf-8", "json": "application/jso
 def export_chat(request: HttpRequest, session_id: UUID) -> HttpResponseBase:
     """One chat, as Markdown or JSON."""
     chat_session = lookups.get_session(user=current_user(request), session_id=session_id)
-    form = ExportForm(request.GET)
+    form = ChatExportForm(request.GET)
     if not form.is_valid():
         raise Http404
     ending = form.cleaned_data["format"]

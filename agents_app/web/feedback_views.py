@@ -1,4 +1,4 @@
-"""Thumbs up and down for an answer, with a reason."""
+"""The view of feedback on an answer: thumbs up or down, and a reason."""
 
 from typing import Any
 from uuid import UUID
@@ -9,9 +9,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
 from agents_app.chats.feedback import give_feedback, withdraw_feedback
-from agents_app.chats.lookups import get_session
 from agents_app.web.chat_pages import chat_page
-from agents_app.web.errors import InvalidForm, render_domain_errors
+from agents_app.web.errors import posted_form, render_domain_errors
 from agents_app.web.forms import FeedbackForm
 from agents_app.web.http import chat_url, current_user, is_script, redirect
 from agents_app.web.login_required import login_required
@@ -29,10 +28,7 @@ def _page(
 @require_POST
 @render_domain_errors(_page)
 def feedback(request: HttpRequest, session_id: UUID, message_id: UUID) -> HttpResponse:
-    form = FeedbackForm(request.POST)
-    if not form.is_valid():
-        get_session(user=current_user(request), session_id=session_id)  # others get 404
-        raise InvalidForm(form)
+    form = posted_form(FeedbackForm, request, session_id=session_id)
     rating, before = form.cleaned_data["rating"], form.cleaned_data["before"]
     answer: dict[str, Any] = {
         "user": current_user(request),

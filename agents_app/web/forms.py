@@ -14,6 +14,7 @@ from agents_app.chats import validation as chat_validation
 from agents_app.models import Agent
 from sessions_app.storable import UnstorableText, check_storable
 
+DAMAGED = "This form is damaged; reload the page."
 NO_AUTOCOMPLETE = {"autocomplete": "off"}
 
 
@@ -68,7 +69,7 @@ class MessageForm(forms.Form):
     message_id = forms.UUIDField(
         error_messages={
             "required": "This form is incomplete; reload the page.",
-            "invalid": "This form is damaged; reload the page.",
+            "invalid": DAMAGED,
         },
     )
     agent = AgentField(required=False)
@@ -86,8 +87,8 @@ class NewChatForm(MessageForm):
     agent = AgentField()
 
 
-class OpeningForm(forms.Form):
-    """What the form of a new chat opens with: an agent, and one of its starter prompts."""
+class PrefillForm(forms.Form):
+    """What the form of a new chat is filled in with: an agent, and one of its starter prompts."""
 
     agent = forms.IntegerField(required=False, min_value=1)
     starter = forms.IntegerField(required=False, min_value=0)
@@ -113,7 +114,7 @@ class EditForm(MessageForm):
 class VersionForm(forms.Form):
     """The version to show, by its head (agents_app.chats.versions)."""
 
-    head = forms.UUIDField(error_messages={"invalid": "This form is damaged; reload the page."})
+    head = forms.UUIDField(error_messages={"invalid": DAMAGED})
 
 
 class FeedbackForm(forms.Form):
@@ -152,12 +153,14 @@ class SearchForm(forms.Form):
         max_length=chat_validation.NAME_LENGTH,
         required=False,
         validators=[validate_storable],
-        widget=forms.TextInput(NO_AUTOCOMPLETE | {"type": "search", "placeholder": "Search"}),
+        widget=forms.TextInput(
+            NO_AUTOCOMPLETE | {"type": "search", "placeholder": "Search", "data-search": True}
+        ),
     )
     page = forms.IntegerField(required=False, min_value=1, max_value=100_000)
 
 
-class PlaceForm(forms.Form):
+class TranscriptSliceForm(forms.Form):
     """Which part of a chat is shown, as a page or a fragment of one.
 
     The messages before, after or around a position, or all of them. `q` are the words that a search
@@ -172,7 +175,7 @@ class PlaceForm(forms.Form):
     fragment = forms.BooleanField(required=False)
 
 
-class ExportForm(forms.Form):
+class ChatExportForm(forms.Form):
     """In which format a chat is exported."""
 
     format = forms.ChoiceField(choices=[("md", "Markdown"), ("json", "JSON")])

@@ -9,8 +9,7 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from agents_app.web.chat_lists import MOST_SIDEBAR_CHATS, Cursor
-
-DAMAGED = "This form is damaged; reload the page."
+from agents_app.web.forms import DAMAGED
 
 
 class CursorField(forms.Field):
@@ -67,7 +66,7 @@ class PinForm(forms.Form):
     pinned = forms.BooleanField(required=False)
 
 
-class RestoreForm(forms.Form):
+class TrashRestoreForm(forms.Form):
     """When the chats to restore were moved to the trash."""
 
     trashed_at = MomentField(error_messages={"required": DAMAGED})

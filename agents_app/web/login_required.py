@@ -1,4 +1,4 @@
-"""What happens to a request whose login has expired."""
+"""The `login_required` of the chat pages: what is sent to those who are not logged in."""
 
 from collections.abc import Callable
 from functools import wraps

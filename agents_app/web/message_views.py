@@ -12,9 +12,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from agents_app import services
-from agents_app.chats.lookups import get_question, get_session
+from agents_app.chats.lookups import get_question
 from agents_app.web.chat_pages import chat_page
-from agents_app.web.errors import InvalidForm, add_error, render_domain_errors, status_of
+from agents_app.web.errors import add_error, posted_form, render_domain_errors, status_of
 from agents_app.web.forms import EditForm, MessageForm, RetryForm, VersionForm
 from agents_app.web.http import chat_url, current_user, is_script, redirect
 from agents_app.web.login_required import login_required
@@ -27,13 +27,9 @@ from agents_app.web.transcript import read_raw_answer, read_turn_again
 @require_POST
 @render_domain_errors(chat_page)
 def send(request: HttpRequest, session_id: UUID) -> HttpResponseBase:
-    user = current_user(request)
-    form = MessageForm(request.POST)
-    if not form.is_valid():
-        get_session(user=user, session_id=session_id)  # other users get 404 in any case
-        raise InvalidForm(form)
+    form = posted_form(MessageForm, request, session_id=session_id)
     run = services.send_message(
-        user=user,
+        user=current_user(request),
         session_id=session_id,
         text=form.cleaned_data["text"],
         message_id=form.cleaned_data["message_id"],
@@ -48,13 +44,9 @@ def send(request: HttpRequest, session_id: UUID) -> HttpResponseBase:
 @require_POST
 @render_domain_errors(chat_page)
 def regenerate(request: HttpRequest, session_id: UUID, message_id: UUID) -> HttpResponseBase:
-    user = current_user(request)
-    form = RetryForm(request.POST)
-    if not form.is_valid():
-        get_session(user=user, session_id=session_id)
-        raise InvalidForm(form)
+    form = posted_form(RetryForm, request, session_id=session_id)
     run = services.regenerate(
-        user=user,
+        user=current_user(request),
         session_id=session_id,
         message_id=message_id,
         agent_id=form.cleaned_data["agent"],
@@ -86,13 +78,9 @@ def edit_page(
 def edit(request: HttpRequest, session_id: UUID, message_id: UUID) -> HttpResponseBase:
     if request.method != "POST":
         return edit_page(request, session_id, message_id)
-    user = current_user(request)
-    form = EditForm(request.POST)
-    if not form.is_valid():
-        get_session(user=user, session_id=session_id)
-        raise InvalidForm(form)
+    form = posted_form(EditForm, request, session_id=session_id)
     run = services.edit_message(
-        user=user,
+        user=current_user(request),
         session_id=session_id,
         message_id=message_id,
         text=form.cleaned_data["text"],
@@ -108,13 +96,9 @@ def edit(request: HttpRequest, session_id: UUID, message_id: UUID) -> HttpRespon
 @render_domain_errors(chat_page)
 def choose(request: HttpRequest, session_id: UUID) -> HttpResponse:
     """Show another version of a message or an answer, with what followed it."""
-    user = current_user(request)
-    form = VersionForm(request.POST)
-    if not form.is_valid():
-        get_session(user=user, session_id=session_id)
-        raise InvalidForm(form)
+    form = posted_form(VersionForm, request, session_id=session_id)
     head = form.cleaned_data["head"]
-    services.choose_version(user=user, session_id=session_id, head=head)
+    services.choose_version(user=current_user(request), session_id=session_id, head=head)
     url = f"{chat_url(session_id)}#version-{head}"
     return JsonResponse({"url": url}) if is_script(request) else redirect(url)
 

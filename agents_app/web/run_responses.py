@@ -38,7 +38,7 @@ def run_response(
 
 
 def stream_new_chat(run: AgentRun) -> StreamingHttpResponse:
-    """The run's chat, to be shown in place of the list, and then the run's events."""
+    """The run's chat, to be shown in place of the form, and then the run's events."""
     chat_session = run.session
     if run.is_active:
         transcript = TranscriptPage([read_turn(run)])

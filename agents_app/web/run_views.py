@@ -13,7 +13,7 @@ from django.views.decorators.http import require_POST, require_safe
 from agents_app import event_streams, services
 from agents_app.chats.lookups import get_run
 from agents_app.web.chat_pages import chat_page
-from agents_app.web.errors import InvalidForm, render_domain_errors
+from agents_app.web.errors import posted_form, render_domain_errors
 from agents_app.web.forms import RetryForm
 from agents_app.web.http import chat_url, current_user, is_script, redirect
 from agents_app.web.login_required import login_required
@@ -26,13 +26,12 @@ from agents_app.web.transcript import read_turn_again
 @require_POST
 @render_domain_errors(chat_page)
 def retry(request: HttpRequest, session_id: UUID, run_id: UUID) -> HttpResponseBase:
-    user = current_user(request)
-    form = RetryForm(request.POST)
-    if not form.is_valid():
-        get_run(user=user, session_id=session_id, run_id=run_id)
-        raise InvalidForm(form)
+    form = posted_form(RetryForm, request, session_id=session_id)
     run = services.retry_run(
-        user=user, session_id=session_id, run_id=run_id, agent_id=form.cleaned_data["agent"]
+        user=current_user(request),
+        session_id=session_id,
+        run_id=run_id,
+        agent_id=form.cleaned_data["agent"],
     )
     return run_response(request, run, read=read_turn_again)
 

@@ -61,9 +61,12 @@ class Turn:
         return self.is_last and self.question is not None and not self.is_active
 
     @property
+    def can_be_retried(self) -> bool:
+        return self.is_last and self.run is not None and self.run.can_be_retried(self._latest)
+
+    @property
     def can_be_continued(self) -> bool:
-        """Whether the answer ended at the token limit, and the chat has not gone on since."""
-        return self.is_truncated and self.is_last and bool(self.own_entries)
+        return self.is_last and self.run is not None and self.run.can_be_continued(self._latest)
 
     @property
     def written_by(self) -> str:
@@ -97,18 +100,13 @@ class Turn:
 
     @property
     def is_truncated(self) -> bool:
-        """Whether the answer ended at the token limit."""
-        return self.run is not None and self.run.truncated and not self.is_active
+        return self.run is not None and self.run.is_truncated
 
     @property
     def rated_entry(self) -> MessageEntry | None:
         """The message that feedback on the answer belongs to: its last one with a text."""
         said = (entry for entry in reversed(self.entries) if entry.message.text_content)
         return next((one for one in said if one.message.role == Message.Role.ASSISTANT), None)
-
-    @property
-    def can_be_retried(self) -> bool:
-        return self.has_failed and self.is_last and not self.own_entries
 
     @property
     def error(self) -> str:
@@ -165,7 +163,7 @@ class TranscriptPage:
 
 
 @dataclass(frozen=True)
-class Place:
+class TranscriptSlice:
     """Which part of a transcript: its end, or what is before, after or around a position."""
 
     before: int | None = None
@@ -174,15 +172,15 @@ class Place:
     length: int = MESSAGES_PER_PAGE
 
 
-LATEST = Place()
+LATEST = TranscriptSlice()
 
 
-def read_transcript(chat_session: Session, place: Place = LATEST) -> TranscriptPage:
+def read_transcript(chat_session: Session, part: TranscriptSlice = LATEST) -> TranscriptPage:
     """A part of the chat's transcript. Six queries at most."""
-    page = _read_page(chat_session, place)
+    page = _read_page(chat_session, part)
     if page.turns and page.turns[-1].is_answer_missing:
         # The run ended after the messages had been read: now its answer can be read as well.
-        page = _read_page(chat_session, place)
+        page = _read_page(chat_session, part)
     return page
 
 
@@ -236,21 +234,21 @@ def _following(session_id: UUID, position: int) -> list[Message]:
     return list(later.order_by("position")[:MESSAGES_PER_PAGE])
 
 
-def _read_page(chat_session: Session, place: Place) -> TranscriptPage:
+def _read_page(chat_session: Session, part: TranscriptSlice) -> TranscriptPage:
     messages = messages_for_display().chosen().filter(session=chat_session)
     older: list[Message] = []
     newer: list[Message] = []
-    has_older, has_newer = True, place.before is not None
-    if place.after is not None:
-        newer, has_newer = _nearest(messages.filter(position__gt=place.after), place.length)
-    elif place.at is not None:
-        half = place.length // 2
-        older, has_older = _nearest(messages.filter(position__lt=place.at), -half)
-        newer, has_newer = _nearest(messages.filter(position__gte=place.at), half)
+    has_older, has_newer = True, part.before is not None
+    if part.after is not None:
+        newer, has_newer = _nearest(messages.filter(position__gt=part.after), part.length)
+    elif part.at is not None:
+        half = part.length // 2
+        older, has_older = _nearest(messages.filter(position__lt=part.at), -half)
+        newer, has_newer = _nearest(messages.filter(position__gte=part.at), half)
     else:
-        if place.before is not None:
-            messages = messages.filter(position__lt=place.before)
-        older, has_older = _nearest(messages, -place.length)
+        if part.before is not None:
+            messages = messages.filter(position__lt=part.before)
+        older, has_older = _nearest(messages, -part.length)
     page = older[::-1] + newer
     turns = _turns(page)
     if turns and not has_newer:

@@ -17,7 +17,7 @@ from sessions_app.models import Message
 
 @dataclass(frozen=True)
 class Versions:
-    """The place of a version among the others, its head, and the heads beside it.
+    """The number of a version among the others, its head, and the heads beside it.
 
     Of answers by several agents, also which of them wrote those beside it.
     """
@@ -50,10 +50,10 @@ class _Sent:
 
 NO_AGENTS: Mapping[UUID, Agent] = {}
 
-Line = tuple[Message | None, list[Message]]  # a turn's question, and the rows of its answer
+TurnRows = tuple[Message | None, list[Message]]  # a question, and the rows of its answer
 
 
-def read_versions(turns: Sequence[Line]) -> list[TurnVersions]:
+def read_versions(turns: Sequence[TurnRows]) -> list[TurnVersions]:
     """The runs and versions of turns that follow one another, in order."""
     questions = [question for question, _ in turns if question]
     runs = _read_runs([row for question, answer in turns for row in [question, *answer] if row])
@@ -67,10 +67,9 @@ def read_versions(turns: Sequence[Line]) -> list[TurnVersions]:
             found.append(TurnVersions(run))
             continue
         heads = _heads(question, head, runs[question.pk], aside)
-        versions = sent[question.pk].versions
         by = {run.pk: run.agent for run in runs[question.pk] if run.agent}
-        place = _place(head, heads, by)
-        found.append(TurnVersions(run, _place(question.pk, versions), place))
+        question_versions = _beside(question.pk, sent[question.pk].versions)
+        found.append(TurnVersions(run, question_versions, _beside(head, heads, by)))
         followed_at = sent[question.pk].at
     return found[::-1]
 
@@ -93,7 +92,7 @@ def _chosen(
     if last.run_id:
         by_id = {run.pk: run for row in [question, *answer] if row for run in runs[row.pk]}
         return by_id.get(last.run_id), head
-    # Messages have named their run since they can have versions.
+    # Messages of long ago do not name their run.
     earlier = [run for run in own if run.created_at <= first.created_at]
     return (earlier[-1] if earlier else None), head
 
@@ -110,10 +109,10 @@ def _heads(
     return [mark for mark in imported if mark not in known] + heads
 
 
-def _place(
+def _beside(
     head: UUID | None, heads: list[UUID], agents: Mapping[UUID, Agent] = NO_AGENTS
 ) -> Versions | None:
-    """Its place among the others; None when it is the only one."""
+    """The versions beside one, by their heads; None when it is the only one."""
     if head is None or len(heads) < 2:
         return None
     index = heads.index(head)

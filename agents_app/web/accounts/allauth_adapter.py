@@ -1,4 +1,4 @@
-"""What this site wants otherwise than django-allauth: messages, addresses, redirects."""
+"""django-allauth's adapter: this site's texts, clients' addresses, and redirects."""
 
 from allauth.account.adapter import DefaultAccountAdapter
 from django.conf import settings

@@ -1,4 +1,4 @@
-"""A message whose login had expired, kept in the new login until its page shows it."""
+"""A message that was sent after the login had expired, kept until its page shows it again."""
 
 from django.http import HttpRequest
 

@@ -5,18 +5,16 @@ without colours, which its last line can change.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from django.utils.html import escape
 
-from agents_app.web.rendering.render_state import render_state_of
+from agents_app.web.rendering.render_state import RenderState
 
 if TYPE_CHECKING:
-    from markdown_it.renderer import RendererHTML
     from markdown_it.token import Token
-    from markdown_it.utils import OptionsDict
 
 HIGHLIGHT_CLASSES = {"comment", "keyword", "string", "number", "function", "type", "name"}
 HIGHLIGHT_CLASSES |= {"meta", "inserted", "deleted"}
@@ -42,21 +40,14 @@ _HIGHLIGHTED = {
 }
 
 
-def render_code(
-    renderer: "RendererHTML",
-    tokens: "Sequence[Token]",
-    index: int,
-    options: "OptionsDict",
-    env: dict[str, Any],
-) -> str:
-    """The parser's render rule for code blocks."""
-    token = tokens[index]
+def render_code(token: "Token", state: RenderState) -> str:
+    """A code block as HTML."""
     language = (_LANGUAGE.match(token.info.strip()) or [""])[0]
     code: str = escape(token.content)
     if _is_closed(token) and _is_readable(token.content, language.lower()):
         code = _highlighted(token.content, language.lower())
     copy = f"Copy {language} code" if language else "Copy code"
-    number = render_state_of(env).next_number("code")
+    number = state.next_number("code")
     attribute = f' class="language-{language}"' if language else ""
     return (
         f'<div class="code">\n<div class="code-head"><span>{language or "Code"}</span>'

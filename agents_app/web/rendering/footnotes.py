@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from agents_app.web.rendering.render_state import RenderState, render_state_of
+from agents_app.web.rendering.render_state import RenderState, token_rule
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
@@ -29,7 +29,7 @@ def add_footnotes(parser: "MarkdownIt") -> None:
     may_interrupt = ["paragraph", "reference"]
     parser.block.ruler.before("reference", "footnote_def", footnote_def, {"alt": may_interrupt})
     parser.inline.ruler.after("image", "footnote_ref", _reference)
-    parser.add_render_rule("footnote_ref", _render_reference)
+    parser.add_render_rule("footnote_ref", token_rule(_render_reference))
 
 
 def take_footnotes(tokens: "Sequence[Token]") -> "tuple[list[Token], Footnotes]":
@@ -62,15 +62,8 @@ def _reference(state: "StateInline", silent: bool) -> bool:
     return True
 
 
-def _render_reference(
-    renderer: "RendererHTML",
-    tokens: "Sequence[Token]",
-    index: int,
-    options: "OptionsDict",
-    env: dict[str, Any],
-) -> str:
-    state = render_state_of(env)
-    number, count = state.refer_to_footnote(tokens[index].meta["label"])
+def _render_reference(token: "Token", state: RenderState) -> str:
+    number, count = state.refer_to_footnote(token.meta["label"])
     target, own = _note_id(state, number), _reference_id(state, number, count)
     return f'<sup><a href="#{target}" id="{own}" aria-label="Footnote {number}">{number}</a></sup>'
 

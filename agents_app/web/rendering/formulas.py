@@ -7,22 +7,19 @@ incremental_markdown.py).
 """
 
 import re
-from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from xml.etree.ElementTree import Element, tostring
 
 from django.utils.html import escape
 
-from agents_app.web.rendering.render_state import render_state_of
+from agents_app.web.rendering.render_state import RenderState, token_rule
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
-    from markdown_it.renderer import RendererHTML
     from markdown_it.rules_block import StateBlock
     from markdown_it.rules_inline import StateInline
     from markdown_it.token import Token
-    from markdown_it.utils import OptionsDict
 
 # How many parts a browser expects of these.
 _PARTS = {"mfrac": 2, "mroot": 2, "msub": 2, "msup": 2, "munder": 2, "mover": 2}
@@ -57,8 +54,8 @@ def add_formulas(parser: "MarkdownIt") -> None:
     may_interrupt = ["paragraph", "reference", "blockquote", "list"]
     parser.block.ruler.before("fence", "formula", _block, {"alt": may_interrupt})
     parser.inline.ruler.before("escape", "formula", _inline)
-    parser.add_render_rule("formula", _render)
-    parser.add_render_rule("formula_block", lambda *rule: f"<p>{_render(*rule)}</p>\n")
+    parser.add_render_rule("formula", token_rule(_render))
+    parser.add_render_rule("formula_block", token_rule(_render_block))
 
 
 def _inline(state: "StateInline", silent: bool) -> bool:
@@ -114,23 +111,21 @@ def _block(state: "StateBlock", first: int, end: int, silent: bool) -> bool:
     return True
 
 
-def _render(
-    renderer: "RendererHTML",
-    tokens: "Sequence[Token]",
-    index: int,
-    options: "OptionsDict",
-    env: dict[str, Any],
-) -> str:
-    source = tokens[index].content
+def _render(token: "Token", state: RenderState) -> str:
+    source = token.content
     is_display = source.startswith(("$$", r"\["))
     tex = source[1:-1] if source[0] == "$" and not is_display else source[2:-2]
     html = _mathml(tex, is_display) or f'<code class="formula-source">{escape(source)}</code>'
     if not is_display:
         return html
-    number = render_state_of(env).next_number("formula")
+    number = state.next_number("formula")
     # It can be wider than the page, and needs the focus to be scrolled by keyboard.
     attributes = f'class="formula" role="group" tabindex="0" aria-label="Formula {number}"'
     return f"<span {attributes}>{html}</span>"
+
+
+def _render_block(token: "Token", state: RenderState) -> str:
+    return f"<p>{_render(token, state)}</p>\n"
 
 
 # Kept, because an open paragraph is rendered again with every piece of text.

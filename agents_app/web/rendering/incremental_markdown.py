@@ -1,4 +1,4 @@
-"""Render markdown that is still growing, block by block.
+"""Renders markdown that is still growing, block by block.
 
 A block (paragraph, list, table ...) that no later text can change is rendered once. Only the blocks
 after it are rendered again when text is appended, and only the part of their HTML that differs is

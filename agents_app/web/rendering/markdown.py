@@ -21,7 +21,7 @@ from agents_app.web.rendering.footnotes import (
     take_footnotes,
 )
 from agents_app.web.rendering.formulas import add_formulas
-from agents_app.web.rendering.render_state import RenderState, render_state_of
+from agents_app.web.rendering.render_state import RenderState, token_rule
 from agents_app.web.rendering.safe_html import sanitised
 
 if TYPE_CHECKING:
@@ -87,15 +87,15 @@ def markdown_parser() -> "MarkdownIt":
     add_formulas(parser)
     add_footnotes(parser)
     parser.core.ruler.after("block", "annotate_tokens", lambda state: annotate_tokens(state.tokens))
-    parser.add_render_rule("fence", render_code)
-    parser.add_render_rule("code_block", render_code)
+    parser.add_render_rule("fence", token_rule(render_code))
+    parser.add_render_rule("code_block", token_rule(render_code))
     parser.add_render_rule("image", _link_to_image)
     parser.add_render_rule("link_open", _link_open)
-    parser.add_render_rule("heading_open", _heading_open)
-    parser.add_render_rule("heading_close", _heading_close)
-    parser.add_render_rule("table_open", _table_open)
+    parser.add_render_rule("heading_open", token_rule(_heading_open))
+    parser.add_render_rule("heading_close", token_rule(_heading_close))
+    parser.add_render_rule("table_open", token_rule(_table_open))
     parser.add_render_rule("table_close", lambda *_: "</table>\n</div>\n")
-    parser.add_render_rule("task_open", _task_open)
+    parser.add_render_rule("task_open", token_rule(_task_open))
     parser.add_render_rule("task_close", lambda *_: "</label>")
     return parser
 
@@ -135,47 +135,22 @@ def _make_task(tokens: "list[Token]", item: int, task: re.Match[str]) -> None:
         added.level = text.level
 
 
-def _task_open(
-    renderer: "RendererHTML",
-    tokens: "Sequence[Token]",
-    index: int,
-    options: "OptionsDict",
-    env: dict[str, Any],
-) -> str:
-    checked = " checked" if tokens[index].meta["done"] else ""
+def _task_open(token: "Token", state: RenderState) -> str:
+    checked = " checked" if token.meta["done"] else ""
     return f'<label><input type="checkbox" disabled{checked}> '
 
 
-def _heading_open(
-    renderer: "RendererHTML",
-    tokens: "Sequence[Token]",
-    index: int,
-    options: "OptionsDict",
-    env: dict[str, Any],
-) -> str:
-    state = render_state_of(env)
-    state.enter_heading(int(tokens[index].tag[1]))
+def _heading_open(token: "Token", state: RenderState) -> str:
+    state.enter_heading(int(token.tag[1]))
     return f'<{state.heading_tag} dir="auto">'
 
 
-def _heading_close(
-    renderer: "RendererHTML",
-    tokens: "Sequence[Token]",
-    index: int,
-    options: "OptionsDict",
-    env: dict[str, Any],
-) -> str:
-    return f"</{render_state_of(env).heading_tag}>\n"
+def _heading_close(token: "Token", state: RenderState) -> str:
+    return f"</{state.heading_tag}>\n"
 
 
-def _table_open(
-    renderer: "RendererHTML",
-    tokens: "Sequence[Token]",
-    index: int,
-    options: "OptionsDict",
-    env: dict[str, Any],
-) -> str:
-    number = render_state_of(env).next_number("table")
+def _table_open(token: "Token", state: RenderState) -> str:
+    number = state.next_number("table")
     attributes = f'class="table" role="region" tabindex="0" aria-label="Table {number}"'
     return f"<div {attributes}>\n<table>\n"
 

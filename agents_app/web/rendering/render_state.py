@@ -1,12 +1,18 @@
-"""The state of rendering a message: how far its headings, numbers and footnotes have come.
+"""The state of rendering a message, which the parser's render rules share.
 
 Tables, code blocks, formulas and footnotes are rendered by separate modules, and number themselves
 by it.
 """
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from markdown_it.renderer import RendererHTML
+    from markdown_it.token import Token
+    from markdown_it.utils import OptionsDict
 
 _TOP_HEADING_LEVEL = 3  # a message is a section with a heading of level 2
 
@@ -58,7 +64,16 @@ class RenderState:
         return list(self.footnotes).index(label) + 1, self.footnotes[label]
 
 
-def render_state_of(env: dict[str, Any]) -> RenderState:
-    """The state that a render rule of the parser is given."""
-    state: RenderState = env["render_state"]
-    return state
+def token_rule(render: "Callable[[Token, RenderState], str]") -> Callable[..., str]:
+    """A render rule of the parser that renders a token by itself."""
+
+    def rule(
+        renderer: "RendererHTML",
+        tokens: "Sequence[Token]",
+        index: int,
+        options: "OptionsDict",
+        env: dict[str, Any],
+    ) -> str:
+        return render(tokens[index], env["render_state"])
+
+    return rule

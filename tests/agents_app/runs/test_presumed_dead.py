@@ -157,7 +157,7 @@ def test_end_that_cannot_be_stored_for_long_is_a_failure_that_keeps_its_text(
     script.end()
     dispatch.submit(run.pk, run.user_id)
     assert wait_for(run).status == AgentRun.Status.FAILED
-    assert (run.text, run.error) == ("Good day", "The answer could not be stored.")
+    assert (run.text, run.error) == ("Good day", "The answer could not be stored. Try again.")
     assert run.has_failed
 
 

@@ -37,7 +37,8 @@ def go_on(chat_session: Session, user: User, text: str, **facts: int | bool) -> 
     run = AgentRun.objects.create(
         session=chat_session, message=question, agent=chat_session.agent, user=user
     )
-    say(chat_session, f"About {text}", role="assistant", agent=chat_session.agent, user=user)
+    values = {"role": "assistant", "agent": chat_session.agent, "user": user, "run": run}
+    say(chat_session, f"About {text}", **values)
     run.finish(AgentRun.Status.DONE, facts=RunFacts(**facts))  # type: ignore[arg-type]
     return run
 

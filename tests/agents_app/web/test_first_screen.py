@@ -154,7 +154,11 @@ def test_agent_without_starter_prompts_has_none(page: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["agent=x&starter=0", "agent=987654&starter=7", "starter=-1", "starter=9" + "9" * 40]
+    "query",
+    [
+        *("agent=x&starter=0", "agent=987654&starter=7", "starter=-1", "starter=9" + "9" * 40),
+        *("page=2", "page=x"),
+    ],
 )
 def test_address_that_opens_with_nothing_known(page: Client, query: str) -> None:
     make_agent("other")

@@ -1,6 +1,7 @@
 """A chat that exists: messages, stop, retry, rename, delete, and the stream."""
 
 import json
+from collections.abc import Callable
 from datetime import timedelta
 from uuid import UUID
 
@@ -9,7 +10,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
-from agents_app.models import Agent, AgentRun
+from agents_app.models import Agent, AgentRun, RunFacts
 from agents_app.querysets import Progress
 from sessions_app.models import Session
 from tests.agents_app.chats import answered, ask, failed
@@ -22,6 +23,7 @@ from tests.agents_app.web.helpers import (
     rows,
     run_url,
 )
+from tests.factories import say
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -139,6 +141,49 @@ def test_only_what_failed_can_be_retried(page: Client, user: User) -> None:
     run.finish(AgentRun.Status.STOPPED)
     assert page.post(run_url(run, "chat-retry")).status_code == 409
     assert rows() == (1, 1, 1)
+
+
+def truncated(user: User, *, names_run: bool = True) -> AgentRun:
+    """A run whose answer has ended at the token limit; answers of long ago name no run."""
+    run = ask(user)
+    values = {"role": "assistant", "agent": run.agent, "run": run if names_run else None}
+    say(run.session, "As far as the limit", **values)
+    run.finish(AgentRun.Status.DONE, facts=RunFacts(truncated=True))
+    return run
+
+
+def stopped(user: User) -> AgentRun:
+    run = ask(user)
+    run.finish(AgentRun.Status.STOPPED, text="As far as it")
+    return run
+
+
+def followed(run: AgentRun) -> AgentRun:
+    say(run.session, "And then?", user=run.user)
+    return run
+
+
+@pytest.mark.parametrize(
+    ("make_run", "possible"),
+    [
+        (failed, "chat-retry"),
+        (lambda user: followed(failed(user)), None),
+        (stopped, None),
+        (truncated, "chat-continue"),
+        (lambda user: followed(truncated(user)), None),
+        (lambda user: truncated(user, names_run=False), None),
+    ],
+    ids=["failed", "failed-followed", "stopped", "truncated", "truncated-followed", "no-run"],
+)
+def test_what_is_offered_is_what_is_possible(
+    page: Client, user: User, make_run: Callable[[User], AgentRun], possible: str | None
+) -> None:
+    run = make_run(user)
+    shown = html(page.get(chat_url(run.session)))
+    for action in ("chat-retry", "chat-continue"):
+        assert (run_url(run, action) in shown) == (action == possible)
+        status = page.post(run_url(run, action), headers=JSON).status_code
+        assert status == (200 if action == possible else 409)
 
 
 def test_run_whose_process_died_is_shown_as_interrupted(page: Client, user: User) -> None:

@@ -4,8 +4,8 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from tests.agents_app.chats import answered, failed
-from tests.agents_app.web.helpers import chat_url, html, rows, run_url
+from tests.agents_app.chats import answered, failed, make_user
+from tests.agents_app.web.helpers import JSON, chat_url, html, rows, run_url
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -27,6 +27,26 @@ def test_what_changes_something_is_posted(page: Client, user: User) -> None:
             assert method(url).status_code == 405, url
     run.refresh_from_db()
     assert (rows(), run.status) == (before, "failed")
+
+
+@pytest.mark.parametrize("headers", [{}, JSON], ids=["page", "script"])
+def test_damaged_forms_tell_nothing_of_the_chats_of_others(
+    page: Client, user: User, headers: dict[str, str]
+) -> None:
+    for owner, status in ((user, 400), (make_user("ben"), 404)):
+        run = failed(owner)
+        message = {"message_id": run.message_id}
+        for url in (
+            chat_url(run.session, "chat-send"),
+            chat_url(run.session, "chat-version"),
+            chat_url(run.session, "chat-edit", **message),
+            chat_url(run.session, "chat-regenerate", **message),
+            chat_url(run.session, "chat-feedback", **message),
+            run_url(run, "chat-retry"),
+        ):
+            before = rows()
+            assert page.post(url, {"agent": "?"}, headers=headers).status_code == status, url
+            assert rows() == before
 
 
 @pytest.mark.parametrize("scheme", ["javascript", "JavaScript", "data", "vbscript", "ftp", "file"])

@@ -191,7 +191,22 @@ def test_odd_searches_are_answered(page: Client, user: User, query: str) -> None
 def test_a_search_that_is_refused_says_why(page: Client, user: User) -> None:
     assert "NUL" in html(page.get("/chats/", {"q": "a\0b"}))
     assert "at most 200 characters" in html(page.get("/chats/", {"q": "x" * 201}))
-    assert "New chat" in html(page.get("/chats/", {"q": "  "})), "the list, without a search"
+    assert "New chat" in html(page.get("/chats/", {"q": "  "})), "the first page"
+
+
+SEARCH_BOX = re.compile(r'<input type="search" name="q"(?: value="([^"]*)")?[^>]* id="([^"]+)"')
+
+
+def search_boxes(page: Client, query: str) -> list[tuple[str, str]]:
+    """What the search boxes of a page hold, and their ids."""
+    return SEARCH_BOX.findall(html(page.get("/chats/", {"q": query})))
+
+
+def test_the_sidebar_and_the_page_show_the_words(page: Client) -> None:
+    words = "boats &amp; more"
+    assert search_boxes(page, "boats & more") == [(words, "sidebar-q"), (words, "id_q")]
+    assert search_boxes(page, " ") == [("", "sidebar-q")]
+    assert ("", "sidebar-q") in search_boxes(page, "x" * 201), "words that are refused"
 
 
 def test_changed_and_deleted_messages_are_found_as_they_are(page: Client, user: User) -> None:

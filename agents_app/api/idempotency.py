@@ -1,4 +1,4 @@
-"""Repeats of a request, which a program marks with the same Idempotency-Key."""
+"""The Idempotency-Key header, by which a program's repeats of a request are recognised."""
 
 import uuid
 from typing import Annotated
