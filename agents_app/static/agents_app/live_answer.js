@@ -2,8 +2,7 @@
 
 import { InvalidEvent, JSON_TYPE, NOT_SHOWN, Refusal, getEvents, post } from "./api.js";
 import { focusMessage, fragmentOf, messageForm, showError } from "./dom.js";
-import { morphAround } from "./morphing.js";
-import { StreamedHtml } from "./streamed_html.js";
+import { StreamedHtml, finishAnswer } from "./streamed_html.js";
 import { enhance, showContextStart } from "./transcript.js";
 
 const FIRST_RETRY = 500; // milliseconds
@@ -110,23 +109,11 @@ async function follow(answer, events, onText) {
 function finish(answer, { status, html }) {
     const finished = fragmentOf(html).querySelector("[data-answer]");
     if (finished) {
-        // What was streamed is not sent again: it stays, and with it what the user has selected.
-        const shown = finished.querySelector("[data-shown]");
         const versions = answer.querySelector("[data-versions]");
         if (versions) {
             finished.querySelector("[data-versions]")?.replaceWith(versions);
         }
-        if (shown) {
-            const article = answer.querySelector(".streaming");
-            shown.removeAttribute("data-shown");
-            morphAround(answer, finished, article, shown);
-            article.querySelector("h2").after(...shown.childNodes);
-            article.querySelector("[data-waiting]").remove();
-            article.querySelector("[data-stream]").removeAttribute("data-stream");
-        } else {
-            answer.replaceWith(finished);
-        }
-        const ended = shown ? answer : finished;
+        const ended = finishAnswer(answer, finished);
         announce(announcementText(ended));
         enhance(ended);
         showContextStart(ended);
