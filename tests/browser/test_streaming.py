@@ -1,6 +1,8 @@
 """An answer while it is written and when it ends: what is on the page already stays there."""
 
 from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -210,3 +212,112 @@ def test_what_an_answer_has_said_stays_when_it_ends_early(
             model.finish_reason = "stop"
     assert page.evaluate(UNMARKED) == []
     assert selected(page) == "One, two"
+
+
+# --- Reasoning ------------------------------------------------------------------
+
+
+def summary(page: Page) -> Any:
+    return conversation(page).locator(".reasoning summary")
+
+
+@WIDTHS
+def test_reasoning_is_shown_folded_while_the_model_thinks(
+    open_page: OpenPage, model: ToldModel, width: int
+) -> None:
+    page = open_page(viewport={"width": width, "height": 800})
+    send(page, "Why?")
+    answer = model.asked().think("First I <wonder>")
+    expect(summary(page)).to_have_text("Thinking…")
+    expect(conversation(page).get_by_text("Thinking…")).to_have_count(1)
+    thoughts = page.get_by_text("First I <wonder>")
+    expect(thoughts).to_be_hidden()
+    summary(page).click()
+    expect(thoughts).to_be_visible()
+    page.evaluate(SELECT, ["wonder", ">"])
+    answer.think(", then I know.")
+    expect(page.get_by_text("First I <wonder>, then I know.", exact=True)).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    answer.say("Because. ")
+    expect(conversation(page)).to_contain_text("Because.")
+    expect(summary(page)).to_have_text("Reasoning")
+    answer.think("Or not?")
+    expect(summary(page)).to_have_text("Thinking…")
+    answer.say("So it is.").end()
+    wait_for_end(page)
+    expect(summary(page)).to_have_text("Reasoning")
+    expect(page.get_by_text("First I <wonder>, then I know.")).to_be_visible()  # it stays open
+    assert selected(page) == "wonder>"
+    summary(page).click()
+    expect_same_after_reload(page)
+
+
+def test_reasoning_after_a_reload(open_page: OpenPage, model: ToldModel) -> None:
+    page = open_page()
+    send(page, "Why?")
+    answer = model.asked().think("First I wonder.")
+    expect(summary(page)).to_have_text("Thinking…")
+    page.reload()
+    expect(summary(page)).to_have_text("Thinking…")
+    summary(page).click()
+    expect(page.get_by_text("First I wonder.")).to_be_visible()
+    answer.say("Because.").end()
+    wait_for_end(page)
+    expect(summary(page)).to_have_count(1)
+    expect(page.get_by_text("First I wonder.")).to_be_visible()
+
+
+def test_reasoning_watched_from_another_process(open_page: OpenPage, model: ToldModel) -> None:
+    """There one is told that the model thinks, and later what it has thought."""
+    page = open_page()
+    send(page, "Why?")
+    answer = model.asked().think("First I wonder.")
+    expect(summary(page)).to_have_text("Thinking…")
+    with serve(database_url(), AGENT_MODEL="fake", AGENT_BASE_URL=model.base_url) as elsewhere:
+        other = open_page(elsewhere.address + urlsplit(page.url).path, beside=page)
+        expect(conversation(other).get_by_text("Thinking…")).to_be_visible()
+        answer.say("Because.")
+        expect(conversation(other)).to_contain_text("Because.")
+        expect(conversation(other).get_by_text("Thinking…")).to_have_count(0)
+        answer.end()
+        expect(summary(other)).to_have_text("Reasoning")
+        other.close()
+    wait_for_end(page)
+
+
+@WIDTHS
+def test_nothing_jumps_between_thinking_and_the_end(
+    open_page: OpenPage, model: ToldModel, width: int
+) -> None:
+    page = open_page(viewport={"width": width, "height": 800})
+    send(page, "Why?")
+    answer = model.asked()
+    expect(conversation(page).get_by_text("Thinking…")).to_be_visible()
+    page.evaluate(WATCH_SHIFTS)
+    places = [place(page)]
+    for piece in ("First I wonder. ", "Then I know. "):
+        answer.think(piece)
+        expect(page.locator(".reasoning .plain")).to_contain_text(piece.strip())
+        places.append(place(page))
+    answer.say("Because.")
+    expect(conversation(page)).to_contain_text("Because.")
+    places.append(place(page))
+    answer.end()
+    wait_for_end(page)
+    places.append(place(page))
+    assert places == [pytest.approx(places[0], abs=1)] * 5
+    shifts = page.evaluate("window.shifts.map(shift => shift.value)")
+    assert sum(shifts) < 0.02, shifts
+
+
+WATCH_SHIFTS = """() => {
+    window.shifts = [];
+    new PerformanceObserver((list) => window.shifts.push(...list.getEntries()))
+        .observe({ type: "layout-shift" });
+}"""
+
+
+def place(page: Page) -> float:
+    """Where the text of the answer begins."""
+    text = page.locator(".theirs .text").last
+    return float(text.evaluate("text => text.getBoundingClientRect().top"))

@@ -2,7 +2,7 @@
 
 import { InvalidEvent, JSON_TYPE, NOT_SHOWN, Refusal, getEvents, post } from "./api.js";
 import { focusMessage, fragmentOf, messageForm, showError } from "./dom.js";
-import { StreamedHtml, finishAnswer } from "./streamed_html.js";
+import { StreamedHtml, finishAnswer, showReasoning } from "./streamed_html.js";
 import { enhance, showContextStart } from "./transcript.js";
 
 const FIRST_RETRY = 500; // milliseconds
@@ -87,7 +87,8 @@ async function watch(answer, events) {
 async function follow(answer, events, onText) {
     const element = answer.querySelector("[data-stream]");
     const text = new StreamedHtml(element);
-    showWaiting(answer, element.hasChildNodes() ? WRITING : THINKING);
+    let reasoning = "";
+    showWaiting(answer, hasBegun(answer) ? WRITING : THINKING);
     for await (const event of events) {
         if (watched !== answer) {
             return null;
@@ -97,6 +98,12 @@ async function follow(answer, events, onText) {
         } else if (event.name === "text") {
             onText();
             text.apply(event.data);
+            answer.querySelector(".reasoning summary")?.replaceChildren("Reasoning");
+            showWaiting(answer, WRITING);
+        } else if (event.name === "reasoning") {
+            onText();
+            reasoning += event.data.html;
+            showReasoning(element, reasoning);
             showWaiting(answer, WRITING);
         } else if (event.name === "end") {
             const isActive = ["pending", "running"].includes(event.data.status);
@@ -154,6 +161,10 @@ function dispatch(name, status) {
     document.dispatchEvent(new CustomEvent(name, { detail: { status } }));
 }
 
+function hasBegun(answer) {
+    return answer.querySelector(".streaming .reasoning, [data-stream] > *") !== null;
+}
+
 function waitingText(place) {
     if (place === 0) {
         return "Next in line: other answers are being written.";
@@ -164,8 +175,7 @@ function waitingText(place) {
 function showWaiting(answer, text) {
     const line = answer.querySelector("[data-waiting-text]");
     // Below text that grows, the dot says enough, and does not move words about.
-    const isPlain = text === WRITING && answer.querySelector("[data-stream]").hasChildNodes();
-    line.classList.toggle("visually-hidden", isPlain);
+    line.classList.toggle("visually-hidden", text === WRITING && hasBegun(answer));
     if (line.textContent !== text) {
         line.textContent = text;
     }

@@ -31,6 +31,17 @@ export class StreamedHtml {
     }
 }
 
+/** Show what the model thinks, in a part before the text whose HTML goes on. */
+export function showReasoning(text, html) {
+    const fresh = fragmentOf(html).firstChild;
+    const shown = text.previousSibling;
+    if (shown.className === fresh.className) {
+        morphChildren(shown, Array.from(fresh.childNodes));
+    } else {
+        text.before(fresh);
+    }
+}
+
 /** Make a streamed answer the finished one, and return it; what is the same in both stays. */
 export function finishAnswer(answer, finished) {
     const streamed = answer.querySelector("[data-stream]");
