@@ -182,13 +182,15 @@ class SimpleAgent:
         prompt: str,
         *,
         on_text: Callable[[str], object] = lambda _: None,
+        on_reasoning: Callable[[str], object] = lambda _: None,
         on_tools: Callable[[ModelMessage], object] = lambda _: None,
         message_history: Sequence[ModelMessage] = (),
         facts: RunFacts | None = None,
     ) -> RunResult:
         """Answer, calling `on_text` with each piece of text as it arrives.
 
-        `on_tools` is called with each message that calls tools, or holds what they have returned.
+        `on_reasoning` is called with each piece of what the model thinks, and `on_tools` with each
+        message that calls tools, or holds what they have returned.
 
         The model is sent as much of the history as fits into its context. A system prompt in
         the history replaces the agent's own. `facts` are filled in on the way, so that they
@@ -203,6 +205,10 @@ class SimpleAgent:
             check_storable(text)
             on_text(text)
 
+        def pass_on_reasoning(text: str) -> None:
+            check_storable(text)
+            on_reasoning(text)
+
         def pass_on_tools(message: ModelMessage) -> None:
             codec.to_rows([message])  # raises for what cannot be stored
             on_tools(message)
@@ -212,6 +218,7 @@ class SimpleAgent:
                 model = StreamingModel(
                     self._model or await open_model(self.model_string),
                     on_text=pass_on,
+                    on_reasoning=pass_on_reasoning,
                     on_tools=pass_on_tools,
                     max_output_tokens=self._output_tokens,
                 )

@@ -16,6 +16,8 @@ from pydantic_ai.messages import (
     PartStartEvent,
     TextPart,
     TextPartDelta,
+    ThinkingPart,
+    ThinkingPartDelta,
     ToolReturnPart,
 )
 from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
@@ -27,13 +29,14 @@ _EVENTS_PER_CHECK = 50
 class StreamingModel(WrapperModel):
     """Streams each response, and calls `on_text` with its text, piece by piece.
 
-    `on_tools` is called with each response that calls tools, and with what they have returned.
+    `on_reasoning` is called with what the model thinks, piece by piece, and `on_tools` with each
+    response that calls tools, and with what they have returned.
 
     What it says after it has called tools or thought again is a paragraph of its own, as it is in
     the response's text. `usage` is that of all requests so far, also of one that was interrupted.
 
     A request raises UsageLimitExceeded when the model does not keep to `max_output_tokens`, and
-    what `on_text` and `on_tools` raise.
+    what the callbacks raise.
     """
 
     def __init__(
@@ -41,6 +44,7 @@ class StreamingModel(WrapperModel):
         wrapped: Model,
         *,
         on_text: Callable[[str], object],
+        on_reasoning: Callable[[str], object],
         on_tools: Callable[[ModelMessage], object],
         max_output_tokens: int,
     ) -> None:
@@ -48,7 +52,9 @@ class StreamingModel(WrapperModel):
         self.has_text = False
         self.usage = RunUsage()
         self._on_text = on_text
+        self._on_reasoning = on_reasoning
         self._on_tools = on_tools
+        self._has_reasoning = False
         self._has_called_tools = False
         self._limits = UsageLimits(output_tokens_limit=max_output_tokens)
 
@@ -83,9 +89,16 @@ class StreamingModel(WrapperModel):
                 self.has_text = True
                 self._on_text(separator + text)
                 separator = ""
+            elif reasoning := _reasoning_of(event):
+                self._publish_reasoning(reasoning, event)
             number += 1
             if number % _EVENTS_PER_CHECK == 0:
                 self._limits.check_tokens(self.usage + response.usage)
+
+    def _publish_reasoning(self, reasoning: str, event: ModelResponseStreamEvent) -> None:
+        begins_paragraph = self._has_reasoning and isinstance(event, PartStartEvent)
+        self._has_reasoning = True
+        self._on_reasoning(f"\n\n{reasoning}" if begins_paragraph else reasoning)
 
 
 def _has_tool_returns(message: ModelMessage) -> bool:
@@ -99,6 +112,15 @@ def _text_of(event: ModelResponseStreamEvent) -> str:
     if isinstance(event, PartDeltaEvent) and isinstance(event.delta, TextPartDelta):
         return event.delta.content_delta
     return ""
+
+
+def _reasoning_of(event: ModelResponseStreamEvent) -> str | None:
+    """What an event adds to what the model thinks."""
+    if isinstance(event, PartStartEvent) and isinstance(event.part, ThinkingPart):
+        return event.part.content
+    if isinstance(event, PartDeltaEvent) and isinstance(event.delta, ThinkingPartDelta):
+        return event.delta.content_delta
+    return None
 
 
 def _begins_paragraph(event: ModelResponseStreamEvent) -> bool:

@@ -1,7 +1,7 @@
 """Broadcasts the text of runs to their watchers in this process.
 
-A worker of this process publishes its run's text and its use of tools, without delay; for a run
-of another process agents_app.runs.watching publishes the text, from the run's row.
+A worker of this process publishes its run's text, its reasoning and its use of tools, without
+delay; for a run of another process agents_app.runs.watching publishes the text, from the run's row.
 """
 
 import asyncio
@@ -29,6 +29,13 @@ class Signal(enum.Enum):
 
 
 @dataclass(frozen=True)
+class Reasoning:
+    """A piece of what the model thinks; it is stored with the answer only."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class ToolUse:
     """A message of the answer that calls tools, or holds what they have returned."""
 
@@ -43,14 +50,15 @@ class Outcome:
     rows: list[Message]
 
 
-Piece = str | ToolUse | Signal | Outcome
+Published = str | Reasoning | ToolUse
+Piece = Published | Signal | Outcome
 
 
 class Broadcast:
     """The growing text of one run: one publisher, any number of watchers."""
 
     def __init__(self) -> None:
-        self._pieces: list[str | ToolUse] = []
+        self._pieces: list[Published] = []
         self._texts: list[str] = []  # of the pieces
         self._restarts = 0
         self._ended = False
@@ -62,7 +70,7 @@ class Broadcast:
     def text(self) -> str:
         return "".join(self._texts)
 
-    def publish(self, piece: str | ToolUse) -> None:
+    def publish(self, piece: Published) -> None:
         with self._lock:
             self._pieces.append(piece)
             if isinstance(piece, str):
@@ -89,7 +97,7 @@ class Broadcast:
     async def follow(self, *, quiet_seconds: float) -> AsyncGenerator[Piece]:
         """The text from the start, piece by piece, until the run has ended.
 
-        In between, if this process works on the run, come its uses of tools.
+        In between, if this process works on the run, come its reasoning and its uses of tools.
         Yields Signal.QUIET whenever nothing was published for `quiet_seconds`, and
         Signal.RESTARTED when the text so far is void; an Outcome, if there is one, comes last.
         """
@@ -151,12 +159,16 @@ class _Watcher:
         return True
 
 
-def _join_texts(pieces: Iterable[str | ToolUse]) -> Iterator[str | ToolUse]:
-    """The pieces, with texts that follow each other as one."""
-    for _, group in groupby(pieces, key=type):
+def _join_texts(pieces: Iterable[Published]) -> Iterator[Published]:
+    """The pieces, with texts that follow each other as one, and likewise reasoning."""
+    for kind, group in groupby(pieces, key=type):
         same = list(group)
-        texts = [piece for piece in same if isinstance(piece, str)]
-        yield from ["".join(texts)] if texts else same
+        if kind is str:
+            yield "".join(piece for piece in same if isinstance(piece, str))
+        elif kind is Reasoning:
+            yield Reasoning("".join(piece.text for piece in same if isinstance(piece, Reasoning)))
+        else:
+            yield from same
 
 
 def _wake(watchers: list[_Watcher]) -> None:

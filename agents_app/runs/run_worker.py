@@ -23,7 +23,7 @@ from agents_app.runs.db_threads import (
     run_in_db_thread,
     run_in_db_thread_with_retries,
 )
-from agents_app.runs.local_broadcast import Broadcast, Outcome, ToolUse
+from agents_app.runs.local_broadcast import Broadcast, Outcome, Reasoning, ToolUse
 from sessions_app.models import Message
 
 # The agent library takes a second to import, for which no request should wait.
@@ -201,6 +201,7 @@ class RunWorker:
         return await SimpleAgent.for_row(run_input.agent, run_input.options).answer(
             run_input.prompt,
             on_text=publish,
+            on_reasoning=lambda text: self.broadcast.publish(Reasoning(text)),
             on_tools=lambda message: self.broadcast.publish(ToolUse(message)),
             message_history=run_input.history,
             facts=self.facts,

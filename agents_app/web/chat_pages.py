@@ -8,7 +8,8 @@ from django.shortcuts import render
 from django.template.loader import render_to_string
 
 from agents_app.chats import lookups
-from agents_app.web.accounts.login_draft import take_login_draft
+from agents_app.chats.errors import AlreadyAnswering
+from agents_app.web.accounts.login_draft import keep_login_draft, take_login_draft
 from agents_app.web.agent_choice import AgentChoice, choice_for_chat, choice_for_new_chat
 from agents_app.web.errors import add_error, status_of
 from agents_app.web.forms import (
@@ -89,12 +90,13 @@ def chat_page(
         raise Http404
     asked = slice_form.cleaned_data
     posted = request.POST
-    message_form = MessageForm(
-        posted if "text" in posted else None, initial=take_login_draft(request)
-    )
+    draft = take_login_draft(request)
+    message_form = MessageForm(posted if "text" in posted else None, initial=draft)
     transcript = read_transcript(chat_session, _slice(asked))
     if not transcript.turns and asked["after"] is not None and not error:
         return redirect(chat_url(session_id))  # it has become shorter since
+    if transcript.active_run and (draft or isinstance(error, AlreadyAnswering)):
+        _keep_message(request, session_id, message_form)
     choice = choice_for_chat(chat_session.agent, message_form)
     context = {
         **_chat_context(chat_session, choice, message_form),
@@ -107,6 +109,13 @@ def chat_page(
     is_fragment = asked["fragment"]
     template = "agents_app/transcript.html" if is_fragment else "agents_app/chat.html"
     return render(request, template, context, status=status_of(error))
+
+
+def _keep_message(request: HttpRequest, session_id: UUID, form: MessageForm) -> None:
+    """Keep a message that cannot be sent yet: without a script the page is loaded again first."""
+    text, agent = (form[name].value() or "" for name in ("text", "agent"))
+    if text:
+        keep_login_draft(request, path=chat_url(session_id), text=text, agent=agent)
 
 
 def _slice(asked: dict[str, Any]) -> TranscriptSlice:

@@ -2,10 +2,12 @@
 
 `text` events, then one `end`. A `text` event has what has changed since the one before it, as
 `Delta` in agents_app.web.rendering.incremental_markdown describes; the first one of a response has
-all of the text so far. `waiting` events have the queue position of a run that has not begun. Before
-them, the response to a posted form has the `turn` that it started, or the new `chat`: its
-transcript, name and address, for which the page has a frame (chat_frame.html). The `html` of `end`
-leaves out a text that is on the page already.
+all of the text so far. `reasoning` events have what the model thinks, if this process works on the
+run: HTML that goes on from event to event, and begins with the folded part that the text is in.
+`waiting` events have the queue position of a run that has not begun. Before them, the response to a
+posted form has the `turn` that it started, or the new `chat`: its transcript, name and address, for
+which the page has a frame (chat_frame.html). The `html` of `end` leaves out a text that is on the
+page already.
 
 They are rendered without the request, so that their forms have no CSRF token: the page's script
 sends the page's own.
@@ -16,18 +18,21 @@ import json
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
+from dataclasses import replace
 from uuid import UUID
 
 from django.conf import settings
 from django.template.loader import render_to_string
+from django.utils.html import escape
 
 from agents_app.chats.names import display_name
 from agents_app.event_streams import KEEP_ALIVE, QUIET_SECONDS
 from agents_app.models import AgentRun
 from agents_app.runs import watching
 from agents_app.runs.db_threads import run_in_db_thread_with_retries
-from agents_app.runs.local_broadcast import Outcome, Piece, Signal
+from agents_app.runs.local_broadcast import Outcome, Piece, Reasoning, Signal
 from agents_app.web.http import chat_url
+from agents_app.web.message_entries import reasoning_details
 from agents_app.web.rendering.incremental_markdown import Delta, IncrementalMarkdown
 from agents_app.web.transcript import TranscriptPage, Turn, read_turn
 from sessions_app.models import Session
@@ -82,16 +87,23 @@ async def _run_events(
         if first:
             yield first
         text = IncrementalMarkdown(id_prefix=id_prefix)
+        has_reasoning = False
         outcome: Outcome | None = None
         async with aclosing(pieces):
             async for piece in pieces:
                 if piece is Signal.QUIET:
-                    yield KEEP_ALIVE if text.text else await _waiting_event(run_id)
+                    has_begun = bool(text.text) or has_reasoning
+                    yield KEEP_ALIVE if has_begun else await _waiting_event(run_id)
                 elif piece is Signal.RESTARTED:
                     text = IncrementalMarkdown(id_prefix=id_prefix)
                     yield _text_event(Delta(keep=0, html="", reset=True))
                 elif isinstance(piece, Outcome):
                     outcome = piece
+                elif isinstance(piece, Reasoning):
+                    if more := piece.text if has_reasoning else piece.text.lstrip():
+                        yield _reasoning_event(more, is_first=not has_reasoning)
+                        has_reasoning = True
+                        await asyncio.sleep(_pause(0.0))
                 elif isinstance(piece, str):
                     started = time.perf_counter()
                     yield _text_event(await _append(text, piece))
@@ -125,6 +137,15 @@ async def _append(text: IncrementalMarkdown, piece: str) -> Delta:
 def _text_event(delta: Delta) -> bytes:
     changes = {"keep": delta.keep, "finish": delta.finish, "reset": delta.reset}
     return _event("text", {"html": delta.html, **{k: v for k, v in changes.items() if v}})
+
+
+def _reasoning_event(text: str, *, is_first: bool) -> bytes:
+    opening = ""
+    if is_first:
+        details = replace(reasoning_details(""), summary="Thinking…")
+        whole = render_to_string("agents_app/details.html", {"details": details})
+        opening, _, _ = whole.rpartition("</div>")
+    return _event("reasoning", {"html": opening + escape(text)})
 
 
 async def _end_events(

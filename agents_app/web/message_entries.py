@@ -68,7 +68,7 @@ def message_entry(message: Message, *, before: Message | None = None) -> Message
     # No other text on the page comes after the position right before this one.
     prefix = id_prefix(before) if before else f"{message.position - 1}-"
     thoughts = _reasoning(message)
-    reasoning = Details("Reasoning", thoughts, is_prose=True) if thoughts else None
+    reasoning = reasoning_details(thoughts) if thoughts else None
     if message.role == Message.Role.SYSTEM:
         details = Details("Instructions to the agent", message.text_content)
         return MessageEntry(message, reasoning, before=(details,), id_prefix=prefix)
@@ -87,6 +87,11 @@ def message_entry(message: Message, *, before: Message | None = None) -> Message
     if message.tool_outputs:
         return MessageEntry(message, reasoning, before=tuple(tools), id_prefix=prefix)
     return MessageEntry(message, reasoning, after=tuple(tools), id_prefix=prefix)
+
+
+def reasoning_details(text: str) -> Details:
+    """What a model thinks, as it is shown."""
+    return Details("Reasoning", text, is_prose=True)
 
 
 def _reasoning(message: Message) -> str:

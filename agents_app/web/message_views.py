@@ -13,6 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from agents_app import services
 from agents_app.chats.lookups import get_question
+from agents_app.web.accounts.login_draft import delete_login_draft
 from agents_app.web.chat_pages import chat_page
 from agents_app.web.errors import add_error, posted_form, render_domain_errors, status_of
 from agents_app.web.forms import EditForm, MessageForm, RetryForm, VersionForm
@@ -36,6 +37,7 @@ def send(request: HttpRequest, session_id: UUID) -> HttpResponseBase:
         agent_id=form.cleaned_data["agent"],
         switch=not form.cleaned_data["is_substitute"],
     )
+    delete_login_draft(request, path=chat_url(session_id))
     return run_response(request, run)
 
 

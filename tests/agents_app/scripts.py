@@ -4,13 +4,13 @@ import asyncio
 import threading
 from collections.abc import Callable, Sequence
 
-from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart
+from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ThinkingPart
 
 from agents_app.agents import RunResult, SimpleAgent
 from agents_app.conversation import codec
 from agents_app.models import AgentRun, RunFacts
 from agents_app.runs import watching
-from agents_app.runs.local_broadcast import get_broadcast
+from agents_app.runs.local_broadcast import Reasoning, get_broadcast
 from agents_app.web import events
 from sessions_app.models import Message
 
@@ -22,13 +22,18 @@ class Script:
         self.started = threading.Event()
         self.closed = threading.Event()
         self.history: list[ModelMessage] = []
-        self._lines: list[str | Exception] = []
+        self._lines: list[str | Reasoning | Exception] = []
         self._ended = False
         self._wake: Callable[[], object] = lambda: None
 
     def say(self, *lines: str | Exception) -> None:
         """The next pieces of the answer; an exception ends it."""
         self._lines += lines
+        self._wake()
+
+    def think(self, text: str) -> None:
+        """The next piece of reasoning."""
+        self._lines.append(Reasoning(text))
         self._wake()
 
     def end(self) -> None:
@@ -46,6 +51,7 @@ class Script:
         prompt: str,
         *,
         on_text: Callable[[str], object] = lambda _: None,
+        on_reasoning: Callable[[str], object] = lambda _: None,
         on_tools: Callable[[ModelMessage], object] = lambda _: None,
         message_history: Sequence[ModelMessage] = (),
         facts: RunFacts | None = None,
@@ -54,15 +60,22 @@ class Script:
         self._wake = lambda: loop.call_soon_threadsafe(told.set)
         self.history = list(message_history)
         self.started.set()
+        told_lines = 0
         said: list[str] = []
+        thought: list[str] = []
         try:
             while True:
-                if len(said) < len(self._lines):
-                    line = self._lines[len(said)]
+                if told_lines < len(self._lines):
+                    line = self._lines[told_lines]
+                    told_lines += 1
                     if isinstance(line, Exception):
                         raise line
-                    said.append(line)
-                    on_text(line)
+                    if isinstance(line, Reasoning):
+                        thought.append(line.text)
+                        on_reasoning(line.text)
+                    else:
+                        said.append(line)
+                        on_text(line)
                 elif self._ended:
                     break
                 else:
@@ -71,7 +84,8 @@ class Script:
         finally:
             self.closed.set()
         text = "".join(said)
-        response = ModelResponse(parts=[TextPart(content=text)])
+        reasoning = [ThinkingPart("".join(thought))] if thought else []
+        response = ModelResponse(parts=[*reasoning, TextPart(content=text)])
         return RunResult(text, codec.to_rows([response]), truncated=False)
 
 

@@ -1,5 +1,7 @@
 """Writing the next message while an answer is being written."""
 
+import re
+
 import pytest
 from django.contrib.auth.models import User
 from playwright.sync_api import Page, expect
@@ -153,3 +155,39 @@ def test_without_javascript_nothing_changes(
     send(page, "Second")
     expect(conversation(page)).to_contain_text("Two.")
     expect(page.get_by_text("All shortcuts")).to_be_hidden()
+
+
+@pytest.mark.parametrize("ending", ["done", "stopped"])
+@pytest.mark.parametrize("width", [390, 1440])
+def test_without_javascript_a_message_that_is_too_early_is_kept(
+    open_page: OpenPage, user: User, model: ToldModel, width: int, ending: str
+) -> None:
+    """Nothing is lost while one waits for the answer, or stops it, and sends it then."""
+    chat = f"/chats/{answered(user).pk}/"
+    page = open_page(chat, java_script_enabled=False, viewport={"width": width, "height": 800})
+    other = open_page(chat)
+    answer = ask(other, model)
+    send(page, "Second")
+    expect(page.get_by_role("alert")).to_contain_text("An answer is still being written")
+    expect(conversation(page)).to_contain_text("Let me think")
+    text, button = page.get_by_label("Message"), page.get_by_role("button", name="Send")
+    for _ in range(2):
+        expect(text).to_have_value("Second")
+        expect(button).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        page.get_by_role("link", name="Reload").click()
+        expect(page).to_have_url(re.compile(f"{chat}$"))
+    if ending == "stopped":
+        page.get_by_role("button", name="Stop").click()
+        expect(page.get_by_text("Stopped", exact=True)).to_be_visible()
+    else:
+        answer.end()
+        wait_for_end(other)
+        page.get_by_role("link", name="Reload").click()
+    expect(page.get_by_role("link", name="Reload")).to_have_count(0)
+    expect(text).to_have_value("Second")
+    model.will_say("Two.")
+    button.click()
+    expect(conversation(page)).to_contain_text("Two.")
+    expect(text).to_have_value("")
+    assert said() == ["Hello", "First", "Second"]

@@ -2,8 +2,7 @@
 
 import { InvalidEvent, JSON_TYPE, NOT_SHOWN, Refusal, getEvents, post } from "./api.js";
 import { focusMessage, fragmentOf, messageForm, showError } from "./dom.js";
-import { morphAround } from "./morphing.js";
-import { StreamedHtml } from "./streamed_html.js";
+import { StreamedHtml, finishAnswer, showReasoning } from "./streamed_html.js";
 import { enhance, showContextStart } from "./transcript.js";
 
 const FIRST_RETRY = 500; // milliseconds
@@ -88,7 +87,8 @@ async function watch(answer, events) {
 async function follow(answer, events, onText) {
     const element = answer.querySelector("[data-stream]");
     const text = new StreamedHtml(element);
-    showWaiting(answer, element.hasChildNodes() ? WRITING : THINKING);
+    let reasoning = "";
+    showWaiting(answer, hasBegun(answer) ? WRITING : THINKING);
     for await (const event of events) {
         if (watched !== answer) {
             return null;
@@ -98,6 +98,12 @@ async function follow(answer, events, onText) {
         } else if (event.name === "text") {
             onText();
             text.apply(event.data);
+            answer.querySelector(".reasoning summary")?.replaceChildren("Reasoning");
+            showWaiting(answer, WRITING);
+        } else if (event.name === "reasoning") {
+            onText();
+            reasoning += event.data.html;
+            showReasoning(element, reasoning);
             showWaiting(answer, WRITING);
         } else if (event.name === "end") {
             const isActive = ["pending", "running"].includes(event.data.status);
@@ -110,23 +116,11 @@ async function follow(answer, events, onText) {
 function finish(answer, { status, html }) {
     const finished = fragmentOf(html).querySelector("[data-answer]");
     if (finished) {
-        // What was streamed is not sent again: it stays, and with it what the user has selected.
-        const shown = finished.querySelector("[data-shown]");
         const versions = answer.querySelector("[data-versions]");
         if (versions) {
             finished.querySelector("[data-versions]")?.replaceWith(versions);
         }
-        if (shown) {
-            const article = answer.querySelector(".streaming");
-            shown.removeAttribute("data-shown");
-            morphAround(answer, finished, article, shown);
-            article.querySelector("h2").after(...shown.childNodes);
-            article.querySelector("[data-waiting]").remove();
-            article.querySelector("[data-stream]").removeAttribute("data-stream");
-        } else {
-            answer.replaceWith(finished);
-        }
-        const ended = shown ? answer : finished;
+        const ended = finishAnswer(answer, finished);
         announce(announcementText(ended));
         enhance(ended);
         showContextStart(ended);
@@ -167,6 +161,10 @@ function dispatch(name, status) {
     document.dispatchEvent(new CustomEvent(name, { detail: { status } }));
 }
 
+function hasBegun(answer) {
+    return answer.querySelector(".streaming .reasoning, [data-stream] > *") !== null;
+}
+
 function waitingText(place) {
     if (place === 0) {
         return "Next in line: other answers are being written.";
@@ -177,8 +175,7 @@ function waitingText(place) {
 function showWaiting(answer, text) {
     const line = answer.querySelector("[data-waiting-text]");
     // Below text that grows, the dot says enough, and does not move words about.
-    const isPlain = text === WRITING && answer.querySelector("[data-stream]").hasChildNodes();
-    line.classList.toggle("visually-hidden", isPlain);
+    line.classList.toggle("visually-hidden", text === WRITING && hasBegun(answer));
     if (line.textContent !== text) {
         line.textContent = text;
     }

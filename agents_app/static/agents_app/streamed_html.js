@@ -1,8 +1,12 @@
-// HTML that grows while it is shown: what has finished stays, the rest is replaced.
+// HTML that changes while it is shown: a text that grows, and the answer that it becomes.
+// What is the same before and after is left alone, so that selections, the focus, scroll positions
+// and clicks that have begun outlive the change.
 
 import { fragmentOf } from "./dom.js";
-import { morphChildren } from "./morphing.js";
 
+const TEXTS = ":scope > article > .text";
+
+/** HTML that grows: what has finished stays, the rest is replaced. */
 export class StreamedHtml {
     /** Replaces what the element holds, but for what is the same already. */
     constructor(element) {
@@ -25,4 +29,114 @@ export class StreamedHtml {
         morphChildren(this.element, Array.from(finished.childNodes), this.finished);
         this.finished += finishedNow;
     }
+}
+
+/** Show what the model thinks, in a part before the text whose HTML goes on. */
+export function showReasoning(text, html) {
+    const fresh = fragmentOf(html).firstChild;
+    const shown = text.previousSibling;
+    if (shown.className === fresh.className) {
+        morphChildren(shown, Array.from(fresh.childNodes));
+    } else {
+        text.before(fresh);
+    }
+}
+
+/** Make a streamed answer the finished one, and return it; what is the same in both stays. */
+export function finishAnswer(answer, finished) {
+    const streamed = answer.querySelector("[data-stream]");
+    const shown = finished.querySelector("[data-shown]"); // its text is not sent again
+    if (shown) {
+        shown.removeAttribute("data-shown");
+        shown.prepend(streamed.parentNode.firstChild.cloneNode(true));
+        shown.append(streamed.cloneNode(true));
+    }
+    // Before those of one that continues come the earlier texts.
+    const texts = Array.from(finished.querySelectorAll(TEXTS))
+        .slice(answer.querySelectorAll(TEXTS).length - 1);
+    if (!texts.length) {
+        answer.replaceWith(finished);
+        return finished;
+    }
+    const wanted = texts.map((text) => Array.from(text.childNodes));
+    morphAround(answer, finished, streamed, texts.pop());
+    streamed.removeAttribute("data-stream");
+    // Texts between which the model called tools were streamed as one.
+    const { anchorNode, anchorOffset, focusNode, focusOffset } = getSelection();
+    texts.forEach((text, index) => {
+        text.replaceChildren(...Array.from(streamed.childNodes).slice(0, wanted[index].length));
+    });
+    if (texts.length && anchorNode?.data && focusNode?.data) {
+        getSelection().setBaseAndExtent(anchorNode, anchorOffset, focusNode, focusOffset);
+    }
+    [...texts, streamed].forEach((text, index) => morphChildren(text, wanted[index]));
+    return answer;
+}
+
+/** Give an element the children `wanted`; its first `kept` ones are left as they are. */
+function morphChildren(element, wanted, kept = 0) {
+    morphNodes(element, Array.from(element.childNodes).slice(kept), wanted);
+}
+
+/** Make an element like `wanted` but for `kept`, inside it, which takes the place of `place`. */
+function morphAround(element, wanted, kept, place) {
+    setAttributes(element, wanted);
+    if (element === kept) {
+        return;
+    }
+    const shown = Array.from(element.childNodes);
+    const nodes = Array.from(wanted.childNodes);
+    const child = shown.findIndex((node) => node.contains(kept));
+    const at = nodes.findIndex((node) => node.contains(place));
+    morphNodes(element, shown.slice(0, child), nodes.slice(0, at), shown[child]);
+    morphNodes(element, shown.slice(child + 1), nodes.slice(at + 1));
+    morphAround(shown[child], nodes[at], kept, place);
+}
+
+/** Make the nodes `shown`, which end before `next`, into those that are wanted. */
+function morphNodes(element, shown, wanted, next = null) {
+    shown.slice(wanted.length).forEach((node) => node.remove());
+    wanted.forEach((node, index) => {
+        if (index < shown.length) {
+            morph(shown[index], node);
+        } else {
+            element.insertBefore(node, next);
+        }
+    });
+}
+
+function morph(node, wanted) {
+    if (node.isEqualNode(wanted)) {
+        return;
+    }
+    if (node.nodeName !== wanted.nodeName) {
+        node.replaceWith(wanted);
+    } else if (node.nodeType === Node.TEXT_NODE) {
+        const same = commonLength(node.data, wanted.data);
+        node.replaceData(same, node.length - same, wanted.data.slice(same));
+    } else {
+        setAttributes(node, wanted);
+        morphChildren(node, Array.from(wanted.childNodes));
+    }
+}
+
+function setAttributes(element, wanted) {
+    for (const name of element.getAttributeNames()) {
+        if (!wanted.hasAttribute(name) && name !== "open") { // details that the user has opened
+            element.removeAttribute(name);
+        }
+    }
+    for (const { name, value } of wanted.attributes) {
+        if (element.getAttribute(name) !== value) {
+            element.setAttribute(name, value);
+        }
+    }
+}
+
+function commonLength(one, other) {
+    let length = 0;
+    while (length < one.length && one[length] === other[length]) {
+        length += 1;
+    }
+    return length;
 }

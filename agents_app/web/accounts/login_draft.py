@@ -1,4 +1,7 @@
-"""A message that was sent after the login had expired, kept until its page shows it again."""
+"""A message that could not be sent, kept in the user's login until its page shows it.
+
+Its login had expired, or an answer was being written.
+"""
 
 from django.http import HttpRequest
 
@@ -21,3 +24,9 @@ def take_login_draft(request: HttpRequest) -> dict[str, str] | None:
         return None
     del request.session[_KEY]
     return {"text": kept["text"], "agent": kept["agent"]}
+
+
+def delete_login_draft(request: HttpRequest, *, path: str) -> None:
+    """Keep no message for the page at `path` any more."""
+    if request.session.get(_KEY, {}).get("path") == path:
+        del request.session[_KEY]

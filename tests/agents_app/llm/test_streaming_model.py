@@ -1,4 +1,4 @@
-"""What is streamed of a response is its text, however that is cut into parts."""
+"""What is streamed of a response is its text and its reasoning, however they are cut into parts."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -36,13 +36,21 @@ class Replayed(WrapperModel):
         [ThinkingPart("Hm"), TextPart("One.")],
         [ThinkingPart("Hm"), TextPart("One."), ThinkingPart("So"), TextPart("Two.")],
         [TextPart("One."), ThinkingPart("Hm"), ThinkingPart("So"), TextPart("Two.")],
+        [ThinkingPart(""), ThinkingPart("Hm"), TextPart("One.")],
     ],
     ids=lambda parts: "-".join(part.part_kind for part in parts),
 )
 def test_thoughts_between_texts_part_paragraphs(parts: list[ModelResponsePart]) -> None:
     pieces: list[object] = []
+    reasoning: list[str] = []
     model = StreamingModel(
-        Replayed(parts), on_text=pieces.append, on_tools=pieces.append, max_output_tokens=500
+        Replayed(parts),
+        on_text=pieces.append,
+        on_reasoning=reasoning.append,
+        on_tools=pieces.append,
+        max_output_tokens=500,
     )
     asyncio.run(model.request([], None, ModelRequestParameters()))
     assert "".join(map(str, pieces)) == ModelResponse(parts).text
+    thoughts = [part.content for part in parts if isinstance(part, ThinkingPart) and part.content]
+    assert "".join(reasoning) == "\n\n".join(thoughts)

@@ -112,6 +112,33 @@ def test_watchers_come_and_go(run: AgentRun, script: Script) -> None:
     assert wait_for(run).status == AgentRun.Status.DONE
 
 
+def test_reasoning_is_streamed_before_the_text_and_is_no_part_of_it(
+    run: AgentRun, script: Script
+) -> None:
+    async def watch() -> None:
+        await run_in_db_thread(dispatch.submit, run.pk, run.user_id)
+        first = events.run_events(run.pk)
+        script.think("\n<b>First ")
+        begun = (await anext(first)).decode()
+        assert begun.startswith("event: reasoning")
+        assert '<details class=\\"reasoning\\">' in begun
+        assert begun.endswith('>&lt;b&gt;First "}\n\n')
+        script.think("I <wonder.")
+        assert await anext(first) == b'event: reasoning\ndata: {"html":"I &lt;wonder."}\n\n'
+        second = events.run_events(run.pk)
+        assert b"First I &lt;wonder." in await anext(second), "it is sent what has come before"
+        script.say("Good day")
+        for watcher in (first, second):
+            assert (await anext(watcher)).startswith(b"event: text")
+            await watcher.aclose()
+        script.end()
+
+    asyncio.run(watch())
+    assert wait_for(run).status == AgentRun.Status.DONE
+    assert transcript(run) == [("user", "Hello"), ("assistant", "Good day")]
+    assert run.text == ""
+
+
 def test_failure_keeps_what_came_but_not_as_the_assistants_words(
     run: AgentRun, script: Script, ana: User
 ) -> None:

@@ -69,17 +69,37 @@ def test_second_message_while_an_answer_is_written(page: Client, user: User) -> 
     run = ask(user)
     url = chat_url(run.session, "chat-send")
     before = rows()
+    assert "data-send hidden>" in html(page.get(chat_url(run.session)))
     shown = page.post(url, message("Too soon"))
     assert shown.status_code == 409
     assert "An answer is still being written" in html(shown)
     assert "Too soon</textarea>" in html(shown)
     assert "data-send>" in html(shown), "it can be sent again"
-    assert "data-send hidden>" in html(page.get(chat_url(run.session)))
     refused = page.post(url, message(), headers=JSON)
     assert refused.status_code == 409
     assert refused.json()["is_answering"], "a script lets it wait"
     assert not page.post(url, message(" "), headers=JSON).json()["is_answering"]
     assert rows() == before
+
+
+def test_message_that_was_too_early_stays_until_it_is_sent(page: Client, user: User) -> None:
+    run = ask(user)
+    chat, url = chat_url(run.session), chat_url(run.session, "chat-send")
+    page.post(url, message("Too soon"))
+    for _ in range(2):
+        shown = html(page.get(chat))
+        assert "Too soon</textarea>" in shown, "the page is loaded again until the answer is there"
+        assert "data-send>" in shown
+    assert "Too soon" not in html(page.get(chat_url(answered(user)))), "it is this chat's"
+    run.finish(AgentRun.Status.STOPPED)
+    assert "Too soon</textarea>" in html(page.get(chat)), "also once it was stopped"
+
+    ask_again = page.post(url, message("Once more"))
+    assert ask_again.status_code == 303
+    page.post(url, message("Too soon"))
+    AgentRun.objects.active().get().finish(AgentRun.Status.DONE)
+    assert page.post(url, message("Too soon")).status_code == 303
+    assert "Too soon</textarea>" not in html(page.get(chat)), "it was sent"
 
 
 def test_message_to_an_agent_that_was_switched_off(page: Client, user: User) -> None:
