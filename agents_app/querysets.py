@@ -66,9 +66,13 @@ class Progress:
 class AgentRunQuerySet(models.QuerySet["AgentRun"]):
     """Runs, in the product's words."""
 
+    def owned_by(self, user: User) -> Self:
+        """Those of sessions that belong to `user`, in the trash or not."""
+        return self.filter(session__user=user)
+
     def for_user(self, user: User) -> Self:
         """Those of sessions that belong to `user`, without the trash."""
-        return self.filter(session__user=user, session__trashed_at=None)
+        return self.owned_by(user).filter(session__trashed_at=None)
 
     def with_owner(self) -> Self:
         """Those of sessions that belong to any user, without the trash."""
@@ -77,6 +81,10 @@ class AgentRunQuerySet(models.QuerySet["AgentRun"]):
     def active(self) -> Self:
         """Those that have not ended."""
         return self.filter(status__in=self.model.ACTIVE)
+
+    def requested_by(self, user_id: int | None) -> Self:
+        """Those that this user has asked for, and whose share they take."""
+        return self.filter(user=user_id)
 
     def waiting(self) -> Self:
         """Those that no worker has begun."""
@@ -91,7 +99,8 @@ class AgentRunQuerySet(models.QuerySet["AgentRun"]):
         """Those of its user that have their turn before it: that run, or have waited longer."""
         earlier = Q(created_at__lt=run.created_at) | Q(created_at=run.created_at, pk__lt=run.pk)
         started = Q(status=self.model.Status.RUNNING)
-        return self.active().filter(started | earlier, user=run.user_id).exclude(pk=run.pk)
+        others = self.active().requested_by(run.user_id).exclude(pk=run.pk)
+        return others.filter(started | earlier)
 
     def presumed_dead(self) -> Self:
         """The active ones whose process has had no heartbeat for AGENT_HEARTBEAT_TIMEOUT.

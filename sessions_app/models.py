@@ -143,6 +143,11 @@ class Session(models.Model):
     def __str__(self) -> str:
         return self.name or str(self.id)
 
+    @property
+    def is_trashed(self) -> bool:
+        """Whether it is in its user's trash."""
+        return self.trashed_at is not None
+
     @classmethod
     def archived_columns(cls) -> list[str]:
         """What a cleanup archives of a session besides the id: all that is stored.

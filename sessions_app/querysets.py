@@ -99,7 +99,11 @@ class SessionQuerySet(models.QuerySet["Session"]):
 
     def for_user(self, user: Any) -> Self:
         """Those that belong to `user`, without the trash; none for an anonymous user."""
-        return self.owned_by(user).filter(trashed_at=None)
+        return self.owned_by(user).not_trashed()
+
+    def trashed_since(self, moment: datetime) -> Self:
+        """Those that have been in a trash since that moment, or for less long."""
+        return self.filter(trashed_at__gte=moment)
 
     def trash_of(self, user: Any) -> Self:
         """Those that `user` has deleted and can still restore."""
@@ -108,6 +112,10 @@ class SessionQuerySet(models.QuerySet["Session"]):
     def trashed(self) -> Self:
         """Those in anybody's trash."""
         return self.filter(trashed_at__isnull=False)
+
+    def not_trashed(self) -> Self:
+        """Those in nobody's trash."""
+        return self.filter(trashed_at=None)
 
     def owned_by(self, user: Any) -> Self:
         """Those that belong to `user`, in the trash or not; none for an anonymous user."""

@@ -210,6 +210,56 @@ def test_the_rule_for_removable_sessions_is_in_one_place() -> None:
     }
 
 
+LOOKUPS = {"filter", "exclude", "get", "aget", "get_object_or_404", "Q", "When", "update"}
+WHERE_RULES_ARE = {
+    ROOT / app / name for app in APPS for name in ("models.py", "querysets.py", "runs/models.py")
+}
+
+
+def looked_up(node: ast.AST) -> tuple[str, set[str]]:
+    """The model that a call asks, empty if that cannot be told; and the names that it asks by."""
+    if not isinstance(node, ast.Call):
+        return "", set()
+    called = node.func
+    name = called.attr if isinstance(called, ast.Attribute) else ast.unparse(called)
+    if name not in LOOKUPS:
+        return "", set()
+    manager = re.match(r"(\w+)\.objects\b", ast.unparse(called))
+    model = manager[1] if manager else ""
+    if name == "get_object_or_404":
+        model = ast.unparse(node.args[0]).removesuffix(".objects")
+    return model, {keyword.arg for keyword in node.keywords if keyword.arg}
+
+
+def test_whose_a_session_is_is_asked_in_querysets_only() -> None:
+    by_owner = re.compile(r"(session__)?user(_id)?(__.*)?")
+    places = {
+        place
+        for path in PRODUCT
+        if path not in WHERE_RULES_ARE
+        for place, node in scopes(path)
+        for model, names in [looked_up(node)]
+        if model in {"Session", "Message", "AgentRun", ""} and any(map(by_owner.fullmatch, names))
+    }
+    assert places == {
+        "sessions_app/admin/filters.py:UserFilter.queryset",  # staff may ask for anybody's
+        "sessions_app/search/sessions.py:_of_users",  # as above
+    }
+
+
+def test_what_the_trash_is_is_said_in_querysets_only() -> None:
+    own = {*WHERE_RULES_ARE, ROOT / "agents_app" / "chats" / "trash.py"}  # moves in and out of it
+    places = {
+        place
+        for path in PRODUCT
+        if path not in own
+        for place, node in scopes(path)
+        if any("trashed_at" in name for name in looked_up(node)[1])
+        or (isinstance(node, ast.Attribute) and node.attr == "trashed_at")
+    }
+    assert places == {"agents_app/admin/session_facts.py:_times"}  # shows since when
+
+
 def writes_a_status(node: ast.AST) -> bool:
     """Whether the node compares, filters by, lists or stores a status as a string literal."""
     values: list[ast.expr]

@@ -27,7 +27,7 @@ def find_first_run(
     if message is None:
         # The integrity error was another one: the agent has just been deleted.
         raise AgentUnavailable
-    runs = AgentRun.objects.filter(message=message, user=user, session__user=user)
+    runs = AgentRun.objects.owned_by(user).requested_by(user.pk).filter(message=message)
     first = runs.select_related("session").order_by("created_at").first()
     is_same = (
         message.text_content == text
@@ -37,6 +37,6 @@ def find_first_run(
     # A process of the version before stores none.
     if first is None or not is_same or first.request_digest not in {"", digest}:
         raise AlreadyUsed("Another message was sent with this form. Send it once more.")
-    if first.session.trashed_at is not None:
+    if first.session.is_trashed:
         raise chat_deleted()
     return first

@@ -15,7 +15,7 @@ from sessions_app.models import Session
 def rename_session(chat_session: Session, *, name: str) -> None:
     """Give a chat another name; no cleanup removes it then. Raises ChatNotFound or InvalidName."""
     check_name(name)
-    own = Session.objects.filter(pk=chat_session.pk, trashed_at=None)
+    own = Session.objects.not_trashed().filter(pk=chat_session.pk)
     if not own.update(name=name, keep=True):
         raise chat_deleted()
 

@@ -21,7 +21,7 @@ _EXPIRED_BATCH_SIZE = 100  # chats of one user, with each deletion
 
 def trash_session(chat_session: Session) -> datetime:
     """Move a chat to the trash; returns since when it is there. Raises ChatNotFound."""
-    count, trashed_at = _move_to_trash(Session.objects.filter(pk=chat_session.pk, trashed_at=None))
+    count, trashed_at = _move_to_trash(Session.objects.not_trashed().filter(pk=chat_session.pk))
     if not count:
         raise chat_deleted()
     if chat_session.user:

@@ -27,7 +27,7 @@ def has_room(run: AgentRun) -> bool:
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_LOCK, run.user_id])
-    others = AgentRun.objects.active().filter(user=run.user_id).exclude(pk=run.pk)
+    others = AgentRun.objects.active().requested_by(run.user_id).exclude(pk=run.pk)
     return others.count() < settings.AGENT_RUNS_PER_USER
 
 

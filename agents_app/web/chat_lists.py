@@ -98,7 +98,7 @@ def read_all(user: AnyUser, *, after: Cursor | None = None) -> ChatPage:
 
 def read_trash(user: AnyUser, *, after: Cursor | None = None) -> ChatPage:
     """The chats in the user's trash that have not expired, the last deleted first. One query."""
-    kept = Session.objects.trash_of(user).filter(trashed_at__gte=trash_expiry())
+    kept = Session.objects.trash_of(user).trashed_since(trash_expiry())
     return _page(kept.with_opening(), "trashed_at", after, CHATS_PER_PAGE)
 
 
