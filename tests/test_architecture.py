@@ -26,7 +26,7 @@ WEB_LIBRARIES = {
 LAYERS = [
     [
         *("sessions_app.storable", "sessions_app.tool_entries", "sessions_app.local_time"),
-        "sessions_app.run_status",
+        *("sessions_app.run_status", "sessions_app.keyset"),
         *("sessions_app.database_errors", "sessions_app.search", "sessions_app.streamed_files"),
     ],
     ["sessions_app.querysets"],

@@ -15,12 +15,13 @@ from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ORDER_VAR, PAGE_VAR
 from django.core.exceptions import SuspiciousOperation
 from django.db import Error
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, QuerySet
 from django.db.models.expressions import OrderBy
 from django.http import HttpRequest, QueryDict
 
 from sessions_app.admin.shared import ModelAdmin
 from sessions_app.database_errors import is_unavailable
+from sessions_app.keyset import rows_after
 from sessions_app.models import Session
 
 logger = logging.getLogger(__name__)
@@ -84,11 +85,11 @@ def _find(
     if values is None or None in values:  # nothing compares with NULL
         return Neighbours()
     candidates = listed.annotate(**expressions)
-    places = list(zip(names, values, [key.descending for key in keys], strict=True))
-    opposite = [(name, value, not descending) for name, value, descending in places]
+    forward = list(zip(names, values, [key.descending for key in keys], strict=True))
+    backward = [(name, value, not descending) for name, value, descending in forward]
     return Neighbours(
-        previous=_nearest(candidates.filter(_beyond(opposite)).reverse()),
-        next=_nearest(candidates.filter(_beyond(places))),
+        previous=_nearest(candidates.filter(rows_after(backward)).reverse()),
+        next=_nearest(candidates.filter(rows_after(forward))),
     )
 
 
@@ -154,16 +155,3 @@ def _as_order(term: Any) -> OrderBy:
         field = F(term.removeprefix("-"))
         return field.desc() if term.startswith("-") else field.asc()
     return term if isinstance(term, OrderBy) else term.asc()
-
-
-def _beyond(places: list[tuple[str, Any, bool]]) -> Q:
-    """What comes after the place in the order.
-
-    (a, b) > (x, y) is written as a >= x AND (a > x OR b > y), which an index on a can start from.
-    """
-    (name, value, descending), *others = places
-    strictly = Q(**{f"{name}__{'lt' if descending else 'gt'}": value})
-    if not others:
-        return strictly
-    at_least = Q(**{f"{name}__{'lte' if descending else 'gte'}": value})
-    return at_least & (strictly | _beyond(others))

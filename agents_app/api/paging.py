@@ -11,6 +11,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from agents_app.api.errors import ApiError
+from sessions_app.keyset import rows_after
 
 # Counting stops here, so that a list of millions is as quick as one of thousands.
 COUNT_LIMIT = 10_000
@@ -60,12 +61,5 @@ class Cursor:
             raise ApiError(422, "invalid", "cursor: this is no cursor of a page.") from None
 
     def rows_after(self, field: str, *, descending: bool) -> Q:
-        """The rows that come after it, ordered by a time and the key.
-
-        The first condition follows from the others. An index on the time begins with it, where
-        it would be read up to the cursor for alternatives alone.
-        """
-        later = "lt" if descending else "gt"
-        return Q(**{f"{field}__{later}e": self.moment}) & (
-            Q(**{f"{field}__{later}": self.moment}) | Q(**{f"pk__{later}": self.key})
-        )
+        """The rows that come after it, ordered by a time and the key."""
+        return rows_after([(field, self.moment, descending), ("pk", self.key, descending)])

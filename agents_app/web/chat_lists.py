@@ -10,12 +10,13 @@ from typing import Any, Self
 from uuid import UUID
 
 from django.contrib.auth.models import AnonymousUser, User
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 from django.utils.formats import date_format
 
 from agents_app.chats.trash import trash_expiry
 from agents_app.models import AgentRun
+from sessions_app.keyset import rows_after
 from sessions_app.local_time import local_time
 from sessions_app.models import Session
 from sessions_app.querysets import SessionQuerySet
@@ -126,9 +127,7 @@ def _active_runs() -> Any:
 
 def _page(chats: SessionQuerySet, column: str, after: Cursor | None, count: int) -> ChatPage:
     if after is not None:
-        later = Q(**{f"{column}__lt": after.at}) | Q(**{column: after.at, "pk__gt": after.pk})
-        # The first condition alone is what an index can begin at.
-        chats = chats.filter(Q(**{f"{column}__lte": after.at}), later)
+        chats = chats.filter(rows_after([(column, after.at, True), ("pk", after.pk, False)]))
     rows = list(chats.order_by(f"-{column}", "pk")[: count + 1])
     shown = rows[:count]
     if len(rows) == len(shown):

@@ -17,8 +17,9 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models import Count, QuerySet, Sum
 
+from sessions_app.keyset import rows_after
 from sessions_app.models import Message, Review, Session
 from sessions_app.storable import encodable, encodable_json, json_text
 
@@ -52,11 +53,8 @@ def batches(sessions: QuerySet[Session], *, transcripts: bool) -> Iterator[list[
         if len(keys) < size:
             return
         created_at, pk = keys[-1]
-        # The first condition lets an index be entered where the last batch ended.
-        rest = newest.filter(
-            Q(created_at__lte=created_at), Q(created_at__lt=created_at) | Q(pk__lt=pk)
-        )
-        keys = list(rest[:size])
+        after = rows_after([("created_at", created_at, True), ("pk", pk, True)])
+        keys = list(newest.filter(after)[:size])
 
 
 def as_csv(sessions: Iterable[list[Row]], *, transcripts: bool) -> Iterator[str]:

@@ -1,0 +1,23 @@
+"""Keyset pagination: a page begins after the last row of the one before, however far that is."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.db.models import Q
+
+# A column that rows are ordered by, a row's value in it, and whether the order is descending.
+Key = tuple[str, Any, bool]
+
+
+def rows_after(keys: Sequence[Key]) -> Q:
+    """The rows that come after one in their order, whose last key leaves no ties.
+
+    (a, b) > (x, y) is written as a >= x AND (a > x OR b > y): an index on a can be entered at the
+    first condition, where it would be read from its beginning for the alternatives alone.
+    """
+    (name, value, descending), *others = keys
+    later = "lt" if descending else "gt"
+    strictly = Q(**{f"{name}__{later}": value})
+    if not others:
+        return strictly
+    return Q(**{f"{name}__{later}e": value}) & (strictly | rows_after(others))
