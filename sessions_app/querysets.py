@@ -140,6 +140,14 @@ class SessionQuerySet(models.QuerySet["Session"]):
             Q(has_message=True) | (Q(keep=True) & ~self._is_unnamed())
         )
 
+    def with_message_count(self) -> Self:
+        """Annotate `message_count`."""
+        messages = self.model._meta.get_field("messages").related_model
+        own = messages._base_manager.filter(session=OuterRef("pk")).order_by().values("session")
+        # Rows and no column of them: so the index on positions answers alone.
+        count = Subquery(own.values(n=models.Count("*")), output_field=models.IntegerField())
+        return self.annotate(message_count=Coalesce(count, 0))
+
     def with_opening(self) -> Self:
         """Annotate `opening`: how the user begins, where no person has named the session."""
         messages = MessageQuerySet(self.model._meta.get_field("messages").related_model)

@@ -3,8 +3,7 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
-from django.db.models.functions import Coalesce
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from ninja import Path, Router, Status
 
@@ -31,6 +30,7 @@ from agents_app.api.schemas import (
 from agents_app.chats import organizing, trash
 from agents_app.models import Scope
 from sessions_app.models import Message, Session
+from sessions_app.querysets import SessionQuerySet
 from sessions_app.storable import encodable, encodable_json
 from sessions_app.tool_entries import tool_entries
 
@@ -143,7 +143,7 @@ def rename(
     """Give a session another name."""
     chat_session = find_session(user_of(request), session)
     organizing.rename_session(chat_session, name=body.name)
-    return SessionSummary(**_summary(_with_facts(Session.objects).get(pk=chat_session.pk)))
+    return SessionSummary(**_summary(_with_facts(Session.objects.all()).get(pk=chat_session.pk)))
 
 
 @router.delete(
@@ -180,19 +180,10 @@ def _uuid(text: str) -> UUID:
         raise ApiError(404, "message_not_found", "There is no such message.") from None
 
 
-def _with_facts(sessions: Any) -> QuerySet[Session]:
+def _with_facts(sessions: SessionQuerySet) -> SessionQuerySet:
     """With the agent, and the number of messages as `message_count`."""
-    count = (
-        Message.objects.filter(session=OuterRef("pk"))
-        .order_by()
-        .values("session")
-        .annotate(count=Count("*"))  # which the index on positions answers alone
-        .values("count")
-    )
-    annotated: QuerySet[Session] = sessions.select_related("agent").annotate(
-        message_count=Coalesce(Subquery(count, output_field=IntegerField()), 0)
-    )
-    return annotated.defer("metadata", "agent__system_prompt", "agent__config")
+    rows = sessions.with_message_count().select_related("agent")
+    return rows.defer("metadata", "agent__system_prompt", "agent__config")
 
 
 def _summary(chat_session: Session, *, message_count: int | None = None) -> dict[str, Any]:

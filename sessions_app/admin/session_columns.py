@@ -8,8 +8,6 @@ from uuid import UUID
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth.models import User
-from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
-from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from django.utils.text import Truncator
@@ -18,7 +16,7 @@ from sessions_app.admin.badges import Kind, badge, outcome_badge
 from sessions_app.admin.shared import may_read_transcripts, short_time
 from sessions_app.admin.transcript_search import Hit, read_hits
 from sessions_app.cleanup.keep_reasons import keep_reasons
-from sessions_app.models import Message, Review, Session
+from sessions_app.models import Review, Session
 from sessions_app.querysets import NAME_START
 from sessions_app.review.reading_log import record_list_reading
 
@@ -80,14 +78,8 @@ def read_facts(chat_sessions: Sequence[Session], request: HttpRequest) -> dict[U
             reviewed=row["review__reviewed_at"] is not None,
             reasons=reasons.get(row["pk"]),
         )
-        for row in _counted(sessions).order_by().values(*columns)
+        for row in sessions.with_message_count().order_by().values(*columns)
     }
-
-
-def _counted(sessions: QuerySet[Session]) -> QuerySet[Session]:
-    messages = Message.objects.filter(session=OuterRef("pk")).order_by().values("session")
-    count = Subquery(messages.values(count=Count("pk")), output_field=IntegerField())
-    return sessions.annotate(message_count=Coalesce(count, 0))
 
 
 def _facts(chat_session: Session) -> RowFacts:

@@ -4,8 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, ForeignObjectRel, IntegerField, OuterRef, Subquery
-from django.db.models.functions import Coalesce
+from django.db.models import ForeignObjectRel
 from django.utils.translation import ngettext
 
 from sessions_app.models import Message, Session
@@ -26,21 +25,13 @@ def keep_reasons(chat_sessions: Sequence[Session]) -> dict[UUID, list[str]]:
     }
     rows = (
         Session.objects.filter(pk__in=[chat_session.pk for chat_session in chat_sessions])
-        .annotate(
-            message_count=_message_count(),
-            **{alias: exists for alias, (_, exists) in references.items()},
-        )
+        .with_message_count()
+        .annotate(**{alias: exists for alias, (_, exists) in references.items()})
         .defer("metadata")
         .order_by()
     )
     relations = {alias: relation for alias, (relation, _) in references.items()}
     return {row.pk: list(_reasons(row, relations)) for row in rows}
-
-
-def _message_count() -> Coalesce:
-    messages = Message.objects.filter(session=OuterRef("pk")).order_by().values("session")
-    count = Subquery(messages.values(count=Count("pk")), output_field=IntegerField())
-    return Coalesce(count, 0)
 
 
 def _reasons(row: Any, relations: Mapping[str, ForeignObjectRel]) -> Iterator[str]:
