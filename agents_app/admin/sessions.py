@@ -14,7 +14,11 @@ from agents_app.admin.feedback_filter import FeedbackFilter
 from agents_app.admin.reviewing import NOTE_LENGTH, change_review, may_review
 from agents_app.admin.session_facts import removal_sentence, session_facts
 from agents_app.models import AgentRun
-from sessions_app.admin.session_admin_base import BaseSessionAdmin
+from sessions_app.admin.session_admin_base import (
+    OTHER_FILTERS,
+    STATE_FILTERS,
+    BaseSessionAdmin,
+)
 from sessions_app.admin.shared import as_text, may_read_transcripts, may_view
 from sessions_app.models import Message, Review, Session
 from sessions_app.review.reading_log import record_reading
@@ -27,11 +31,7 @@ class SessionAdmin(BaseSessionAdmin):
     """Where staff review sessions."""
 
     change_form_template = "admin/agents_app/session/page.html"
-    list_filter = (
-        *BaseSessionAdmin.list_filter[:6],
-        FeedbackFilter,
-        *BaseSessionAdmin.list_filter[6:],
-    )
+    list_filter = (*STATE_FILTERS, FeedbackFilter, *OTHER_FILTERS)
 
     def get_urls(self) -> list[URLPattern]:
         review = path(

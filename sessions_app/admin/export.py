@@ -21,8 +21,10 @@ from django.http import HttpRequest, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.utils import timezone
+from django.utils.translation import ngettext
 
 from sessions_app.admin.export_files import FORMATS, Row, batches
+from sessions_app.admin.paging import count_up_to
 from sessions_app.admin.shared import (
     ModelAdmin,
     may_read_transcripts,
@@ -135,7 +137,7 @@ def _choice(
     selected: Selected,
     queryset: QuerySet[Session],
 ) -> HttpResponseBase:
-    count = queryset.order_by()[: _MANY + 1].count()
+    count = count_up_to(queryset, _MANY)
     return TemplateResponse(
         request,
         "admin/sessions_app/session/export.html",
@@ -146,7 +148,7 @@ def _choice(
             "media": model_admin.media,
             "form": form,
             "selection": selected,
-            "count": f"more than {_MANY:,} sessions" if count > _MANY else session_count(count),
+            "count": f"{count} {ngettext('session', 'sessions', count)}",
         },
     )
 

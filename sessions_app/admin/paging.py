@@ -56,14 +56,19 @@ class RowCount(int):
         return self.precision.value.format(number)
 
 
+def count_up_to(rows: QuerySet[Any, Any], limit: int) -> RowCount:
+    """How many rows there are, or that there are more than the limit."""
+    counted = rows.order_by().values("pk")[: limit + 1].count()
+    return RowCount(counted) if counted <= limit else RowCount(limit, Precision.EXCEEDED)
+
+
 def count_rows(rows: QuerySet[Any, Any], *, at_most: int) -> RowCount:
     """How many rows there are: counted up to `at_most`, estimated for a whole large table."""
-    counted = rows.order_by().values("pk")[: at_most + 1].count()
-    if counted <= at_most:
-        return RowCount(counted)
-    if not rows.query.where and (estimate := _planned_rows(rows)) > at_most:
+    count = count_up_to(rows, at_most)
+    is_large_table = not count.is_exact and not rows.query.where
+    if is_large_table and (estimate := _planned_rows(rows)) > at_most:
         return RowCount(estimate, Precision.ESTIMATED)
-    return RowCount(at_most, Precision.EXCEEDED)
+    return count
 
 
 def _planned_rows(rows: QuerySet[Any, Any]) -> int:

@@ -42,9 +42,6 @@ class ReadingList(KeyedChangeList):
         super().get_results(request)
         attach_sessions(request, self.result_list)
 
-    def with_columns(self, rows: QuerySet[Any]) -> QuerySet[Any]:
-        return rows.order_by()
-
 
 def attach_sessions(request: HttpRequest, readings: list[Any]) -> None:
     """Set `chat_session` of each: the session, or None if it is gone or not to be seen."""

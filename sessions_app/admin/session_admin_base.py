@@ -39,6 +39,16 @@ from sessions_app.search.sessions import search_sessions
 from sessions_app.writing import SessionGone
 
 _EDITABLE = ("name", "agent")
+# In two parts, between which agents_app puts its own.
+STATE_FILTERS: tuple[Any, ...] = (
+    *(RemovableFilter, MessagesFilter, OutcomeFilter),
+    *(ReviewedFilter, FlaggedFilter, VerdictFilter),
+)
+OTHER_FILTERS: tuple[Any, ...] = (
+    *(PlatformFilter, "agent", UserFilter),
+    *(("created_at", TimeFilter), ("updated_at", TimeFilter)),
+    MessageSearchFilter,  # the last: a word that is very common is sought in what is left
+)
 
 
 class SessionForm(forms.ModelForm):  # type: ignore[type-arg]  # Django has no such subscript
@@ -78,12 +88,7 @@ class BaseSessionAdmin(SessionColumns, SavedFilters, PermittedFieldsAdmin):
         *("shown_name", "user", "agent", "platform_badge", "message_count"),
         *("created", "last_activity", "outcome", "removable", "review_marks"),
     )
-    list_filter: ClassVar[Any] = (
-        *(RemovableFilter, MessagesFilter, OutcomeFilter, ReviewedFilter, FlaggedFilter),
-        *(VerdictFilter, PlatformFilter, "agent", UserFilter),
-        *(("created_at", TimeFilter), ("updated_at", TimeFilter)),
-        MessageSearchFilter,  # the last: a word that is very common is sought in what is left
-    )
+    list_filter: ClassVar[Any] = (*STATE_FILTERS, *OTHER_FILTERS)
     list_select_related = ("user", "agent")
     list_per_page = 50
     show_full_result_count = False
