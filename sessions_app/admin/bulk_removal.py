@@ -16,8 +16,6 @@ from typing import Any, cast
 from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
-from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.contrib.admin.views.main import PAGE_VAR
 from django.contrib.auth.models import User
 from django.db import Error
 from django.db.models import OuterRef, QuerySet, Subquery, Value
@@ -30,6 +28,7 @@ from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.translation import ngettext
 
+from sessions_app.admin.posted_selection import PostedSelection
 from sessions_app.admin.session_filters import RemovableFilter
 from sessions_app.admin.shared import ModelAdmin, session_count
 from sessions_app.cleanup.run import continue_cleanup, finish_cleanup, start_cleanup
@@ -70,12 +69,8 @@ class Selection:
     @classmethod
     def from_request(cls, request: HttpRequest, queryset: QuerySet[Session]) -> Selection:
         """The selection that the list's form posted."""
-        # The current page of the list may not exist any more after the removal.
-        query = request.GET.copy()
-        query.pop(PAGE_VAR, None)
-        selected = request.POST.getlist(ACTION_CHECKBOX_NAME)
-        across = request.POST.get("select_across", "0") not in {"", "0"}
-        if across:
+        posted = PostedSelection.from_request(request, remove_empty_sessions.__name__)
+        if posted.is_across_pages:
             listed = cast("SessionQuerySet", queryset.order_by())
             # Within another query, the whole list would be made once more for each count.
             is_plain = not listed.query.distinct
@@ -88,19 +83,15 @@ class Selection:
             row = listed.filter(pk=OuterRef("pk")).values(is_listed=Value(True))
             for_batches = Session.objects.filter(Coalesce(Subquery(row[:1]), False))
         else:
-            for_counting = for_batches = Session.objects.filter(pk__in=selected)
+            for_counting = for_batches = Session.objects.filter(pk__in=posted.ticked)
+        is_removable = request.GET.get(RemovableFilter.parameter_name) == "yes"
         return cls(
             for_counting=for_counting,
             for_batches=for_batches,
-            url=f"{request.path}?{query.urlencode()}" if query else request.path,
-            fields=[
-                ("action", remove_empty_sessions.__name__),
-                ("select_across", str(int(across))),
-                # Django requires one selected row even when all are selected.
-                *((ACTION_CHECKBOX_NAME, pk) for pk in (selected[:1] if across else selected)),
-            ],
-            criteria=_criteria(query.urlencode(), None if across else selected),
-            is_removable=across and request.GET.get(RemovableFilter.parameter_name) == "yes",
+            url=posted.url,
+            fields=posted.fields,
+            criteria=_criteria(posted),
+            is_removable=posted.is_across_pages and is_removable,
         )
 
     def plan(self) -> RemovalPlan:
@@ -112,13 +103,14 @@ class Selection:
         return RemovalPlan(self.for_counting.count(), kept)
 
 
-def _criteria(query: str, selected: list[str] | None) -> dict[str, Any]:
+def _criteria(posted: PostedSelection) -> dict[str, Any]:
     """What identifies the selection: the list's filters, and the selected ids if not all."""
-    if selected is None:
-        return {"list": query}
-    ids = sorted(set(selected))
+    if posted.is_across_pages:
+        return {"list": posted.query}
+    ids = sorted(set(posted.ticked))
     digest = hashlib.sha256("\n".join(ids).encode()).hexdigest()
-    return {"selected": len(ids), "ids_sha256": digest, **({"list": query} if query else {})}
+    filters = {"list": posted.query} if posted.query else {}
+    return {"selected": len(ids), "ids_sha256": digest, **filters}
 
 
 class NotContinuable(Exception):

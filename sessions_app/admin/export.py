@@ -5,13 +5,10 @@ queryset; its answer is the file, sent while it is being made.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, cast
 
 from django import forms
 from django.contrib import admin
-from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.contrib.admin.views.main import PAGE_VAR
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.core.handlers.asgi import ASGIRequest
@@ -25,6 +22,7 @@ from django.utils.translation import ngettext
 
 from sessions_app.admin.export_files import FORMATS, Row, batches
 from sessions_app.admin.paging import count_up_to
+from sessions_app.admin.posted_selection import PostedSelection
 from sessions_app.admin.shared import (
     ModelAdmin,
     may_read_transcripts,
@@ -64,35 +62,6 @@ class SessionExportForm(forms.Form):
             del self.fields["transcripts"]
 
 
-@dataclass(frozen=True)
-class Selected:
-    """The selection as the list's form posted it, to be posted again and to be logged."""
-
-    url: str
-    fields: list[tuple[str, str]]
-    description: str
-
-    @classmethod
-    def from_request(cls, request: HttpRequest) -> "Selected":
-        query = request.GET.copy()
-        query.pop(PAGE_VAR, None)
-        across = request.POST.get("select_across", "0") not in {"", "0"}
-        ticked = request.POST.getlist(ACTION_CHECKBOX_NAME)
-        filters = "the whole list"
-        if query:
-            filters = f"the list with {readable_query(query.urlencode())}"
-        return cls(
-            url=f"{request.path}?{query.urlencode()}" if query else request.path,
-            fields=[
-                ("action", export_sessions.__name__),
-                ("select_across", str(int(across))),
-                # Django requires one selected row even when all are selected.
-                *((ACTION_CHECKBOX_NAME, key) for key in (ticked[:1] if across else ticked)),
-            ],
-            description=filters if across else f"{session_count(len(set(ticked)))} of {filters}",
-        )
-
-
 @admin.action(permissions=["export"], description="Export…")
 def export_sessions(
     model_admin: ModelAdmin, request: HttpRequest, queryset: QuerySet[Session]
@@ -103,9 +72,9 @@ def export_sessions(
         raise PermissionDenied
     chosen = "export" in request.POST
     form = SessionExportForm(request.POST if chosen else None, may_read=may_read)
-    selected = Selected.from_request(request)
+    selection = PostedSelection.from_request(request, export_sessions.__name__)
     if not chosen or not form.is_valid():
-        return _choice(model_admin, request, form, selected, queryset)
+        return _choice(model_admin, request, form, selection, queryset)
     ending: str = form.cleaned_data["format"]
     transcripts: bool = form.cleaned_data.get("transcripts", False)
     pieces = _pieces(
@@ -113,7 +82,7 @@ def export_sessions(
         user=cast("User", request.user),  # never anonymous in the admin
         ending=ending,
         transcripts=transcripts,
-        description=selected.description,
+        description=_description(selection),
     )
     name = f"Chat sessions {timezone.localdate().isoformat()}.{ending}"
     headers = {
@@ -130,11 +99,21 @@ def export_sessions(
     return StreamingHttpResponse(iterate_in_threads(pieces), headers=headers)
 
 
+def _description(selection: PostedSelection) -> str:
+    """The selection in words, for the log."""
+    filters = "the whole list"
+    if selection.query:
+        filters = f"the list with {readable_query(selection.query)}"
+    if selection.is_across_pages:
+        return filters
+    return f"{session_count(len(set(selection.ticked)))} of {filters}"
+
+
 def _choice(
     model_admin: ModelAdmin,
     request: HttpRequest,
     form: SessionExportForm,
-    selected: Selected,
+    selection: PostedSelection,
     queryset: QuerySet[Session],
 ) -> HttpResponseBase:
     count = count_up_to(queryset, _MANY)
@@ -147,7 +126,7 @@ def _choice(
             "opts": model_admin.opts,
             "media": model_admin.media,
             "form": form,
-            "selection": selected,
+            "selection": selection,
             "count": f"{count} {ngettext('session', 'sessions', count)}",
         },
     )
