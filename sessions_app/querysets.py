@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
-from django.db import connections, models
+from django.db import connections, models, transaction
 from django.db.models import Case, Exists, F, OuterRef, Q, Subquery, Value, When
 from django.db.models.functions import Coalesce, Left, Now
 from django.utils import timezone
@@ -189,7 +189,7 @@ class SessionQuerySet(models.QuerySet["Session"]):
     def removal_plan(self, window: Window = ANY_TIME) -> RemovalPlan:
         """Count which of these sessions a cleanup would remove, and which it would keep and why.
 
-        Two queries, which together cost little more than counting the removable ones.
+        Two queries, which together cost less than counting sessions without messages does.
         """
         platform = Q(platform=PHANTOM_PLATFORM)
         auto_named_on_platform = Q(auto_named=True) & platform
@@ -206,7 +206,7 @@ class SessionQuerySet(models.QuerySet["Session"]):
         kept = counts["named"] + counts["elsewhere"] + counts["marked"]
         candidates = counts["sessions"] - kept
         in_window_count = counts.get("in_window", candidates)
-        removable = self.removable(window).count()
+        removable = self.removable(window)._count_in_one_process()
         return RemovalPlan(
             removable=removable,
             kept=KeptCounts(
@@ -218,6 +218,20 @@ class SessionQuerySet(models.QuerySet["Session"]):
                 has_messages=max(0, in_window_count - removable),
             ),
         )
+
+    def _count_in_one_process(self) -> int:
+        """Count these without parallel workers, on PostgreSQL until its transaction ends.
+
+        With workers the planner hashes what it reads of all messages. Without, it reads the index
+        of candidates and that of messages side by side: a third of the pages, a quarter of the
+        work.
+        """
+        connection = connections[self.db]
+        if connection.vendor != "postgresql":
+            return self.count()
+        with transaction.atomic(using=self.db), connection.cursor() as cursor:
+            cursor.execute("SET LOCAL max_parallel_workers_per_gather = 0")
+            return self.count()
 
     @staticmethod
     def _is_unnamed() -> Q:
