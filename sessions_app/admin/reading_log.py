@@ -54,7 +54,7 @@ def attach_sessions(request: HttpRequest, readings: list[Any]) -> None:
 
 
 @dataclass(frozen=True)
-class SessionLink(RelatedLink):
+class LoggedSessionLink(RelatedLink):
     """The session that was read: a link, or its id if it is gone or may not be opened."""
 
     def __call__(self, row: Any) -> str:
@@ -112,7 +112,9 @@ class TranscriptReadingAdmin(ReadOnlyAdmin):
         return reading
 
     def _linked(self, request: HttpRequest, name: Any) -> Any:
-        return SessionLink(name, request) if name == "session" else super()._linked(request, name)
+        if name == "session":
+            return LoggedSessionLink(name, request)
+        return super()._linked(request, name)
 
     @admin.display(description="when")
     def read(self, reading: TranscriptReading) -> str:
