@@ -177,12 +177,16 @@ async def _take_slot(
 ) -> bool:
     """Wait until the run may be worked on while `stack` is open; returns whether it had to."""
     slots = _slots.setdefault(worker.loop, Slots())
-    has_waited = await stack.enter_async_context(slots.slot(user_id))
+    tell = partial(worker.broadcast.set_waiting, True)
+    if must_wait:
+        tell()
+    has_waited = await stack.enter_async_context(slots.slot(user_id, on_wait=tell))
     with suppress(*UNAVAILABLE_ERRORS):  # whoever works on it finds that out, and records it
         while must_wait:
             must_wait = not await run_in_db_thread_with_retries(storage.may_begin, worker.run_id)
             if must_wait:
                 await asyncio.sleep(_TURN_INTERVAL)
+    worker.broadcast.set_waiting(False)
     return has_waited
 
 

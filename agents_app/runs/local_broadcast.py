@@ -25,6 +25,7 @@ class Signal(enum.Enum):
     """What a watcher is told beside the text."""
 
     QUIET = "there was nothing new for a while"
+    WAITING = "the run waits for its turn"
     RESTARTED = "the run was taken over, and its text starts anew"
 
 
@@ -53,6 +54,7 @@ class Broadcast:
         self._pieces: list[str | ToolUse] = []
         self._texts: list[str] = []  # of the pieces
         self._restarts = 0
+        self._is_waiting = False
         self._ended = False
         self._outcome: Outcome | None = None
         self._lock = threading.Lock()
@@ -68,6 +70,13 @@ class Broadcast:
             if isinstance(piece, str):
                 self._texts.append(piece)
             watchers = list(self._watchers)
+        _wake(watchers)
+
+    def set_waiting(self, value: bool) -> None:
+        """Whether the run waits for its turn."""
+        with self._lock:
+            self._is_waiting = value
+            watchers = list(self._watchers) if value else []
         _wake(watchers)
 
     def restart(self) -> None:
@@ -90,14 +99,16 @@ class Broadcast:
         """The text from the start, piece by piece, until the run has ended.
 
         In between, if this process works on the run, come its uses of tools.
-        Yields Signal.QUIET whenever nothing was published for `quiet_seconds`, and
-        Signal.RESTARTED when the text so far is void; an Outcome, if there is one, comes last.
+        Yields Signal.QUIET whenever nothing was published for `quiet_seconds`, Signal.WAITING when
+        the run has to wait for its turn, and Signal.RESTARTED when the text so far is void; an
+        Outcome, if there is one, comes last.
         """
         watcher = _Watcher()
         with self._lock:
             self._watchers.add(watcher)
             restarts = self._restarts
         seen = 0
+        has_told_of_waiting = False
         try:
             while True:
                 with self._lock:
@@ -106,6 +117,8 @@ class Broadcast:
                     seen = 0 if restarted else seen
                     fresh, seen = self._pieces[seen:], len(self._pieces)
                     ended = self._ended
+                    is_waiting = self._is_waiting
+                    has_told_of_waiting = has_told_of_waiting and is_waiting
                 if restarted:
                     yield Signal.RESTARTED
                 if fresh:
@@ -117,6 +130,9 @@ class Broadcast:
                     if self._outcome is not None:
                         yield self._outcome
                     return
+                elif is_waiting and not has_told_of_waiting:
+                    has_told_of_waiting = True
+                    yield Signal.WAITING
                 elif not await watcher.wait(quiet_seconds):
                     yield Signal.QUIET
         finally:

@@ -85,7 +85,7 @@ async def _run_events(
         outcome: Outcome | None = None
         async with aclosing(pieces):
             async for piece in pieces:
-                if piece is Signal.QUIET:
+                if piece is Signal.QUIET or piece is Signal.WAITING:
                     yield KEEP_ALIVE if text.text else await _waiting_event(run_id)
                 elif piece is Signal.RESTARTED:
                     text = IncrementalMarkdown(id_prefix=id_prefix)

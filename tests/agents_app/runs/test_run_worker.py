@@ -1,10 +1,12 @@
 """Runs in the background: what becomes of them, whoever watches, stops or leaves."""
 
 import asyncio
+import math
 import time
 import uuid
 from contextlib import asynccontextmanager
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.contrib.auth.models import User
@@ -30,6 +32,8 @@ from tests.agents_app.scripts import (
     worker_has_left,
 )
 from tests.concurrency.helpers import held_transaction, wait_until
+
+NEXT_IN_LINE = 'event: waiting\ndata: {"html":"","place":0}\n\n'
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -219,11 +223,34 @@ def test_run_beyond_its_users_share_waits_and_says_so(
     dispatch.submit(run.pk, ana.pk)
     assert "Good day" in asyncio.run(first_frame(run))
     dispatch.submit(second.pk, ana.pk)
-    monkeypatch.setattr(events, "QUIET_SECONDS", 0.01)
-    waiting = asyncio.run(first_frame(second))
-    assert waiting == 'event: waiting\ndata: {"html":"","place":0}\n\n'
+    monkeypatch.setattr(events, "QUIET_SECONDS", math.inf)
+    assert asyncio.run(first_frame(second)) == NEXT_IN_LINE
     script.end()
     assert [wait_for(one).status for one in (run, second)] == ["done", "done"]
+
+
+def test_run_of_another_process_that_waits_says_so(
+    run: AgentRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "QUIET_SECONDS", math.inf)
+    assert asyncio.run(first_frame(run)) == NEXT_IN_LINE
+
+
+def test_run_that_has_its_turn_asks_for_no_place(
+    run: AgentRun, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[UUID] = []
+    monkeypatch.setattr(AgentRun.objects, "queue_position", asked.append)
+
+    async def watch() -> list[str]:
+        await run_in_db_thread(dispatch.submit, run.pk, run.user_id)
+        assert await asyncio.to_thread(script.started.wait, 30)
+        script.say("Good day")
+        script.end()
+        return await frames(run)
+
+    assert "Good day" in asyncio.run(watch())[0]
+    assert asked == []
 
 
 def test_run_that_is_stopped_while_it_waits_ends_at_once(
