@@ -183,11 +183,11 @@ def _store_late_answer(
     """As `store_answer`, for a run that has ended already."""
     with transaction.atomic():
         run = _lock_session_of(run_id)
-        if run is None:
+        if run is None or run.attempt != attempt:
             return False
         if run.status == RunStatus.DONE:
             return True  # an earlier try was committed before its connection broke
-        if run.attempt != attempt or (run.is_interrupted and not run.resume()):
+        if run.is_interrupted and not run.resume():
             return False
         # False when another process has taken it over just now: nothing takes the lock for that.
         if not run.record_end(RunStatus.DONE, text="", attempt=attempt, facts=facts):

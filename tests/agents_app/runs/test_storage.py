@@ -96,6 +96,14 @@ def test_process_that_has_lost_a_run_changes_nothing_of_it(
     assert Message.objects.count() == 1
 
 
+def test_answer_of_an_attempt_that_was_lost_is_not_taken_for_the_stored_one(run: AgentRun) -> None:
+    storage.claim(run.pk)
+    storage.claim(run.pk)
+    assert storage.store_answer(run, 2, answer())
+    assert not storage.store_answer(run, 1, answer())
+    assert Message.objects.count() == 2
+
+
 @pytest.mark.parametrize("status", [RunStatus.DONE, RunStatus.STOPPED, RunStatus.FAILED])
 def test_run_that_has_ended_is_not_claimed(run: AgentRun, status: RunStatus) -> None:
     run.finish(status)
