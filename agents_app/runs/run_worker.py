@@ -149,11 +149,12 @@ class RunWorker:
 
     async def _record_cancelled(self) -> bool:
         match self._cancelled:
-            case Cancelled.INTERRUPTED:
-                return await self._finish(RunStatus.INTERRUPTED, "The server was stopped.")
+            case Cancelled.ENDED:
+                return False
             case Cancelled.REQUEUED:
                 return await store_in_db_thread(storage.requeue, self.run_id, self.attempt)
-        return False
+        # The process is about to exit, or a library has cancelled a task that is not its own.
+        return await self._finish(RunStatus.INTERRUPTED, "The server was stopped.")
 
     async def _finish(self, status: RunStatus, error: str) -> bool:
         recorded = await store_in_db_thread(

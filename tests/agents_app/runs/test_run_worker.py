@@ -15,7 +15,7 @@ from pydantic_ai.messages import TextPart, UserPromptPart
 from pytest_django import Settings
 
 from agents_app import services
-from agents_app.agents import AgentFailed
+from agents_app.agents import AgentFailed, SimpleAgent
 from agents_app.chats import trash
 from agents_app.models import Agent, AgentRun, WorkerProcess
 from agents_app.querysets import Progress
@@ -143,6 +143,19 @@ def test_bug_in_an_agent_ends_its_run(
     assert wait_for(run).status == AgentRun.Status.FAILED
     assert "a bug" not in run.error
     assert "a bug" in caplog.text
+
+
+def test_answer_that_nobody_here_has_cancelled_is_interrupted(
+    run: AgentRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the event loop is closed, or a library cancels the wrong task."""
+
+    async def cancelled(*_: object, **__: object) -> None:
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(SimpleAgent, "answer", cancelled)
+    dispatch.submit(run.pk, run.user_id)
+    assert wait_for(run).status == AgentRun.Status.INTERRUPTED
 
 
 @pytest.mark.parametrize("here", [True, False], ids=["in this process", "from another"])
