@@ -156,6 +156,8 @@ def _loop_in_thread() -> asyncio.AbstractEventLoop:
 
 
 def _open(run_id: UUID, attempt: int, loop: asyncio.AbstractEventLoop) -> RunWorker:
+    # A process that was presumed dead, and is not, may get back what it still works on.
+    cancel(run_id)
     worker = RunWorker(run_id, attempt, open_broadcast(run_id), loop)
     _workers[run_id] = worker
     liveness.start()
@@ -200,6 +202,7 @@ async def _work(worker: RunWorker, run: AgentRun | None = None) -> None:
         logger.exception("Run %s failed unexpectedly", worker.run_id)
         await worker.fail("Something went wrong here.")
     finally:
-        _workers.pop(worker.run_id, None)
+        if _workers.get(worker.run_id) is worker:
+            del _workers[worker.run_id]
         saver.remove(worker)
-        close_broadcast(worker.run_id, worker.outcome)
+        close_broadcast(worker.run_id, worker.broadcast, worker.outcome)

@@ -194,8 +194,8 @@ def get_broadcast(run_id: UUID) -> Broadcast | None:
     return _broadcasts.get(run_id)
 
 
-def close_broadcast(run_id: UUID, outcome: Outcome | None = None) -> None:
-    """Called when the run's row says how it ended."""
-    broadcast = _broadcasts.pop(run_id, None)
-    if broadcast is not None:
-        broadcast.end(outcome)
+def close_broadcast(run_id: UUID, broadcast: Broadcast, outcome: Outcome | None = None) -> None:
+    """Called when the run's row says how it ended, or another broadcast of it was opened."""
+    if _broadcasts.get(run_id) is broadcast:
+        del _broadcasts[run_id]
+    broadcast.end(outcome)

@@ -119,6 +119,26 @@ def test_run_that_was_presumed_dead_does_not_go_on_beside_its_successor(
     assert AgentRun.objects.active().get() == again
 
 
+def test_process_that_gets_its_own_run_back_begins_it_anew(run: AgentRun, script: Script) -> None:
+    """It was frozen, so that others have queued the run anew, and is the first to fetch it."""
+
+    async def claim_twice() -> None:
+        first = asyncio.create_task(dispatch.work_on(run.pk))
+        assert await asyncio.to_thread(script.started.wait, 30)
+        second = asyncio.create_task(dispatch.work_on(run.pk))
+        async with asyncio.timeout(30):
+            await first
+        script.say("Good ")
+        assert "Good" in await first_frame(run)
+        assert await run_in_db_thread(AgentRun(pk=run.pk).finish, AgentRun.Status.STOPPED)
+        async with asyncio.timeout(30):
+            await second
+
+    dispatch.run_in_loop(claim_twice())
+    assert wait_for(run).status == AgentRun.Status.STOPPED
+    assert transcript(run) == [("user", "Hello"), ("assistant", "Good ")]
+
+
 @pytest.mark.parametrize("ending", ["done", "stopped", "failed"])
 def test_commit_of_which_nobody_was_told_is_not_repeated(
     run: AgentRun, script: Script, ana: User, monkeypatch: pytest.MonkeyPatch, ending: str
