@@ -32,7 +32,7 @@ _SHORTEST_WAIT = 0.08
 _LONGEST_WAIT = 1.0
 _LARGEST_SHARE = 0.1
 # A run that no process has begun after so long, in seconds, waits for its turn.
-_BEGUN_WITHIN = 0.5
+_BEGUN_WITHIN = 1.0
 _STOP_TIMEOUT = 5
 
 
