@@ -6,15 +6,17 @@ Procrastinate's own worker exits when a statement fails, and takes all answers w
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from math import inf
+from pathlib import Path
 from typing import Any, LiteralString, TypeVar
 
 import psycopg
+from django.conf import settings
 from procrastinate import PsycopgConnector
 from procrastinate.connector import Notify
 from procrastinate.exceptions import ConnectorException
 from psycopg_pool import AsyncConnectionPool
 
-from agents_app.runs import liveness
+from agents_app.runs import heartbeat_file, liveness
 from agents_app.runs.db_threads import RETRY_INTERVAL, RETRY_TIMEOUT
 
 T = TypeVar("T")
@@ -59,6 +61,9 @@ class WorkerConnector(PsycopgConnector):
     async def listen_notify(self, on_notification: Notify, channels: Iterable[str]) -> None:
         """Called once, when a worker starts."""
         liveness.start()
+        if settings.WORKER_HEARTBEAT_FILE:
+            # To the end: a worker that is told to exit listens no more, and still answers.
+            self._beating = heartbeat_file.start(Path(settings.WORKER_HEARTBEAT_FILE))
         listen = super().listen_notify
         await self._with_retries(inf, listen, on_notification=on_notification, channels=channels)
 
