@@ -255,6 +255,8 @@ AGENT_GRACE_SECONDS = env.number("AGENT_GRACE_SECONDS", default=2)
 ANSWERS_IN = env.choice("ANSWERS_IN", ["web", "workers"])
 if ANSWERS_IN == "workers" and not IS_POSTGRESQL:
     raise ImproperlyConfigured("ANSWERS_IN=workers needs PostgreSQL; DATABASE_URL names SQLite.")
+# Touched by a worker every few seconds as long as it does not hang.
+WORKER_HEARTBEAT_FILE = env.str("WORKER_HEARTBEAT_FILE", default="")
 AGENT_RUNS_PER_USER = env.number("AGENT_RUNS_PER_USER", default=4, minimum=1)
 # Of each API key; 0 sets no limit.
 API_REQUESTS_PER_MINUTE = env.number("API_REQUESTS_PER_MINUTE", default=600)

@@ -76,7 +76,7 @@ class RunItem:
             tokens(run.input_tokens, run.output_tokens),
             "" if run.cost is None else dollars(run.cost),
             "ended at the token limit" if run.truncated else "",
-            f"attempt {run.attempt}" if run.attempt > 1 else "",
+            f"attempt {run.deaths + 1}" if run.deaths else "",
         ]
         return [fact for fact in known if fact]
 

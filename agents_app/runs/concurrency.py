@@ -7,7 +7,7 @@ own (agents_app.runs.queue).
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from django.conf import settings
@@ -42,14 +42,21 @@ class Slots:
         self._waiting: deque[tuple[int | None, asyncio.Event]] = deque()
 
     @asynccontextmanager
-    async def slot(self, user_id: int | None) -> AsyncIterator[bool]:
-        """Within it, a run of this user may be worked on. Yields whether it had to wait."""
+    async def slot(
+        self, user_id: int | None, on_wait: Callable[[], object] = lambda: None
+    ) -> AsyncIterator[bool]:
+        """Within it, a run of this user may be worked on. Yields whether it had to wait.
+
+        If it has to, `on_wait` is called first.
+        """
         admitted = asyncio.Event()
         entry = (user_id, admitted)
         self._waiting.append(entry)
         self._admit()
         try:
             has_waited = not admitted.is_set()
+            if has_waited:
+                on_wait()
             await admitted.wait()
             yield has_waited
         finally:

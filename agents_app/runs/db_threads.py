@@ -16,6 +16,8 @@ from typing import ParamSpec, TypeVar
 from django.db import DEFAULT_DB_ALIAS, Error, InterfaceError, OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from sessions_app.database_errors import is_too_complex
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -66,6 +68,20 @@ async def run_in_db_thread_with_retries(
             return await run_in_db_thread(work, *args, **kwargs)
         except UNAVAILABLE_ERRORS:
             if loop.time() >= give_up_at:
+                raise
+        await asyncio.sleep(RETRY_INTERVAL)
+
+
+async def store_in_db_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """As `run_in_db_thread_with_retries`, for what nobody else has: it is never given up.
+
+    Raises only what another attempt would not change.
+    """
+    while True:
+        try:
+            return await run_in_db_thread(work, *args, **kwargs)
+        except UNAVAILABLE_ERRORS as error:
+            if is_too_complex(error):
                 raise
         await asyncio.sleep(RETRY_INTERVAL)
 

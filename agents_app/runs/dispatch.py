@@ -156,6 +156,8 @@ def _loop_in_thread() -> asyncio.AbstractEventLoop:
 
 
 def _open(run_id: UUID, attempt: int, loop: asyncio.AbstractEventLoop) -> RunWorker:
+    # A process that was presumed dead, and is not, may get back what it still works on.
+    cancel(run_id)
     worker = RunWorker(run_id, attempt, open_broadcast(run_id), loop)
     _workers[run_id] = worker
     liveness.start()
@@ -177,12 +179,16 @@ async def _take_slot(
 ) -> bool:
     """Wait until the run may be worked on while `stack` is open; returns whether it had to."""
     slots = _slots.setdefault(worker.loop, Slots())
-    has_waited = await stack.enter_async_context(slots.slot(user_id))
+    tell = partial(worker.broadcast.set_waiting, True)
+    if must_wait:
+        tell()
+    has_waited = await stack.enter_async_context(slots.slot(user_id, on_wait=tell))
     with suppress(*UNAVAILABLE_ERRORS):  # whoever works on it finds that out, and records it
         while must_wait:
             must_wait = not await run_in_db_thread_with_retries(storage.may_begin, worker.run_id)
             if must_wait:
                 await asyncio.sleep(_TURN_INTERVAL)
+    worker.broadcast.set_waiting(False)
     return has_waited
 
 
@@ -196,6 +202,7 @@ async def _work(worker: RunWorker, run: AgentRun | None = None) -> None:
         logger.exception("Run %s failed unexpectedly", worker.run_id)
         await worker.fail("Something went wrong here. Try again.")
     finally:
-        _workers.pop(worker.run_id, None)
+        if _workers.get(worker.run_id) is worker:
+            del _workers[worker.run_id]
         saver.remove(worker)
-        close_broadcast(worker.run_id, worker.outcome)
+        close_broadcast(worker.run_id, worker.broadcast, worker.outcome)

@@ -25,6 +25,7 @@ class Signal(enum.Enum):
     """What a watcher is told beside the text."""
 
     QUIET = "there was nothing new for a while"
+    WAITING = "the run waits for its turn"
     RESTARTED = "the run was taken over, and its text starts anew"
 
 
@@ -61,6 +62,7 @@ class Broadcast:
         self._pieces: list[Published] = []
         self._texts: list[str] = []  # of the pieces
         self._restarts = 0
+        self._is_waiting = False
         self._ended = False
         self._outcome: Outcome | None = None
         self._lock = threading.Lock()
@@ -76,6 +78,13 @@ class Broadcast:
             if isinstance(piece, str):
                 self._texts.append(piece)
             watchers = list(self._watchers)
+        _wake(watchers)
+
+    def set_waiting(self, value: bool) -> None:
+        """Whether the run waits for its turn."""
+        with self._lock:
+            self._is_waiting = value
+            watchers = list(self._watchers) if value else []
         _wake(watchers)
 
     def restart(self) -> None:
@@ -98,14 +107,16 @@ class Broadcast:
         """The text from the start, piece by piece, until the run has ended.
 
         In between, if this process works on the run, come its reasoning and its uses of tools.
-        Yields Signal.QUIET whenever nothing was published for `quiet_seconds`, and
-        Signal.RESTARTED when the text so far is void; an Outcome, if there is one, comes last.
+        Yields Signal.QUIET whenever nothing was published for `quiet_seconds`, Signal.WAITING when
+        the run has to wait for its turn, and Signal.RESTARTED when the text so far is void; an
+        Outcome, if there is one, comes last.
         """
         watcher = _Watcher()
         with self._lock:
             self._watchers.add(watcher)
             restarts = self._restarts
         seen = 0
+        has_told_of_waiting = False
         try:
             while True:
                 with self._lock:
@@ -114,6 +125,8 @@ class Broadcast:
                     seen = 0 if restarted else seen
                     fresh, seen = self._pieces[seen:], len(self._pieces)
                     ended = self._ended
+                    is_waiting = self._is_waiting
+                    has_told_of_waiting = has_told_of_waiting and is_waiting
                 if restarted:
                     yield Signal.RESTARTED
                 if fresh:
@@ -125,6 +138,9 @@ class Broadcast:
                     if self._outcome is not None:
                         yield self._outcome
                     return
+                elif is_waiting and not has_told_of_waiting:
+                    has_told_of_waiting = True
+                    yield Signal.WAITING
                 elif not await watcher.wait(quiet_seconds):
                     yield Signal.QUIET
         finally:
@@ -190,8 +206,8 @@ def get_broadcast(run_id: UUID) -> Broadcast | None:
     return _broadcasts.get(run_id)
 
 
-def close_broadcast(run_id: UUID, outcome: Outcome | None = None) -> None:
-    """Called when the run's row says how it ended."""
-    broadcast = _broadcasts.pop(run_id, None)
-    if broadcast is not None:
-        broadcast.end(outcome)
+def close_broadcast(run_id: UUID, broadcast: Broadcast, outcome: Outcome | None = None) -> None:
+    """Called when the run's row says how it ended, or another broadcast of it was opened."""
+    if _broadcasts.get(run_id) is broadcast:
+        del _broadcasts[run_id]
+    broadcast.end(outcome)

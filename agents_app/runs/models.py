@@ -92,9 +92,11 @@ class AgentRun(models.Model):
     request_digest = models.CharField(blank=True, default="", db_default="", editable=False)
     # The WorkerProcess that has taken it on. No foreign key: processes come and go.
     process_id = models.UUIDField(null=True, editable=False)
-    # How often a process has taken it on. A process that finds a higher number than its own
-    # has lost the run to another one.
+    # Grows whenever a process takes it on or hands it back. A process that finds a higher number
+    # than its own has lost the run.
     attempt = models.PositiveSmallIntegerField(default=0, editable=False)
+    # How often the process that worked on it was presumed dead.
+    deaths = models.PositiveSmallIntegerField(default=0, db_default=0, editable=False)
     # The text generated so far; the finished answer is a message.
     text = models.TextField(blank=True, default="")
     # The first line is for the user, the rest for staff.

@@ -22,6 +22,7 @@ from agents_app.runs.db_threads import (
     UNAVAILABLE_ERRORS,
     run_in_db_thread,
     run_in_db_thread_with_retries,
+    store_in_db_thread,
 )
 from agents_app.runs.local_broadcast import Broadcast, Outcome, Reasoning, ToolUse
 from sessions_app.models import Message
@@ -96,14 +97,14 @@ class RunWorker:
         except asyncio.CancelledError:
             recorded = await self._record_cancelled()
         else:
-            recorded = await run_in_db_thread_with_retries(
+            recorded = await store_in_db_thread(
                 storage.store_answer, run_input.run, self.attempt, result.rows, self.facts
             )
             self._observe_end(RunStatus.DONE, recorded)
             if recorded:
                 self._set_outcome(run_input, result.rows)
         if not recorded:
-            await run_in_db_thread_with_retries(
+            await store_in_db_thread(
                 storage.store_partial_answer,
                 *(self.run_id, self.attempt, self.text, uuid4(), self.facts),
             )
@@ -148,16 +149,15 @@ class RunWorker:
 
     async def _record_cancelled(self) -> bool:
         match self._cancelled:
-            case CancelReason.INTERRUPTED:
-                return await self._finish(RunStatus.INTERRUPTED, "The server was stopped.")
+            case CancelReason.ENDED:
+                return False
             case CancelReason.REQUEUED:
-                return await run_in_db_thread_with_retries(
-                    storage.requeue, self.run_id, self.attempt
-                )
-        return False
+                return await store_in_db_thread(storage.requeue, self.run_id, self.attempt)
+        # The process is about to exit, or a library has cancelled a task that is not its own.
+        return await self._finish(RunStatus.INTERRUPTED, "The server was stopped.")
 
     async def _finish(self, status: RunStatus, error: str) -> bool:
-        recorded = await run_in_db_thread_with_retries(
+        recorded = await store_in_db_thread(
             storage.finish, self.run_id, self.attempt, status, self.text, error, self.facts
         )
         self._observe_end(status, recorded)

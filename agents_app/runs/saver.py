@@ -57,7 +57,8 @@ def add(worker: Worker) -> None:
 
 def remove(worker: Worker) -> None:
     """Called when the end of the run is recorded."""
-    _workers.pop(worker.run_id, None)
+    if _workers.get(worker.run_id) is worker:
+        del _workers[worker.run_id]
 
 
 def save_soon() -> None:

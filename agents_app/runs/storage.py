@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 # A run whose process has died so often is not taken over again.
-MAX_ATTEMPTS = 3
+MAX_DEATHS = 3
 
 # What a model is asked when an answer has ended at the token limit.
 CONTINUE_PROMPT = (
@@ -58,15 +58,18 @@ def claim(run_id: UUID) -> AgentRun | None:
         run = _with_input().filter(pk=run_id).first()
         if run is None or not run.is_active:
             return None
-        if run.status == RunStatus.RUNNING and run.attempt >= MAX_ATTEMPTS:
-            run.finish(RunStatus.FAILED, error=AgentRun.PRESUMED_DEAD_ERROR)
-            return None
         own = AgentRun.objects.active().filter(pk=run_id, attempt=run.attempt)
+        run.deaths += run.status == RunStatus.RUNNING
+        if run.deaths >= MAX_DEATHS:
+            error = AgentRun.PRESUMED_DEAD_ERROR
+            run.finish(RunStatus.FAILED, error=error, attempt=run.attempt)
+            return None
         run.status, run.attempt, run.process_id = RunStatus.RUNNING, run.attempt + 1, process_id()
         run.text = ""
         claimed = own.update(
             status=run.status,
             attempt=run.attempt,
+            deaths=run.deaths,
             process_id=run.process_id,
             text=run.text,
             heartbeat_at=Now(),
@@ -81,9 +84,17 @@ def _with_input() -> AgentRunQuerySet:
 
 
 def requeue(run_id: UUID, attempt: int) -> bool:
-    """Let another process answer a run from the start; False when it has ended."""
+    """Let another process answer a run from the start; False when it has ended, or was lost."""
     own = AgentRun.objects.active().filter(pk=run_id, attempt=attempt)
-    return bool(own.update(status=RunStatus.PENDING, process_id=None, text="", heartbeat_at=Now()))
+    requeued = own.update(
+        status=RunStatus.PENDING,
+        # The saver may just be saving the text of this attempt, which begins the run.
+        attempt=attempt + 1,
+        process_id=None,
+        text="",
+        heartbeat_at=Now(),
+    )
+    return bool(requeued)
 
 
 def may_begin(run_id: UUID) -> bool:
@@ -169,11 +180,11 @@ def _store_late_answer(
     """As `store_answer`, for a run that has ended already."""
     with transaction.atomic():
         run = _lock_session_of(run_id)
-        if run is None:
+        if run is None or run.attempt != attempt:
             return False
         if run.status == RunStatus.DONE:
             return True  # an earlier try was committed before its connection broke
-        if run.attempt != attempt or (run.is_interrupted and not run.resume()):
+        if run.is_interrupted and not run.resume():
             return False
         # False when another process has taken it over just now: nothing takes the lock for that.
         if not run.record_end(RunStatus.DONE, text="", attempt=attempt, facts=facts):

@@ -16,7 +16,7 @@ from uuid import UUID
 from asgiref.sync import async_to_sync
 from django.db import Error, connection, connections
 
-from agents_app.models import AgentRun
+from agents_app.models import AgentRun, RunStatus
 from agents_app.runs import db_threads
 from agents_app.runs.db_threads import own_connection, release_cursors
 from agents_app.runs.listen import listen
@@ -31,6 +31,8 @@ POLL_INTERVAL = 0.25  # seconds
 _SHORTEST_WAIT = 0.08
 _LONGEST_WAIT = 1.0
 _LARGEST_SHARE = 0.1
+# A run that no process has begun after so long, in seconds, waits for its turn.
+_BEGUN_WITHIN = 1.0
 _STOP_TIMEOUT = 5
 
 
@@ -95,6 +97,7 @@ class _RemoteRun:
         self.watchers = 0
         self.attempt = 0
         self.length = 0
+        self._pending_since: float | None = None
 
     def update(self, status: str | None, attempt: int, text: str) -> None:
         if status not in AgentRun.ACTIVE and not text:  # it is in a message now
@@ -107,8 +110,18 @@ class _RemoteRun:
         if len(text) > self.length:
             self.broadcast.publish(text[self.length :])
             self.length = len(text)
+        self._note_waiting(is_pending=status == RunStatus.PENDING)
         if status not in AgentRun.ACTIVE:
             self.broadcast.end()
+
+    def _note_waiting(self, *, is_pending: bool) -> None:
+        now = time.monotonic()
+        if not is_pending:
+            self._pending_since = None
+        elif self._pending_since is None:
+            self._pending_since = now
+        since = now if self._pending_since is None else self._pending_since
+        self.broadcast.set_waiting(now - since >= _BEGUN_WITHIN)
 
 
 _lock = threading.Lock()

@@ -91,7 +91,7 @@ async def _run_events(
         outcome: Outcome | None = None
         async with aclosing(pieces):
             async for piece in pieces:
-                if piece is Signal.QUIET:
+                if piece is Signal.QUIET or piece is Signal.WAITING:
                     has_begun = bool(text.text) or has_reasoning
                     yield KEEP_ALIVE if has_begun else await _waiting_event(run_id)
                 elif piece is Signal.RESTARTED:

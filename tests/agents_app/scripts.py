@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import aclosing
 
 from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ThinkingPart
 
@@ -108,9 +109,8 @@ async def frames(run: AgentRun) -> list[str]:
 
 
 async def first_frame(run: AgentRun) -> str:
-    async for frame in events.run_events(run.pk):
-        return frame.decode()
-    raise AssertionError("there is always an end")
+    async with asyncio.timeout(30), aclosing(events.run_events(run.pk)) as frames:
+        return (await anext(frames)).decode()
 
 
 def transcript(run: AgentRun) -> list[tuple[str, str]]:

@@ -77,7 +77,7 @@ def test_run_that_was_presumed_dead_goes_on(run: AgentRun) -> None:
 
 
 def test_run_whose_process_has_died_too_often_fails(run: AgentRun) -> None:
-    for _ in range(storage.MAX_ATTEMPTS):
+    for _ in range(storage.MAX_DEATHS):
         storage.claim(run.pk)
         assert last_status(run) == "running"
     assert storage.claim(run.pk) is None

@@ -14,13 +14,14 @@ import sys
 from rich.console import Console
 
 from tests import postgres
-from tests.bench import admin, api, cleanup, first_token, growth, latency, pages, streams
+from tests.bench import admin, api, cleanup, first_token, growth, latency, pages, scaling, streams
 from tests.bench.data import Databases
 
 _PARTS = {
     "cleanup": (cleanup, "cleanups, beside one raw DELETE"),
     "first-token": (first_token, "the time to the first token, beside the model's own"),
     "streams": (streams, "streamed answers, beside the bare model library"),
+    "scaling": (scaling, "answers per second of two web processes, beside one"),
     "latency": (latency, "how long storing a message takes beside a cleanup"),
     "pages": (pages, "pages and searches as chats grow, and what a page weighs"),
     "api": (api, "the API's lists as sessions grow, beside Automagik's query, and its streams"),
@@ -33,6 +34,7 @@ _DEFAULT = (
     ["streams"],
     ["streams", "--answers-in", "workers"],
     ["streams", "--watch"],
+    ["scaling"],
     ["latency"],
     ["pages"],
     ["api"],

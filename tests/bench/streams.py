@@ -127,17 +127,22 @@ def measure(target: Target, chats: int, overhead: int = 0) -> Cost:
     )
 
 
-def ask(serving: Serving, target: Target, chats: int) -> list[dict[str, Any]]:
-    """Start so many chats, and read their answers; tests.bench.stream_clients has the shape."""
+def ask(
+    serving: Serving, target: Target, chats: int, *, spread: float = _SPREAD
+) -> list[dict[str, Any]]:
+    """Start so many chats in turn in each of the web processes, and read their answers.
+
+    tests.bench.stream_clients has the shape.
+    """
     requests = [
         {
-            "port": serving.ports[0],
+            "port": serving.ports[number % len(serving.ports)],
             "request": target.request(number),
             "first_text": target.first_text,
         }
         for number in range(chats)
     ]
-    return read_streams(requests, spread=_SPREAD)
+    return read_streams(requests, spread=spread)
 
 
 def cost_table(costs: dict[int, Rounds], answers_in: str) -> Table:

@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPResponse
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -192,9 +193,11 @@ def test_answers_that_end_while_the_server_is_away(chats: Chats, pool: str) -> N
 
 
 @contextmanager
-def site_with_workers(chats: Chats, model: ToldModel) -> Iterator[tuple[Server, list[Worker]]]:
+def site_with_workers(
+    chats: Chats, model: ToldModel, **more: str
+) -> Iterator[tuple[Server, list[Worker]]]:
     """A web process, and two workers."""
-    shared = environment(model, ANSWERS_IN="workers")
+    shared = environment(model, ANSWERS_IN="workers", **more)
     url = chats.cluster.url
     with (
         serve(url, **shared) as server,
@@ -222,13 +225,19 @@ def test_workers_go_on_when_the_server_restarts(chats: Chats) -> None:
 
 
 @needs_postgres
-def test_workers_outlast_a_server_that_is_away(chats: Chats) -> None:
+def test_workers_outlast_a_server_that_is_away(chats: Chats, tmp_path: Path) -> None:
     """For longer than the heartbeat timeout: no worker takes over what another one works on."""
-    with served_model(ToldModel()) as model, site_with_workers(chats, model) as (server, _):
+    heartbeat = tmp_path / "heartbeat"
+    with (
+        served_model(ToldModel()) as model,
+        site_with_workers(chats, model, WORKER_HEARTBEAT_FILE=str(heartbeat)) as (server, _),
+    ):
         streams, answers = start_answers(server, model, chats.cookies, chats.agent_id)
         chats.cluster.stop()
         end(answers[1:])
+        os.utime(heartbeat, (0, 0))
         time.sleep(2 * HEARTBEAT_TIMEOUT)  # not for anything to happen: this is the outage
+        wait_until(lambda: heartbeat.stat().st_mtime > 0)
         chats.cluster.restart()
         assert ends_of(streams[1:]) == {DONE}
         # Until the silence of the outage would have been noticed.

@@ -1,10 +1,12 @@
 """The files of deploy/, judged by the tools and schemas of what reads them."""
 
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -100,6 +102,24 @@ def test_whoever_stops_a_worker_waits_longer_than_it_takes() -> None:
         "systemd/chat-sessions-worker@.service": r"TimeoutStopSec=(\d+)",
     }.items():
         assert _number(pattern, DEPLOY / name) > _number(graceful, DEPLOY / name), name
+
+
+@pytest.mark.parametrize("name", ["compose.yaml", "kubernetes/worker.yaml"])
+def test_probe_of_a_worker_looks_at_the_file_that_it_touches(name: str, tmp_path: Path) -> None:
+    text = (DEPLOY / name).read_text()
+    touched = re.search(r"WORKER_HEARTBEAT_FILE(?:, value)?: (/tmp/[\w-]+)", text)
+    probes = set(re.findall(r"(?:-c|CMD-SHELL), (find .*?)\]", text))
+    assert touched
+    [probe] = {command.replace(touched[1], str(tmp_path / "heartbeat")) for command in probes}
+
+    def is_alive() -> bool:
+        return judged("sh", "-c", probe).returncode == 0
+
+    assert not is_alive()
+    (tmp_path / "heartbeat").touch()
+    assert is_alive()
+    os.utime(tmp_path / "heartbeat", (time.time() - 100,) * 2)
+    assert not is_alive()
 
 
 def _number(pattern: str, path: Path) -> int:

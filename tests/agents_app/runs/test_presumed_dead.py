@@ -21,7 +21,14 @@ from agents_app.models import AgentRun, WorkerProcess
 from agents_app.querysets import Progress
 from agents_app.runs import db_threads, dispatch, liveness, run_worker, saver
 from agents_app.runs.db_threads import run_in_db_thread
-from tests.agents_app.scripts import Script, first_frame, frames, transcript, wait_for
+from tests.agents_app.scripts import (
+    Script,
+    first_frame,
+    frames,
+    transcript,
+    wait_for,
+    worker_has_left,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -43,7 +50,7 @@ def test_stop_while_the_end_is_recorded(
             await asyncio.to_thread(go_on.wait, 30)
         return await run_in_db_thread(work, *args, **options)
 
-    monkeypatch.setattr(run_worker, "run_in_db_thread_with_retries", slow)
+    monkeypatch.setattr(run_worker, "store_in_db_thread", slow)
     script.say("Everything that was seen", *ending)
     script.end()
     dispatch.submit(run.pk, run.user_id)
@@ -87,7 +94,7 @@ def test_answer_of_a_run_that_was_presumed_dead_is_stored(
             await run_in_db_thread(presume_dead, run)
         return await run_in_db_thread(work, *args, **options)
 
-    monkeypatch.setattr(run_worker, "run_in_db_thread_with_retries", late)
+    monkeypatch.setattr(run_worker, "store_in_db_thread", late)
     script.say("Still here")
     script.end()
     dispatch.submit(run.pk, run.user_id)
@@ -110,6 +117,26 @@ def test_run_that_was_presumed_dead_does_not_go_on_beside_its_successor(
     assert run.text == "Still "
     assert transcript(run) == [("user", "Hello")]
     assert AgentRun.objects.active().get() == again
+
+
+def test_process_that_gets_its_own_run_back_begins_it_anew(run: AgentRun, script: Script) -> None:
+    """It was frozen, so that others have queued the run anew, and is the first to fetch it."""
+
+    async def claim_twice() -> None:
+        first = asyncio.create_task(dispatch.work_on(run.pk))
+        assert await asyncio.to_thread(script.started.wait, 30)
+        second = asyncio.create_task(dispatch.work_on(run.pk))
+        async with asyncio.timeout(30):
+            await first
+        script.say("Good ")
+        assert "Good" in await first_frame(run)
+        assert await run_in_db_thread(AgentRun(pk=run.pk).finish, AgentRun.Status.STOPPED)
+        async with asyncio.timeout(30):
+            await second
+
+    dispatch.run_in_loop(claim_twice())
+    assert wait_for(run).status == AgentRun.Status.STOPPED
+    assert transcript(run) == [("user", "Hello"), ("assistant", "Good ")]
 
 
 @pytest.mark.parametrize("ending", ["done", "stopped", "failed"])
@@ -142,17 +169,45 @@ def test_commit_of_which_nobody_was_told_is_not_repeated(
     assert max(map(tries.count, tries)) > 1
 
 
-def test_end_that_cannot_be_stored_for_long_is_a_failure_that_keeps_its_text(
-    run: AgentRun, script: Script, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("ending", ["done", "failed", "stopped"])
+def test_end_is_stored_however_long_the_database_was_away(
+    run: AgentRun, script: Script, ana: User, monkeypatch: pytest.MonkeyPatch, ending: str
 ) -> None:
     monkeypatch.setattr(db_threads, "RETRY_TIMEOUT", 0)
+    monkeypatch.setattr(db_threads, "RETRY_INTERVAL", 0.01)
+    tries_left = 5
 
     async def away(work: Callable[..., Any], *args: Any, **options: Any) -> Any:
-        if work.__name__ == "store_answer":
+        nonlocal tries_left
+        if script.closed.is_set() and tries_left:
+            tries_left -= 1
             raise OperationalError("away")
         return await run_in_db_thread(work, *args, **options)
 
     monkeypatch.setattr(db_threads, "run_in_db_thread", away)
+    script.say("Good day", *([AgentFailed("busy")] if ending == "failed" else []))
+    dispatch.submit(run.pk, run.user_id)
+    if ending == "stopped":
+        asyncio.run(first_frame(run))
+        services.stop_run(user=ana, session_id=run.session_id, run_id=run.pk)
+    script.end()
+    asyncio.run(worker_has_left(run))
+    run.refresh_from_db()
+    assert (run.status, run.error) == (ending, "busy" if ending == "failed" else "")
+    stored = [("user", "Hello"), ("assistant", "Good day")]
+    assert transcript(run) == (stored[:1] if ending == "failed" else stored)
+    assert run.text == ("Good day" if ending == "failed" else "")
+
+
+def test_answer_that_the_database_refuses_is_a_failure_that_keeps_its_text(
+    run: AgentRun, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(work: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        if work.__name__ == "store_answer":
+            raise OperationalError("too many SQL variables")
+        return await run_in_db_thread(work, *args, **options)
+
+    monkeypatch.setattr(db_threads, "run_in_db_thread", refuse)
     script.say("Good day")
     script.end()
     dispatch.submit(run.pk, run.user_id)

@@ -1,10 +1,12 @@
 """Runs in the background: what becomes of them, whoever watches, stops or leaves."""
 
 import asyncio
+import math
 import time
 import uuid
 from contextlib import asynccontextmanager
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.contrib.auth.models import User
@@ -13,7 +15,7 @@ from pydantic_ai.messages import TextPart, UserPromptPart
 from pytest_django import Settings
 
 from agents_app import services
-from agents_app.agents import AgentFailed
+from agents_app.agents import AgentFailed, SimpleAgent
 from agents_app.chats import trash
 from agents_app.models import Agent, AgentRun, WorkerProcess
 from agents_app.querysets import Progress
@@ -30,6 +32,8 @@ from tests.agents_app.scripts import (
     worker_has_left,
 )
 from tests.concurrency.helpers import held_transaction, wait_until
+
+NEXT_IN_LINE = 'event: waiting\ndata: {"html":"","place":0}\n\n'
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -168,6 +172,19 @@ def test_bug_in_an_agent_ends_its_run(
     assert "a bug" in caplog.text
 
 
+def test_answer_that_nobody_here_has_cancelled_is_interrupted(
+    run: AgentRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the event loop is closed, or a library cancels the wrong task."""
+
+    async def cancelled(*_: object, **__: object) -> None:
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(SimpleAgent, "answer", cancelled)
+    dispatch.submit(run.pk, run.user_id)
+    assert wait_for(run).status == AgentRun.Status.INTERRUPTED
+
+
 @pytest.mark.parametrize("here", [True, False], ids=["in this process", "from another"])
 def test_stop_keeps_what_came(run: AgentRun, script: Script, ana: User, here: bool) -> None:
     script.say("Good ")
@@ -207,9 +224,8 @@ def test_silence_is_filled(run: AgentRun, script: Script, monkeypatch: pytest.Mo
     assert wait_for(run).status == AgentRun.Status.DONE
 
 
-@pytest.mark.parametrize("here", [True, False], ids=["in this process", "from another"])
 def test_watcher_hears_of_a_database_that_is_gone(
-    run: AgentRun, script: Script, monkeypatch: pytest.MonkeyPatch, here: bool
+    run: AgentRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The response has begun, with status 200; it must not just break off."""
 
@@ -221,19 +237,14 @@ def test_watcher_hears_of_a_database_that_is_gone(
 
     async def watch() -> None:
         monkeypatch.setattr(db_threads, "RETRY_TIMEOUT", 0)
-        if here:
-            await run_in_db_thread(dispatch.submit, run.pk, run.user_id)
-        else:
-            monkeypatch.setattr(watching._RemoteReader, "_read", gone_at_once)
-        watcher = events.run_events(run.pk)
+        monkeypatch.setattr(watching._RemoteReader, "_read", gone_at_once)
         monkeypatch.setattr(db_threads, "run_in_db_thread", gone)
-        script.end()
+        watcher = events.run_events(run.pk)
         assert await anext(watcher) == b'event: end\ndata: {"status":"failed","html":""}\n\n'
         with pytest.raises(OperationalError):
             await anext(watcher)
 
     asyncio.run(watch())
-    asyncio.run(worker_has_left(run))
 
 
 def test_run_beyond_its_users_share_waits_and_says_so(
@@ -252,11 +263,34 @@ def test_run_beyond_its_users_share_waits_and_says_so(
     dispatch.submit(run.pk, ana.pk)
     assert "Good day" in asyncio.run(first_frame(run))
     dispatch.submit(second.pk, ana.pk)
-    monkeypatch.setattr(events, "QUIET_SECONDS", 0.01)
-    waiting = asyncio.run(first_frame(second))
-    assert waiting == 'event: waiting\ndata: {"html":"","place":0}\n\n'
+    monkeypatch.setattr(events, "QUIET_SECONDS", math.inf)
+    assert asyncio.run(first_frame(second)) == NEXT_IN_LINE
     script.end()
     assert [wait_for(one).status for one in (run, second)] == ["done", "done"]
+
+
+def test_run_of_another_process_that_waits_says_so(
+    run: AgentRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "QUIET_SECONDS", math.inf)
+    assert asyncio.run(first_frame(run)) == NEXT_IN_LINE
+
+
+def test_run_that_has_its_turn_asks_for_no_place(
+    run: AgentRun, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[UUID] = []
+    monkeypatch.setattr(AgentRun.objects, "queue_position", asked.append)
+
+    async def watch() -> list[str]:
+        await run_in_db_thread(dispatch.submit, run.pk, run.user_id)
+        assert await asyncio.to_thread(script.started.wait, 30)
+        script.say("Good day")
+        script.end()
+        return await frames(run)
+
+    assert "Good day" in asyncio.run(watch())[0]
+    assert asked == []
 
 
 def test_run_that_is_stopped_while_it_waits_ends_at_once(

@@ -24,6 +24,14 @@ def claim(run: AgentRun) -> int | None:
     return claimed.attempt if claimed else None
 
 
+def hand_back(run: AgentRun) -> int:
+    """As a process does that has claimed it; returns the attempt's number."""
+    attempt = claim(run)
+    assert attempt is not None
+    assert storage.requeue(run.pk, attempt)
+    return attempt
+
+
 def test_a_claimed_run_has_what_its_answer_needs(
     run: AgentRun, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
@@ -35,19 +43,27 @@ def test_a_claimed_run_has_what_its_answer_needs(
 
 
 def test_run_is_claimed_anew_after_each_death_and_then_fails(run: AgentRun) -> None:
-    attempts = [claim(run) for _ in range(storage.MAX_ATTEMPTS + 1)]
+    attempts = [claim(run) for _ in range(storage.MAX_DEATHS + 1)]
     assert attempts == [1, 2, 3, None]
     run.refresh_from_db()
     assert (run.status, run.error) == ("failed", AgentRun.PRESUMED_DEAD_ERROR)
     assert run.has_failed
 
 
-def test_run_that_was_handed_back_is_no_death(run: AgentRun) -> None:
-    for expected in range(1, 2 * storage.MAX_ATTEMPTS):
-        assert claim(run) == expected
-        assert storage.requeue(run.pk, expected)
+def test_handing_a_run_back_is_no_death(run: AgentRun) -> None:
+    for _ in range(2 * storage.MAX_DEATHS):
+        hand_back(run)
     run.refresh_from_db()
-    assert (run.status, run.process_id, run.text) == ("pending", None, "")
+    assert (run.status, run.process_id, run.text, run.deaths) == ("pending", None, "", 0)
+    claimed = [claim(run) for _ in range(storage.MAX_DEATHS + 1)]
+    assert [attempt is not None for attempt in claimed] == [True] * storage.MAX_DEATHS + [False]
+
+
+def test_text_that_is_saved_late_does_not_begin_a_run_that_was_handed_back(run: AgentRun) -> None:
+    attempt = hand_back(run)
+    assert AgentRun.objects.save_progress([Progress(run.pk, attempt, "Too late")]) == set()
+    run.refresh_from_db()
+    assert (run.status, run.text) == ("pending", "")
 
 
 def test_claim_voids_the_text_so_far(run: AgentRun) -> None:
@@ -78,6 +94,14 @@ def test_process_that_has_lost_a_run_changes_nothing_of_it(
     run.refresh_from_db()
     assert (run.status, run.attempt, run.text, run.error) == ("running", 2, "", "")
     assert Message.objects.count() == 1
+
+
+def test_answer_of_an_attempt_that_was_lost_is_not_taken_for_the_stored_one(run: AgentRun) -> None:
+    storage.claim(run.pk)
+    storage.claim(run.pk)
+    assert storage.store_answer(run, 2, answer())
+    assert not storage.store_answer(run, 1, answer())
+    assert Message.objects.count() == 2
 
 
 @pytest.mark.parametrize("status", [RunStatus.DONE, RunStatus.STOPPED, RunStatus.FAILED])
