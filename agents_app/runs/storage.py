@@ -12,6 +12,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models.functions import Coalesce, Now
+from django.utils import timezone
 
 from agents_app.models import Agent, AgentRun, RunFacts, RunStatus
 from agents_app.querysets import AgentRunQuerySet
@@ -68,12 +69,13 @@ def claim(run_id: UUID) -> AgentRun | None:
             return None
         own = AgentRun.objects.active().filter(pk=run_id, attempt=run.attempt)
         run.status, run.attempt, run.process_id = RunStatus.RUNNING, run.attempt + 1, process_id()
-        run.text = ""
+        run.text, run.started_at = "", timezone.now()
         claimed = own.update(
             status=run.status,
             attempt=run.attempt,
             process_id=run.process_id,
             text=run.text,
+            started_at=run.started_at,
             heartbeat_at=Now(),
         )
     return run if claimed else None
@@ -86,7 +88,8 @@ def _with_input() -> AgentRunQuerySet:
 def requeue(run_id: UUID, attempt: int) -> bool:
     """Let another process answer a run from the start; False when it has ended."""
     own = AgentRun.objects.active().filter(pk=run_id, attempt=attempt)
-    return bool(own.update(status=RunStatus.PENDING, process_id=None, text="", heartbeat_at=Now()))
+    values = {"process_id": None, "text": "", "started_at": None}
+    return bool(own.update(status=RunStatus.PENDING, heartbeat_at=Now(), **values))
 
 
 def may_begin(run_id: UUID) -> bool:
@@ -106,7 +109,9 @@ def begin(run_id: UUID) -> RunInput | None:
     if run is None or not (run.is_active or run.is_interrupted):
         return None
     if run.status == RunStatus.PENDING:
-        AgentRun.objects.waiting().filter(pk=run_id).update(status=RunStatus.RUNNING)
+        run.started_at = timezone.now()
+        waiting = AgentRun.objects.waiting().filter(pk=run_id)
+        waiting.update(status=RunStatus.RUNNING, started_at=run.started_at)
     return input_of(run)
 
 
