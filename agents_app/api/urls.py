@@ -36,7 +36,9 @@ and a `code` for programs. Of Automagik's routes, these answer 404:
 The paths under `/v1` are OpenAI's, for any client that people have; their errors are in its shape.
 
 Once a message is stored, no answer has a status that clients repeat by themselves. A request whose
-answer was lost on the way can be repeated safely with the `Idempotency-Key` that it had.
+answer was lost on the way can be repeated safely with the `Idempotency-Key` that it had. Clients
+that repeat such requests by themselves, as OpenAI's and the Vercel AI SDK do, send none unless they
+are told to: give each message a key of its own.
 """
 
 api = DocumentedAPI(
