@@ -1,6 +1,7 @@
 """The OpenAPI documentation: one page for all that programs can call."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -8,6 +9,8 @@ from django.shortcuts import render
 from ninja import NinjaAPI
 from ninja.openapi.docs import Swagger
 from ninja.openapi.schema import OpenAPISchema
+
+from agents_app.api.examples import EXAMPLES
 
 
 class DocsPage(Swagger):
@@ -38,4 +41,20 @@ class DocumentedAPI(NinjaAPI):
         schema["paths"] |= other["paths"]
         for kind, components in other["components"].items():
             schema["components"].setdefault(kind, {}).update(components)
+        for operation in _operations(schema):
+            _describe(operation)
+        for name, example in EXAMPLES.items():
+            schema["components"]["schemas"][name]["examples"] = [example]
         return schema
+
+
+def _operations(schema: OpenAPISchema) -> Iterator[dict[str, Any]]:
+    for methods in schema["paths"].values():
+        yield from methods.values()
+
+
+def _describe(operation: dict[str, Any]) -> None:
+    """Have the list of operations say what each does, instead of its function's name."""
+    summary, _, details = operation["description"].partition("\n\n")
+    operation["summary"] = " ".join(summary.split()).removesuffix(".")
+    operation["description"] = details
