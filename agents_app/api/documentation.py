@@ -18,8 +18,13 @@ class DocsPage(Swagger):
 
     def render_page(self, request: HttpRequest, api: NinjaAPI, **kwargs: Any) -> HttpResponse:
         openapi_url = self.get_openapi_url(api, kwargs)
-        # By default it shows what a validator on another host thinks of the schema.
-        settings = {**self.settings, "url": openapi_url, "validatorUrl": None}
+        settings = {
+            **self.settings,
+            "url": openapi_url,
+            # By default it shows what a validator on another host thinks of the schema.
+            "validatorUrl": None,
+            "defaultModelsExpandDepth": 0,  # the list of schemas is folded
+        }
         context = {
             "api": api,
             "openapi_url": openapi_url,

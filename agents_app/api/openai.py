@@ -43,7 +43,7 @@ from sessions_app.models import Message
 WAIT_SECONDS = 30
 _MAX_MESSAGES = 1000
 PLATFORM = "app"
-TAGS = ["OpenAI's shape"]
+TAG = "OpenAI's shape"
 # Of an answer that has failed: a status that no client takes as a request to ask once more, as
 # those from 500 on are. See agents_app.api.waiting.
 FAILED = HTTPStatus.FAILED_DEPENDENCY
@@ -184,7 +184,7 @@ api = NinjaAPI(
     "/models",
     response={200: ModelList, ERRORS: OpenAIError},
     auth=require_scope(Scope.READ),
-    tags=TAGS,
+    tags=[TAG],
 )
 def list_models(request: HttpRequest) -> ModelList:
     """List the active agents, as models."""
@@ -195,7 +195,7 @@ def list_models(request: HttpRequest) -> ModelList:
     "/models/{any:model}",
     response={200: Model, ERRORS: OpenAIError},
     auth=require_scope(Scope.READ),
-    tags=TAGS,
+    tags=[TAG],
 )
 def read_model(request: HttpRequest, model: str) -> Model:
     """Read one agent, as a model."""
@@ -206,7 +206,7 @@ def read_model(request: HttpRequest, model: str) -> Model:
     "/chat/completions",
     response={200: Completion, ERRORS | {FAILED.value}: OpenAIError},
     auth=require_scope(Scope.CHAT),
-    tags=TAGS,
+    tags=[TAG],
     openapi_extra=STREAMED,
 )
 def complete(

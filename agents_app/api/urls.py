@@ -19,6 +19,8 @@ ABSENT = {
     "prompts": "An agent's system prompt is edited in the admin",
     "memories": "Memories are not part of this API yet",
     "agent/create": "Agents are created in the admin",
+    "agent/{id}/copy": "Agents are created in the admin",
+    "messages": "Messages are stored by runs, and read with their sessions",
     "agent/{id}": "Agents are edited in the admin, and /api/v1/agents lists them",
     "agent/{id}/prompt": "An agent's system prompt is edited in the admin",
     "agent/{id}/prompt/{id}": "An agent's system prompt is edited in the admin",
@@ -41,6 +43,17 @@ that repeat such requests by themselves, as OpenAI's and the Vercel AI SDK do, s
 are told to: give each message a key of its own.
 """
 
+# In the order of the documentation.
+_GROUPS = [
+    {"name": "agents", "description": "Who can be asked."},
+    {"name": "runs", "description": "Asking an agent: at once, as a stream or in the background."},
+    {"name": "sessions", "description": "What was said."},
+    {"name": "users", "description": "For keys that act for other people, such as a channel's."},
+    {"name": "cleanup", "description": "For staff: removing sessions that nobody asked for."},
+    {"name": openai.TAG, "description": "For any client of OpenAI's."},
+    {"name": "health", "description": "For monitoring."},
+]
+
 api = DocumentedAPI(
     beside=openai.api,
     title="Chat sessions",
@@ -50,6 +63,7 @@ api = DocumentedAPI(
     docs=DocsPage(),
     docs_url="/docs",
     openapi_url="/openapi.json",
+    openapi_extra={"tags": _GROUPS},
 )
 # Before the sessions' own paths, one of which would take "cleanup" for a session's name.
 api.add_router("", cleanup.router)

@@ -26,6 +26,11 @@ def test_each_operation_has_a_sentence(name: str) -> None:
     assert not {"`", "\n", "*"} & set(summary)
 
 
+def test_each_operation_is_in_a_group_that_is_described() -> None:
+    groups = [group["name"] for group in SCHEMA["tags"]]
+    assert {tag for operation in OPERATIONS.values() for tag in operation["tags"]} == set(groups)
+
+
 def test_no_two_operations_have_the_same_sentence() -> None:
     assert len({operation["summary"] for operation in OPERATIONS.values()}) == len(OPERATIONS)
 
