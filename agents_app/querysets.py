@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Self
 from uuid import UUID
 
@@ -56,11 +56,12 @@ class WorkerProcessQuerySet(models.QuerySet["WorkerProcess"]):
 
 @dataclass(frozen=True)
 class Progress:
-    """The text of a run so far, as one attempt has generated it."""
+    """The text of a run so far, as one attempt has generated it, and when that has begun."""
 
     run_id: UUID
     attempt: int
     text: str
+    started_at: datetime | None = None
 
 
 class AgentRunQuerySet(models.QuerySet["AgentRun"]):
@@ -147,13 +148,17 @@ class AgentRunQuerySet(models.QuerySet["AgentRun"]):
         if connections[self.db].vendor == "postgresql":
             return self._save_progress_postgresql(progress)
         with transaction.atomic():
-            texts = {one.run_id: one for one in progress}
-            current = self.active().filter(pk__in=texts).values_list("pk", "attempt")
-            own = [pk for pk, attempt in current if attempt == texts[pk].attempt]
-            cases = [When(pk=pk, then=Value(texts[pk].text)) for pk in own]
-            if cases:
+            by_id = {one.run_id: one for one in progress}
+            current = self.active().filter(pk__in=by_id).values_list("pk", "attempt")
+            own = [pk for pk, attempt in current if attempt == by_id[pk].attempt]
+            texts = [When(pk=pk, then=Value(by_id[pk].text)) for pk in own]
+            starts = [When(pk=pk, then=Value(by_id[pk].started_at)) for pk in own]
+            if own:
                 self.filter(pk__in=own).update(
-                    text=Case(*cases, default=F("text"), output_field=models.TextField()),
+                    text=Case(*texts, default=F("text"), output_field=models.TextField()),
+                    started_at=Coalesce(
+                        "started_at", Case(*starts, output_field=models.DateTimeField())
+                    ),
                     status=self.model.Status.RUNNING,
                     heartbeat_at=Now(),
                 )
@@ -165,13 +170,15 @@ class AgentRunQuerySet(models.QuerySet["AgentRun"]):
             cursor.execute(
                 """
                 WITH progress AS (
-                    SELECT * FROM unnest(%s::uuid[], %s::int[], %s::text[]) AS p (id, attempt, text)
+                    SELECT * FROM unnest(%s::uuid[], %s::int[], %s::text[], %s::timestamptz[])
+                      AS p (id, attempt, text, started_at)
                 ), own AS (
-                    SELECT r.id, p.text FROM agent_runs AS r JOIN progress AS p
+                    SELECT r.id, p.text, p.started_at FROM agent_runs AS r JOIN progress AS p
                       ON p.id = r.id AND p.attempt = r.attempt
                     WHERE r.status = ANY(%s) FOR NO KEY UPDATE OF r SKIP LOCKED
                 ), saved AS (
-                    UPDATE agent_runs AS r SET text = own.text, status = %s, heartbeat_at = now()
+                    UPDATE agent_runs AS r SET text = own.text, status = %s, heartbeat_at = now(),
+                      started_at = COALESCE(r.started_at, own.started_at)
                     FROM own WHERE own.id = r.id RETURNING r.id
                 )
                 SELECT id, pg_notify(%s, '') FROM saved
@@ -180,6 +187,7 @@ class AgentRunQuerySet(models.QuerySet["AgentRun"]):
                     [one.run_id for one in progress],
                     [one.attempt for one in progress],
                     [one.text for one in progress],
+                    [one.started_at for one in progress],
                     [str(status) for status in self.model.ACTIVE],
                     str(self.model.Status.RUNNING),
                     PROGRESS_CHANNEL,

@@ -17,8 +17,8 @@ ERROR_LENGTH = 120  # characters
 class RunColumns:
     """The display methods, for the admin of runs."""
 
-    @admin.display(description="started")
-    def started(self, run: AgentRun) -> str:
+    @admin.display(description="created")
+    def created(self, run: AgentRun) -> str:
         return short_time(run.created_at)
 
     @admin.display(description="status")

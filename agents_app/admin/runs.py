@@ -42,7 +42,7 @@ class AgentRunAdmin(RunColumns, TranscriptAdmin):
     """Agent runs: who asked, how the run ended, what it took, and why it failed."""
 
     list_display = (
-        *("started", "status_badge", "session", "short_error", "times"),
+        *("created", "status_badge", "session", "short_error", "times"),
         *("model_name", "tokens", "shown_cost", "user"),
     )
     list_filter = (
@@ -82,7 +82,8 @@ class AgentRunAdmin(RunColumns, TranscriptAdmin):
             "When",
             {
                 "fields": (
-                    *("created_at_shown", "first_token_at_shown", "first_token"),
+                    *("created_at_shown", "started_at_shown"),
+                    *("first_token_at_shown", "first_token"),
                     *("finished_at_shown", "total_time", "heartbeat_at_shown", "id"),
                 )
             },
@@ -90,6 +91,7 @@ class AgentRunAdmin(RunColumns, TranscriptAdmin):
     )
 
     created_at_shown = time_field("created_at")
+    started_at_shown = time_field("started_at")
     first_token_at_shown = time_field("first_token_at")
     heartbeat_at_shown = time_field("heartbeat_at")
     finished_at_shown = time_field("finished_at")

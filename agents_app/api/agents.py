@@ -15,7 +15,7 @@ router = Router(tags=["agents"])
     "/agents", response={200: list[AgentSummary], ERRORS: Error}, auth=require_scope(Scope.READ)
 )
 def list_agents(request: HttpRequest) -> list[AgentSummary]:
-    """The active agents."""
+    """List the active agents."""
     return [
         AgentSummary(
             id=agent.pk,
@@ -35,5 +35,5 @@ def list_agents(request: HttpRequest) -> list[AgentSummary]:
     deprecated=True,
 )
 def list_agents_deprecated(request: HttpRequest) -> list[AgentSummary]:
-    """The older name of `/agents`."""
+    """List the active agents: the older name of /agents."""
     return list_agents(request)

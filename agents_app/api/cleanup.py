@@ -38,7 +38,10 @@ _RESTORE = "sessions_app.restore_session"  # as in the admin
     auth=require_scope(Scope.CLEANUP),
 )
 def clean_up(request: HttpRequest, body: CleanupRequest | None = None) -> CleanupOutcome:
-    """Remove what is removable, or, unless `dry_run` is false, say what would be removed."""
+    """Say how many sessions that nobody asked for a cleanup would remove, or remove them.
+
+    It removes them only where `dry_run` is false.
+    """
     _check_staff(request, _REMOVE, "remove sessions")
     body = body or CleanupRequest()
     started = time.monotonic()
@@ -82,7 +85,7 @@ def list_cleanup_runs(
     page: PageNumber = 1,
     page_size: PageSize = 50,
 ) -> CleanupRunList:
-    """The cleanups, newest first."""
+    """List the cleanups, newest first."""
     _check_staff(request, _VIEW, "see cleanups")
     start = (page - 1) * page_size
     runs = CleanupRun.objects.with_current_status().order_by("-pk")

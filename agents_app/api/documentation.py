@@ -1,6 +1,7 @@
 """The OpenAPI documentation: one page for all that programs can call."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -9,14 +10,21 @@ from ninja import NinjaAPI
 from ninja.openapi.docs import Swagger
 from ninja.openapi.schema import OpenAPISchema
 
+from agents_app.api.examples import EXAMPLES
+
 
 class DocsPage(Swagger):
     """Swagger UI on a page of ours, which fits narrow screens and follows the system's theme."""
 
     def render_page(self, request: HttpRequest, api: NinjaAPI, **kwargs: Any) -> HttpResponse:
         openapi_url = self.get_openapi_url(api, kwargs)
-        # By default it shows what a validator on another host thinks of the schema.
-        settings = {**self.settings, "url": openapi_url, "validatorUrl": None}
+        settings = {
+            **self.settings,
+            "url": openapi_url,
+            # By default it shows what a validator on another host thinks of the schema.
+            "validatorUrl": None,
+            "defaultModelsExpandDepth": 0,  # the list of schemas is folded
+        }
         context = {
             "api": api,
             "openapi_url": openapi_url,
@@ -38,4 +46,20 @@ class DocumentedAPI(NinjaAPI):
         schema["paths"] |= other["paths"]
         for kind, components in other["components"].items():
             schema["components"].setdefault(kind, {}).update(components)
+        for operation in _operations(schema):
+            _describe(operation)
+        for name, example in EXAMPLES.items():
+            schema["components"]["schemas"][name]["examples"] = [example]
         return schema
+
+
+def _operations(schema: OpenAPISchema) -> Iterator[dict[str, Any]]:
+    for methods in schema["paths"].values():
+        yield from methods.values()
+
+
+def _describe(operation: dict[str, Any]) -> None:
+    """Have the list of operations say what each does, instead of its function's name."""
+    summary, _, details = operation["description"].partition("\n\n")
+    operation["summary"] = " ".join(summary.split()).removesuffix(".")
+    operation["description"] = details

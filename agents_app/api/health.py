@@ -14,7 +14,7 @@ router = Router(tags=["health"])
 
 @router.get("/health", response=Health, auth=None)
 def health(request: HttpRequest) -> Health:
-    """Whether the service is up."""
+    """Say whether the service is up."""
     return Health(
         status="healthy",
         timestamp=timezone.now(),

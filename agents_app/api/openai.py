@@ -1,6 +1,6 @@
 """OpenAI's shape: agents as models, and chat completions that continue or make a session.
 
-https://platform.openai.com/docs/api-reference/chat. What is not about text is refused or ignored.
+https://platform.openai.com/docs/api-reference/chat
 """
 
 import time
@@ -42,7 +42,7 @@ from sessions_app.models import Message
 WAIT_SECONDS = 30
 _MAX_MESSAGES = 1000
 PLATFORM = "app"
-TAGS = ["OpenAI's shape"]
+TAG = "OpenAI's shape"
 # Of an answer that has failed: a status that no client takes as a request to ask once more, as
 # those from 500 on are. See agents_app.api.waiting.
 FAILED = HTTPStatus.FAILED_DEPENDENCY
@@ -84,8 +84,16 @@ class Metadata(Body):
     session_id: str | None = None
 
 
+class TextFormat(Body):
+    type: Literal["text"]
+
+
 class CompletionRequest(Body):
-    """A conversation whose last message is the user's."""
+    """A conversation whose last message is the user's.
+
+    Fields that would make the answer anything but one text are refused; tools are ignored, since
+    an agent has its own.
+    """
 
     model: str
     messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=_MAX_MESSAGES)]
@@ -96,6 +104,11 @@ class CompletionRequest(Body):
     max_completion_tokens: Annotated[int, Field(ge=1, le=MAX_TOKENS)] | None = None
     metadata: Metadata | None = None
     store: bool | None = True
+    n: Literal[1] | None = None
+    response_format: TextFormat | None = None
+    tool_choice: Literal["none", "auto"] | None = None
+    logprobs: Literal[False] | None = None
+    modalities: list[Literal["text"]] | None = None
 
     @property
     def options(self) -> RunOptions:
@@ -170,10 +183,10 @@ api = NinjaAPI(
     "/models",
     response={200: ModelList, ERRORS: OpenAIError},
     auth=require_scope(Scope.READ),
-    tags=TAGS,
+    tags=[TAG],
 )
 def list_models(request: HttpRequest) -> ModelList:
-    """The active agents, as models."""
+    """List the active agents, as models."""
     return ModelList(object="list", data=[_model(agent) for agent in Agent.objects.active()])
 
 
@@ -181,10 +194,10 @@ def list_models(request: HttpRequest) -> ModelList:
     "/models/{any:model}",
     response={200: Model, ERRORS: OpenAIError},
     auth=require_scope(Scope.READ),
-    tags=TAGS,
+    tags=[TAG],
 )
 def read_model(request: HttpRequest, model: str) -> Model:
-    """One agent, as a model."""
+    """Read one agent, as a model."""
     return _model(find_agent(model))
 
 
@@ -192,13 +205,13 @@ def read_model(request: HttpRequest, model: str) -> Model:
     "/chat/completions",
     response={200: Completion, ERRORS | {FAILED.value}: OpenAIError},
     auth=require_scope(Scope.CHAT),
-    tags=TAGS,
+    tags=[TAG],
     openapi_extra=STREAMED,
 )
 def complete(
     request: HttpRequest, body: CompletionRequest, idempotency_key: IdempotencyKey = None
 ) -> Any:
-    """Answer the last message.
+    """Have an agent answer the last message of a conversation.
 
     `metadata.session_id` continues that session, of which the stored messages count, not those
     sent. Otherwise a session is made from the conversation, or with `store: false` nothing is

@@ -67,7 +67,7 @@ def run_state(run: AgentRun) -> RunState:
         agent_name=run.agent.name if run.agent else None,
         session_id=str(run.session_id),
         created_at=run.created_at,
-        started_at=None if run.status == AgentRun.Status.PENDING else run.created_at,
+        started_at=run.started_at,
         completed_at=run.finished_at,
         result=(text or None) if run.has_answered else None,
         error=run.public_error or None,

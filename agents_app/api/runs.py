@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from django.db import connections
 from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
-from ninja import Query, Router
+from ninja import Path, Query, Router
 
 from agents_app import event_streams, services
 from agents_app.api import ui_stream
@@ -49,12 +49,12 @@ Wait = Annotated[
 )
 def run_agent(
     request: HttpRequest,
-    agent: str,
+    agent: Annotated[str, Path(description="The agent's name or id.")],
     body: RunRequest,
     wait: Wait = 30,
     idempotency_key: IdempotencyKey = None,
 ) -> Any:
-    """Send an agent a message, and answer when it has answered.
+    """Send a message to an agent, and get its answer.
 
     With `Accept: text/event-stream`, the answer is streamed as the Vercel AI SDK's UI message
     stream. The run continues when the client hangs up; `GET /runs/{run_id}/status` has its result.
@@ -75,12 +75,12 @@ def run_agent(
 )
 def run_agent_in_background(
     request: HttpRequest,
-    agent: str,
+    agent: Annotated[str, Path(description="The agent's name or id.")],
     body: RunRequest,
     wait: Wait = 30,
     idempotency_key: IdempotencyKey = None,
 ) -> RunStarted:
-    """Send an agent a message, and answer at once with the id of the run."""
+    """Send a message to an agent, and get the id of the run at once."""
     run = _start(request, agent, body, wait, idempotency_key)
     return RunStarted(
         run_id=str(run.pk),
@@ -95,7 +95,11 @@ def run_agent_in_background(
     "/run/{run_id}/status", response={200: RunState, ERRORS: Error}, auth=require_scope(Scope.READ)
 )
 def run_status(request: HttpRequest, run_id: str) -> RunState:
-    """How far a run has come."""
+    """Read how far a run has come, and its result.
+
+    `started_at` is null while it waits for its turn, and `completed_at` until it has ended: its
+    status is then `done`, `failed`, `stopped` or `interrupted`.
+    """
     return run_state(_find_run(request, run_id))
 
 
@@ -103,7 +107,7 @@ def run_status(request: HttpRequest, run_id: str) -> RunState:
     "/runs/{run_id}/status", response={200: RunState, ERRORS: Error}, auth=require_scope(Scope.READ)
 )
 def runs_status(request: HttpRequest, run_id: str) -> RunState:
-    """How far a run has come."""
+    """Read how far a run has come, and its result, as /run/{run_id}/status does."""
     return run_status(request, run_id)
 
 
@@ -122,7 +126,7 @@ def stop_run(request: HttpRequest, run_id: str) -> Stopped:
     "/runs/{run_id}/stop", response={200: Stopped, ERRORS: Error}, auth=require_scope(Scope.CHAT)
 )
 def stop_runs(request: HttpRequest, run_id: str) -> Stopped:
-    """Stop a run; what it has written is kept."""
+    """Stop a run, as /run/{run_id}/stop does."""
     return stop_run(request, run_id)
 
 

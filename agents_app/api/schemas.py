@@ -29,6 +29,7 @@ Origin = Literal[
     "cli",
     "app",
     "manychat",
+    "automagik-spark",
 ]
 DEFAULT_ORIGIN = "automagik-agent"
 _TYPE_LENGTH = 100

@@ -43,7 +43,7 @@ def list_sessions(
     sort_desc: Flag = True,
     cursor: str | None = None,
 ) -> SessionList:
-    """The key's user's sessions, the last used first.
+    """List the sessions of the key's user, the last used first.
 
     Long lists are read with `cursor`, which is each answer's `next_cursor`; `page` is then
     ignored. `total` counts no further than 10,000: with `total_is_capped` there are more, which
@@ -81,7 +81,7 @@ def list_sessions(
     "/sessions", response={201: SessionSummary, ERRORS: Error}, auth=require_scope(Scope.CHAT)
 )
 def create(request: HttpRequest, body: SessionRequest) -> Status[SessionSummary]:
-    """Create an empty session on purpose."""
+    """Create an empty session."""
     agent = None if body.agent is None else find_agent(str(body.agent))
     chat_session = services.create_session(
         user=user_of(request), name=body.name, agent=agent, platform=body.platform
@@ -103,7 +103,10 @@ def read_session(
     hide_tools: Flag = False,
     show_system_prompt: Flag = False,
 ) -> SessionDetail:
-    """A session with a page of its messages, the newest first unless `sort_desc` is false."""
+    """Read a session with a page of its messages.
+
+    The newest come first unless `sort_desc` is false.
+    """
     chat_session = find_session(user_of(request), session)
     all_messages = Message.objects.filter(session=chat_session)
     messages = all_messages.exclude(role=Message.Role.SYSTEM)
@@ -152,7 +155,7 @@ def rename(
 def delete(
     request: HttpRequest, session: Annotated[str, Path(description="The session's id or name.")]
 ) -> Deleted:
-    """Delete a session: to the trash, from which its user can restore it for a while."""
+    """Move a session to the trash, from which its user can restore it for a while."""
     trash.trash_session(find_session(user_of(request), session))
     return Deleted(status="success", session_id=session, message="The session was deleted.")
 
@@ -163,7 +166,7 @@ def delete(
     auth=require_scope(Scope.READ),
 )
 def read_message(request: HttpRequest, message_id: str) -> SessionMessage:
-    """One message of a session of the key's user."""
+    """Read one message of a session of the key's user."""
     own = Message.objects.filter(session__in=Session.objects.for_user(user_of(request)))
     pk = parse_uuid(message_id)
     row = None if pk is None else own.without_payloads().filter(pk=pk).first()

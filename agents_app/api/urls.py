@@ -19,6 +19,8 @@ UNSUPPORTED = {
     "prompts": "An agent's system prompt is edited in the admin",
     "memories": "Memories are not part of this API yet",
     "agent/create": "Agents are created in the admin",
+    "agent/{id}/copy": "Agents are created in the admin",
+    "messages": "Messages are stored by runs, and read with their sessions",
     "agent/{id}": "Agents are edited in the admin, and /api/v1/agents lists them",
     "agent/{id}/prompt": "An agent's system prompt is edited in the admin",
     "agent/{id}/prompt/{id}": "An agent's system prompt is edited in the admin",
@@ -36,8 +38,21 @@ and a `code` for programs. Of Automagik's routes, these answer 404:
 The paths under `/v1` are OpenAI's, for any client that people have; their errors are in its shape.
 
 Once a message is stored, no answer has a status that clients repeat by themselves. A request whose
-answer was lost on the way can be repeated safely with the `Idempotency-Key` that it had.
+answer was lost on the way can be repeated safely with the `Idempotency-Key` that it had. Clients
+that repeat such requests by themselves, as OpenAI's and the Vercel AI SDK do, send none unless they
+are told to: give each message a key of its own.
 """
+
+# In the order of the documentation.
+_GROUPS = [
+    {"name": "agents", "description": "Who can be asked."},
+    {"name": "runs", "description": "Asking an agent: at once, as a stream or in the background."},
+    {"name": "sessions", "description": "What was said."},
+    {"name": "users", "description": "For keys that act for other people, such as a channel's."},
+    {"name": "cleanup", "description": "For staff: removing sessions that nobody asked for."},
+    {"name": openai.TAG, "description": "For any client of OpenAI's."},
+    {"name": "health", "description": "For monitoring."},
+]
 
 api = DocumentedAPI(
     beside=openai.api,
@@ -48,6 +63,7 @@ api = DocumentedAPI(
     docs=DocsPage(),
     docs_url="/docs",
     openapi_url="/openapi.json",
+    openapi_extra={"tags": _GROUPS},
 )
 # Before the sessions' own paths, one of which would take "cleanup" for a session's name.
 api.add_router("", cleanup.router)

@@ -24,7 +24,7 @@ def list_users(
     page: PageNumber = 1,
     page_size: PageSize = 20,
 ) -> UserList:
-    """All users, in the order of their ids."""
+    """List all users, in the order of their ids."""
     check_permission(request, "auth.view_user", "see other users")
     start = (page - 1) * page_size
     count = User.objects.count()
@@ -47,7 +47,7 @@ def read_user(
     request: HttpRequest,
     user: Annotated[str, Path(description="An id, e-mail address, phone number or original id.")],
 ) -> UserSummary:
-    """One user."""
+    """Look up a user by id, e-mail address, phone number or original id."""
     check_permission(request, "auth.view_user", "see other users")
     [summary] = _summaries([find_user(user)])
     return summary

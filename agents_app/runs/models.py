@@ -56,6 +56,7 @@ class RunFacts:
     cost: Decimal | None = None
     truncated: bool = False
     context_from: int | None = None
+    started_at: datetime | None = None
     first_token_at: datetime | None = None
 
 
@@ -111,6 +112,8 @@ class AgentRun(models.Model):
     truncated = models.BooleanField(default=False, help_text="The answer ended at the token limit.")
     # Where what the model was told begins, if that was not the whole chat.
     context_from = models.PositiveIntegerField(null=True, editable=False)
+    # When a process has begun to answer, at the latest attempt; none while the run waits.
+    started_at = models.DateTimeField(null=True)
     first_token_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField(default=timezone.now)
     heartbeat_at = models.DateTimeField(default=timezone.now)

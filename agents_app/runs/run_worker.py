@@ -78,9 +78,11 @@ class RunWorker:
         """
         from agents_app.agents import AgentFailed, ResponseInterrupted
 
+        self.facts.started_at = run.started_at if run else None
         run_input = await self._begin(run)
         if run_input is None:
             return
+        self.facts.started_at = run_input.run.started_at or timezone.now()
         self.has_begun = True  # the saver records it, together with all others
         self._answering = asyncio.create_task(self._answer(run_input))
         if self._cancelled:

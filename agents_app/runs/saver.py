@@ -13,7 +13,7 @@ from uuid import UUID
 
 from django.db import Error, connection
 
-from agents_app.models import AgentRun
+from agents_app.models import AgentRun, RunFacts
 from agents_app.querysets import Progress
 from agents_app.runs import metrics
 from agents_app.runs.db_threads import check_connection, own_connection, release_cursors
@@ -36,6 +36,7 @@ class Worker(Protocol):
     run_id: UUID
     attempt: int
     has_begun: bool
+    facts: RunFacts
 
     @property
     def text(self) -> str:
@@ -80,7 +81,7 @@ def stop() -> None:
 
 
 def _progress_of(worker: Worker) -> Progress:
-    return Progress(worker.run_id, worker.attempt, worker.text)
+    return Progress(worker.run_id, worker.attempt, worker.text, worker.facts.started_at)
 
 
 _workers: dict[UUID, Worker] = {}

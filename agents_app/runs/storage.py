@@ -12,6 +12,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models.functions import Coalesce, Now
+from django.utils import timezone
 
 from agents_app.models import Agent, AgentRun, RunFacts, RunStatus
 from agents_app.querysets import AgentRunQuerySet
@@ -65,13 +66,14 @@ def claim(run_id: UUID) -> AgentRun | None:
             run.finish(RunStatus.FAILED, error=error, attempt=run.attempt)
             return None
         run.status, run.attempt, run.process_id = RunStatus.RUNNING, run.attempt + 1, process_id()
-        run.text = ""
+        run.text, run.started_at = "", timezone.now()
         claimed = own.update(
             status=run.status,
             attempt=run.attempt,
             deaths=run.deaths,
             process_id=run.process_id,
             text=run.text,
+            started_at=run.started_at,
             heartbeat_at=Now(),
         )
     return run if claimed else None
@@ -92,6 +94,7 @@ def requeue(run_id: UUID, attempt: int) -> bool:
         attempt=attempt + 1,
         process_id=None,
         text="",
+        started_at=None,
         heartbeat_at=Now(),
     )
     return bool(requeued)
@@ -114,7 +117,9 @@ def begin(run_id: UUID) -> RunInput | None:
     if run is None or not (run.is_active or run.is_interrupted):
         return None
     if run.status == RunStatus.PENDING:
-        AgentRun.objects.waiting().filter(pk=run_id).update(status=RunStatus.RUNNING)
+        run.started_at = timezone.now()
+        waiting = AgentRun.objects.waiting().filter(pk=run_id)
+        waiting.update(status=RunStatus.RUNNING, started_at=run.started_at)
     return input_of(run)
 
 

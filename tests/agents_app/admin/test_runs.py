@@ -1,7 +1,7 @@
 """Runs in the admin: what they took, how they ended, and the way to what was said."""
 
 import uuid
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
@@ -71,6 +71,11 @@ def test_list_shows_what_runs_took(reader: Client) -> None:
         assert text in page.text
     assert message_url(run.message) in page.links
     assert not page.problems
+
+
+def test_page_of_a_run_says_when_it_was_started(reader: Client) -> None:
+    run = done(make_user(), started_at=datetime(2026, 3, 1, 14, 7, 12, tzinfo=UTC))
+    assert "Started at: 2026-03-01 14:07" in Page.of(reader, change_url(run)).text
 
 
 def test_page_of_a_run_links_to_its_question_and_its_answer(reader: Client) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+import httpx2
 import openai
 import pytest
 from django.contrib.auth.models import User
@@ -23,6 +24,20 @@ def client(served: str, model: ToldModel, user: User, agent: Agent) -> Iterator[
         api_key=key_for(user), base_url=f"{served}/v1", max_retries=0, timeout=30
     ) as client:
         yield client
+
+
+class LosesFirstAnswer(httpx2.HTTPTransport):
+    """A connection that breaks when the first answer has come."""
+
+    has_lost = False
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        response = super().handle_request(request)
+        if not self.has_lost:
+            response.read()
+            self.has_lost = True
+            raise httpx2.ReadError("lost", request=request)
+        return response
 
 
 def user_says(text: str) -> list[Any]:
@@ -160,6 +175,45 @@ class TestOpenAI:
             client.embeddings.create(model="simple", input="x")
         assert Session.objects.count() == 1
 
+    @pytest.mark.parametrize(
+        ("param", "value"),
+        [
+            ("n", 2),
+            ("response_format", {"type": "json_object"}),
+            ("tool_choice", "required"),
+            ("logprobs", True),
+            ("modalities", ["text", "audio"]),
+        ],
+    )
+    def test_what_no_agent_can_do(self, client: openai.OpenAI, param: str, value: Any) -> None:
+        """It is refused: a client would look in vain for it in the answer."""
+        with pytest.raises(openai.BadRequestError) as refused:
+            client.chat.completions.create(
+                model="simple", messages=user_says("Hello"), extra_body={param: value}
+            )
+        assert refused.value.param is not None
+        assert refused.value.param.startswith(param)
+        assert not Session.objects.exists()
+
+    def test_what_makes_no_difference(self, client: openai.OpenAI, model: ToldModel) -> None:
+        model.will_say("Hi!")
+        function: Any = {"name": "clock", "parameters": {"type": "object", "properties": {}}}
+        completion = client.chat.completions.create(
+            model="simple",
+            messages=user_says("Hello"),
+            n=1,
+            response_format={"type": "text"},
+            tools=[{"type": "function", "function": function}],
+            tool_choice="auto",
+            logprobs=False,
+            modalities=["text"],
+            seed=5,
+            stop=["\n"],
+            user="ana",
+        )
+        assert completion.choices[0].message.content == "Hi!"
+        assert "tools" not in model.requests[-1]
+
     @pytest.mark.parametrize("store", [True, False])
     def test_failure(self, client: openai.OpenAI, model: ToldModel, store: bool) -> None:
         model.fail()
@@ -207,6 +261,17 @@ class TestOpenAI:
                 messages=user_says("Pay twice"),
                 extra_headers={"Idempotency-Key": "4711"},
             )
+
+    def test_lost_answer(self, client: openai.OpenAI, model: ToldModel) -> None:
+        """The package asks once more by itself, with the key that it was told to send."""
+        model.will_say("Paid.")
+        with httpx2.Client(transport=LosesFirstAnswer(), timeout=30) as losing:
+            patient = client.with_options(max_retries=1, http_client=losing)
+            answer = patient.chat.completions.create(
+                model="simple", messages=user_says("Pay"), extra_headers={"Idempotency-Key": "4711"}
+            )
+        assert answer.choices[0].message.content == "Paid."
+        assert Message.objects.filter(role="user").count() == 1
 
     def test_busy_session_is_not_tried_again(
         self, api: ApiClient, user: User, agent: Agent, monkeypatch: pytest.MonkeyPatch

@@ -127,8 +127,10 @@ def test_paths_that_are_nothing(
             "analytics/a/b",
             "prompts",
             "memories/1",
+            "messages",
         ),
-        *("agent/create", "agent/simple", "agent/1/prompt", "agent/1/prompt/2"),
+        *("agent/create", "agent/simple", "agent/simple/copy"),
+        *("agent/1/prompt", "agent/1/prompt/2"),
         "agent/1/prompt/2/activate",
     ],
 )

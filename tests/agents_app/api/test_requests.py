@@ -73,6 +73,12 @@ class TestAgents:
         assert response.json()["agent_name"] == "simple"
 
 
+@pytest.mark.parametrize("origin", ["web", "manychat", "automagik-spark"])
+def test_origin_becomes_the_platform(api: ApiClient, agent: Agent, origin: str) -> None:
+    api("POST", RUN, {"message_content": "Hello", "session_origin": origin})
+    assert Session.objects.get().platform == origin
+
+
 class TestRepeats:
     BODY: ClassVar[dict[str, Any]] = {"message_content": "Pay", "session_name": "bills"}
 

@@ -8,11 +8,14 @@ from typing import Any
 
 import httpx2
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import User
+from django.utils import timezone
 
+from agents_app.api.schemas import RunState
 from agents_app.models import Agent, AgentRun, ExternalUser, Scope
 from sessions_app.models import Message, Session
-from tests.agents_app.api.conftest import grant, key_for
+from tests.agents_app.api.conftest import ApiClient, grant, key_for
 from tests.agents_app.chats import make_agent, make_user
 from tests.factories import make_session
 from tests.model_server import ToldModel
@@ -81,6 +84,7 @@ def test_names_of_an_agent(http: httpx2.Client, model: ToldModel, name: str) -> 
         {"message_content": None},
         {"message_content": "a\0b"},
         {"message_content": "x", "session_origin": "nowhere"},
+        {"message_content": "x", "session_origin": "automagik"},
         {"message_content": "x", "message_limit": 0},
         {"message_content": "x", "parameters": {"temperature": 3}},
         {"message_content": "x", "parameters": {"max_tokens": 0}},
@@ -187,6 +191,52 @@ class TestInBackground:
         state = http.get(f"runs/{started['run_id']}/status").json()
         assert (state["status"], state["result"], state["error"]) == ("done", "Hi.", None)
         assert state["completed_at"]
+
+    def test_start_of_a_run_that_has_waited(self, http: httpx2.Client, model: ToldModel) -> None:
+        """For its turn among the others of its user."""
+
+        def ask_in_background() -> str:
+            started = http.post("agent/simple/run/async", json={"message_content": "Hello"})
+            return str(started.json()["run_id"])
+
+        def state(run_id: str) -> RunState:
+            return RunState(**http.get(f"run/{run_id}/status").json())
+
+        others = {ask_in_background() for _ in range(settings.AGENT_RUNS_PER_USER)}
+        answers = [model.asked() for _ in others]
+        waiting = ask_in_background()
+        assert (state(waiting).status, state(waiting).started_at) == ("pending", None)
+        before = timezone.now()
+        answers[0].say("One.").end()
+        answer = model.asked()
+        running = state(waiting)
+        assert running.started_at is not None
+        assert before < running.started_at < timezone.now()
+        answer.say("Two.").end()
+        model.will_say("Again.")
+        ask(http, "Next", session_id=running.session_id)  # it waits for the run
+        ended = state(waiting)
+        assert (ended.status, ended.started_at) == ("done", running.started_at)
+
+    def test_start_of_a_run_that_has_not_waited(
+        self, http: httpx2.Client, model: ToldModel
+    ) -> None:
+        model.will_say("Hi.")
+        run = ask(http).json()
+        state = RunState(**http.get(f"run/{run['run_id']}/status").json())
+        assert state.started_at is not None
+        assert state.completed_at is not None
+        assert state.created_at < state.started_at < state.completed_at
+
+    def test_run_that_was_stopped_while_it_waited_has_no_start(
+        self, api: ApiClient, agent: Agent
+    ) -> None:
+        run_id = api("POST", "agent/simple/run/async", {"message_content": "Hello"}).json()[
+            "run_id"
+        ]
+        assert api("POST", f"run/{run_id}/stop").json()["stopped"]
+        state = api("GET", f"run/{run_id}/status").json()
+        assert (state["status"], state["started_at"]) == ("stopped", None)
 
     def test_stop(self, http: httpx2.Client, model: ToldModel) -> None:
         started = http.post("agent/simple/run/async", json={"message_content": "Hello"}).json()

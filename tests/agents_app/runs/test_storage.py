@@ -1,9 +1,11 @@
 """Attempts at a run: who has it, and that whoever has lost it changes nothing."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from agents_app.models import AgentRun, RunStatus
@@ -72,6 +74,30 @@ def test_claim_voids_the_text_so_far(run: AgentRun) -> None:
     storage.claim(run.pk)
     run.refresh_from_db()
     assert run.text == ""
+
+
+def test_each_attempt_has_a_start_and_a_run_that_waits_has_none(run: AgentRun) -> None:
+    starts = [run.started_at]
+    for attempt in (1, 2):
+        assert claim(run) == attempt
+        run.refresh_from_db()
+        starts.append(run.started_at)
+    first, second, third = starts
+    assert first is None
+    assert second is not None
+    assert third is not None
+    assert second < third
+    storage.requeue(run.pk, 2)
+    run.refresh_from_db()
+    assert run.started_at is None
+
+
+def test_progress_records_a_start_once(run: AgentRun) -> None:
+    first = timezone.now()
+    for started_at in (None, first, first + timedelta(seconds=1)):
+        AgentRun.objects.save_progress([Progress(run.pk, 0, "So", started_at)])
+        run.refresh_from_db()
+        assert (run.status, run.started_at) == ("running", started_at and first)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,11 @@ class Migration(migrations.Migration):
     operations = [
         migrations.AddField(
             model_name='agentrun',
+            name='started_at',
+            field=models.DateTimeField(null=True),
+        ),
+        migrations.AddField(
+            model_name='agentrun',
             name='deaths',
             field=models.PositiveSmallIntegerField(db_default=0, default=0, editable=False),
         ),
