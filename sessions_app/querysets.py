@@ -99,7 +99,7 @@ class SessionQuerySet(models.QuerySet["Session"]):
 
     def for_user(self, user: Any) -> Self:
         """Those that belong to `user`, without the trash; none for an anonymous user."""
-        return self.owned_by(user).filter(trashed_at=None)
+        return self.owned_by(user).not_trashed()
 
     def trash_of(self, user: Any) -> Self:
         """Those that `user` has deleted and can still restore."""
@@ -108,6 +108,10 @@ class SessionQuerySet(models.QuerySet["Session"]):
     def trashed(self) -> Self:
         """Those in anybody's trash."""
         return self.filter(trashed_at__isnull=False)
+
+    def not_trashed(self) -> Self:
+        """Those in nobody's trash."""
+        return self.filter(trashed_at=None)
 
     def owned_by(self, user: Any) -> Self:
         """Those that belong to `user`, in the trash or not; none for an anonymous user."""
@@ -167,7 +171,7 @@ class SessionQuerySet(models.QuerySet["Session"]):
         return self.auto_named().filter(window.as_q(), platform=PHANTOM_PLATFORM, keep=False)
 
     def removable(self, window: Window = ANY_TIME) -> Self:
-        """Those that a cleanup may remove."""
+        """Those that a cleanup may remove, also from the trash: they hold nothing to restore."""
         return self.removal_candidates(window).empty()
 
     def removal_plan(self, window: Window = ANY_TIME) -> RemovalPlan:

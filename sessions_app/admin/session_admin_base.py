@@ -30,6 +30,7 @@ from sessions_app.admin.session_filters import (
     PlatformFilter,
     RemovableFilter,
     ReviewedFilter,
+    TrashFilter,
     VerdictFilter,
 )
 from sessions_app.admin.shared import PermittedFieldsAdmin
@@ -80,7 +81,7 @@ class BaseSessionAdmin(SessionColumns, SavedFilters, PermittedFieldsAdmin):
     )
     list_filter: ClassVar[Any] = (
         *(RemovableFilter, MessagesFilter, OutcomeFilter, ReviewedFilter, FlaggedFilter),
-        *(VerdictFilter, PlatformFilter, "agent", UserFilter),
+        *(VerdictFilter, PlatformFilter, TrashFilter, "agent", UserFilter),
         *(("created_at", TimeFilter), ("updated_at", TimeFilter)),
         MessageSearchFilter,  # the last: a word that is very common is sought in what is left
     )
