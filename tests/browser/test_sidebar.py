@@ -159,8 +159,21 @@ def test_select_all_says_what_is_ticked(open_page: OpenPage, user: User) -> None
     boxes.first.uncheck()
     expect(all_).not_to_be_checked()
     assert all_.evaluate("box => box.indeterminate")
+    expect(page.get_by_role("main").get_by_role("status")).to_have_text("1 selected")
     boxes.first.check()
     expect(all_).to_be_checked()
+
+
+def test_shift_ticks_all_chats_in_between(open_page: OpenPage, user: User) -> None:
+    for number in range(5):
+        answered(user, f"Chat {number}")
+    page = open_page("/chats/all/", viewport=WIDE)
+    boxes, ticked = page.locator("[name=chats]"), page.locator("[name=chats]:checked")
+    boxes.nth(3).click()
+    boxes.nth(1).click(modifiers=["Shift"])
+    expect(ticked).to_have_count(3)
+    boxes.nth(2).click(modifiers=["Shift"])
+    expect(ticked).to_have_count(1)
 
 
 @pytest.mark.parametrize("size", SIZES)
