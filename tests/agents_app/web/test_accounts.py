@@ -263,7 +263,7 @@ def test_the_admins_switch_stores_the_theme_and_nothing_else(page: Client, user:
     assert page.post("/accounts/theme/", {"theme": "pink"}).status_code == 400
     assert page.get("/accounts/theme/").status_code == 405
     page.logout()
-    assert page.post("/accounts/theme/", {"theme": "dark"}).status_code == 302
+    assert page.post("/accounts/theme/", {"theme": "dark"}).status_code == 303
     assert Preferences.objects.get().theme == ""
 
 
