@@ -15,6 +15,7 @@ from tests.agents_app.chats import answered, ask
 from tests.browser.axe import check_page
 from tests.browser.chatting import conversation, send
 from tests.browser.conftest import OpenPage
+from tests.factories import make_session
 from tests.model_server import ToldModel
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -174,6 +175,20 @@ def test_shift_ticks_all_chats_in_between(open_page: OpenPage, user: User) -> No
     expect(ticked).to_have_count(3)
     boxes.nth(2).click(modifiers=["Shift"])
     expect(ticked).to_have_count(1)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_what_is_done_with_ticked_chats_stays_in_view(
+    open_page: OpenPage, user: User, size: Any
+) -> None:
+    for number in range(30):
+        make_session(user=user, name=f"Chat {number}", keep=True)
+    page = open_page("/chats/all/", viewport=size)
+    delete = page.get_by_role("main").get_by_role("button", name="Delete")
+    page.get_by_label("Select Chat 0").check()
+    expect(delete).to_be_in_viewport()
+    delete.click()
+    expect(page.get_by_text("Deleted 1 chat.")).to_be_visible()
 
 
 @pytest.mark.parametrize("size", SIZES)
