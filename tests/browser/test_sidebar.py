@@ -272,6 +272,22 @@ def test_dot_while_an_answer_is_written(open_page: OpenPage, user: User, model: 
     expect(entry.locator("[data-answering]")).to_have_count(0)
 
 
+def test_list_waits_for_a_dialog_that_gives_the_focus_back(open_page: OpenPage, user: User) -> None:
+    answered(user, "Boats")
+    run = ask(user, "Slowly")
+    page = open_page(viewport=WIDE)
+    entry = open_menu(page, "Boats")
+    entry.get_by_role("link", name="Rename").click()
+    expect(page.get_by_label("New name")).to_be_visible()
+    run.finish(AgentRun.Status.STOPPED)
+    for _ in range(2):  # the first may have been asked for before
+        with page.expect_response(lambda response: "/chats/sidebar/" in response.url):
+            pass
+    page.keyboard.press("Escape")
+    expect(entry.locator("summary")).to_be_focused()
+    expect(page.locator("[data-answering]")).to_have_count(0)
+
+
 def test_list_stays_where_it_was_scrolled_to(open_page: OpenPage, user: User) -> None:
     for number in range(45):
         answered(user, f"Chat number {number}")

@@ -50,7 +50,8 @@ export async function refreshSidebar() {
         query.set("current", current);
     }
     const html = await getHtml(`${panel.dataset.url}?${query}`).catch(() => null);
-    if (html !== null && !list().querySelector("details[open]")) {
+    // A dialog gives the focus back to what has opened it.
+    if (html !== null && !document.querySelector(".sidebar details[open], dialog[open]")) {
         replaceList(html);
     }
     poll();
