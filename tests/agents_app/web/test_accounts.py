@@ -248,11 +248,11 @@ def test_name_and_theme_show_on_every_page(page: Client, user: User) -> None:
     for url in ("/chats/", "/accounts/settings/"):
         shown = html(page.get(url))
         assert '<html lang="en" data-theme="dark">' in shown
-        assert "Ana Ölund</a>" in shown
+        assert "<bdi>Ana Ölund</bdi></a>" in shown
     page.post("/accounts/settings/", {"display_name": "", "theme": ""})
     shown = html(page.get("/chats/"))
     assert "data-theme" not in shown
-    assert "ana</a>" in shown
+    assert "<bdi>ana</bdi></a>" in shown
 
 
 def test_the_admins_switch_stores_the_theme_and_nothing_else(page: Client, user: User) -> None:
