@@ -185,20 +185,28 @@ def _processes() -> Iterator[Metric]:
 
 
 def _sessions() -> Iterator[Metric]:
-    total = _capped_count(Session.objects.all())
-    candidates = _capped_count(Session.objects.removal_candidates())
-    if total >= COUNT_LIMIT and connection.vendor == "postgresql":
-        total = max(total, _estimated_rows("sessions"))
+    shown = Session.objects.not_trashed()
+    total = _capped_count(shown)
+    candidates = _capped_count(shown.removal_candidates())
+    trashed = _capped_count(Session.objects.trashed())
+    if connection.vendor == "postgresql":
+        if trashed >= COUNT_LIMIT:
+            trashed = max(trashed, _estimated_rows("sessions_trashed"))
+        if total >= COUNT_LIMIT:
+            total = max(total, _estimated_rows("sessions") - trashed)
         if candidates >= COUNT_LIMIT:
-            candidates = max(candidates, _estimated_rows("sessions_auto_named"))
+            both = _capped_count(Session.objects.trashed().removal_candidates())
+            candidates = max(candidates, _estimated_rows("sessions_auto_named") - both)
     family = GaugeMetricFamily(
         "chat_sessions",
-        "Sessions by kind: auto-named ones of the platform automagik, and others. "
+        "Sessions by kind: auto-named ones of the platform automagik, others, and those in the "
+        "trash, which are counted there only. "
         f"From {COUNT_LIMIT} on PostgreSQL's estimate; no more than that is counted on SQLite.",
         labels=["kind"],
     )
     family.add_metric(["removal_candidate"], candidates)
     family.add_metric(["other"], max(0, total - candidates))
+    family.add_metric(["trashed"], trashed)
     yield family
 
 

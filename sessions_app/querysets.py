@@ -185,7 +185,7 @@ class SessionQuerySet(models.QuerySet["Session"]):
         return self.auto_named().filter(window.as_q(), platform=PHANTOM_PLATFORM, keep=False)
 
     def removable(self, window: Window = ANY_TIME) -> Self:
-        """Those that a cleanup may remove."""
+        """Those that a cleanup may remove, also from the trash: they hold nothing to restore."""
         return self.removal_candidates(window).empty()
 
     def removal_plan(self, window: Window = ANY_TIME) -> RemovalPlan:

@@ -21,7 +21,7 @@ from agents_app.models import Agent, AgentRun, WorkerProcess
 from agents_app.runs.metrics import observe_end, observe_first_token
 from config import metrics
 from sessions_app.models import CleanupRun
-from tests.factories import make_session, phantom
+from tests.factories import make_session, phantom, say
 
 pytestmark = pytest.mark.django_db
 
@@ -129,7 +129,20 @@ def test_sessions_by_kind(client: Client) -> None:
     found = scrape(client)
     assert found["chat_sessions", "removal_candidate"] == 3
     assert found["chat_sessions", "other"] == 1
+    assert found["chat_sessions", "trashed"] == 0
     assert found["chat_removable_sessions", ""] == 3
+
+
+def test_the_trash_is_a_kind_by_itself(client: Client) -> None:
+    for trashed_at in (None, timezone.now()):
+        make_session(name="Mine", trashed_at=trashed_at)
+        say(phantom(trashed_at=trashed_at))
+    phantom(trashed_at=timezone.now())
+    found = scrape(client)
+    assert found["chat_sessions", "removal_candidate"] == 1
+    assert found["chat_sessions", "other"] == 1
+    assert found["chat_sessions", "trashed"] == 3
+    assert found["chat_removable_sessions", ""] == 1, "a cleanup removes from the trash, too"
 
 
 def test_many_sessions_are_estimated(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,6 +151,8 @@ def test_many_sessions_are_estimated(client: Client, monkeypatch: pytest.MonkeyP
         phantom()
     for _ in range(7):
         make_session(name="Mine")
+    for _ in range(6):
+        make_session(name="Mine", trashed_at=timezone.now())
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("ANALYZE sessions")
@@ -145,6 +160,7 @@ def test_many_sessions_are_estimated(client: Client, monkeypatch: pytest.MonkeyP
     if connection.vendor == "postgresql":
         assert found["chat_sessions", "removal_candidate"] == 8
         assert found["chat_sessions", "other"] == 7
+        assert found["chat_sessions", "trashed"] == 6
     else:
         assert found["chat_sessions", "removal_candidate"] == 5
     assert found["chat_removable_sessions", ""] == 5
@@ -257,5 +273,5 @@ def test_a_slow_count_is_given_up_on(client: Client, monkeypatch: pytest.MonkeyP
 def test_a_scrape_locks_out_no_writer(client: Client) -> None:
     with CaptureQueriesContext(connection) as queries:
         scrape(client)
-    assert len(queries) == 7
+    assert len(queries) == 8
     assert not [query for query in queries.captured_queries if "BEGIN" in query["sql"]]

@@ -4,6 +4,9 @@ What it costs, however large the tables are: one statement each for sessions, me
 answers per day (a range of an index per number, up to COUNT_LIMIT entries) and for what is
 removable, kept for CACHE_SECONDS if it took long; and one each for times, cleanups and failures
 (the newest few rows).
+
+Sessions in the trash are not counted, unless a cleanup would remove them. What was said and
+answered in them is: it has been work, and a failure stays one when its user deletes the chat.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +19,7 @@ from urllib.parse import urlencode
 
 from django.contrib.auth.models import User
 from django.core.cache import cache
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -136,8 +139,8 @@ def build_dashboard(request: HttpRequest) -> dict[str, Any]:
     counter = Counter(cleanups[0] if cleanups else None)
     return {
         "charts": [
-            _volume(lists, counter, days, Session, "Sessions", "started"),
-            _volume(lists, counter, days, Message, "Messages", "stored"),
+            _volume(lists, counter, days, Session.objects.not_trashed(), "started", trash="no"),
+            _volume(lists, counter, days, Message.objects.all(), "stored"),
             _outcomes(lists, counter, days),
         ],
         "times": _times(lists, days),
@@ -161,19 +164,21 @@ def build_dashboard(request: HttpRequest) -> dict[str, Any]:
 
 
 def _volume(
-    lists: Lists, counter: Counter, days: Sequence[Day], model: type[Model], title: str, done: str
+    lists: Lists, counter: Counter, days: Sequence[Day], rows: QuerySet[Any], done: str, **only: str
 ) -> Chart:
-    rows = model._default_manager.all()
+    """How many of the rows there are per day; `only` filters their list to them."""
+    title = "Sessions" if rows.model is Session else "Messages"
     counts = counter.counts(title.lower(), lambda: per_day(rows, days))
     series = [Series(title.lower(), "plain", [count.value for count in counts])]
     return _chart(
         title,
-        lists.count(total(counts), model, _whole(days)),
+        lists.count(total(counts), rows.model, _whole(days), **only),
         f"{done} in the last {DAYS} days",
         days,
         series,
         rows=[
-            [lists.count(count, model, day.window)] for day, count in zip(days, counts, strict=True)
+            [lists.count(count, rows.model, day.window, **only)]
+            for day, count in zip(days, counts, strict=True)
         ],
     )
 

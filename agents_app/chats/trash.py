@@ -17,6 +17,7 @@ from sessions_app.querysets import SessionQuerySet
 
 DELETE_BATCH_SIZE = 20  # sessions per transaction
 _EXPIRED_BATCH_SIZE = 100  # chats of one user, with each deletion
+_MOVE_BATCH_SIZE = 500  # chats per transaction, in and out of the trash
 
 
 def trash_session(chat_session: Session) -> datetime:
@@ -34,6 +35,27 @@ def trash_sessions(*, user: User, session_ids: Collection[UUID]) -> tuple[int, d
     moved = _move_to_trash(Session.objects.for_user(user).filter(pk__in=session_ids))
     _delete_expired(user)
     return moved
+
+
+def trash_all(user: User) -> tuple[int, datetime]:
+    """Move all that the user's lists show to the trash; returns how many, and since when.
+
+    What is begun meanwhile stays.
+    """
+    trashed_at = timezone.now()
+    listed = Session.objects.for_user(user).started_or_named().filter(created_at__lt=trashed_at)
+    count = _move_in_batches(listed, trashed_at)
+    _delete_expired(user)
+    return count, trashed_at
+
+
+def _move_in_batches(chats: SessionQuerySet, trashed_at: datetime | None) -> int:
+    """Move chats into the trash or out of it, in batches: messages to them must not wait long."""
+    count = 0
+    while ids := list(chats.order_by("pk").values_list("pk", flat=True)[:_MOVE_BATCH_SIZE]):
+        with transaction.atomic():
+            count += lock_sessions(chats.filter(pk__in=ids)).update(trashed_at=trashed_at)
+    return count
 
 
 def _move_to_trash(chats: SessionQuerySet) -> tuple[int, datetime]:
@@ -56,9 +78,13 @@ def restore_session(*, user: User, session_id: UUID) -> None:
 
 def restore_sessions(*, user: User, trashed_at: datetime) -> int:
     """Take the chats out of the trash that were moved there together; returns how many."""
-    with transaction.atomic():
-        chats = lock_sessions(Session.objects.trash_of(user).filter(trashed_at=trashed_at))
-        return chats.update(trashed_at=None)
+    return _move_in_batches(Session.objects.trash_of(user).filter(trashed_at=trashed_at), None)
+
+
+def restore_all(user: User) -> int:
+    """Take all chats out of the trash that have not expired; returns how many."""
+    kept = Session.objects.trash_of(user).trashed_since(trash_expiry())
+    return _move_in_batches(kept, None)
 
 
 def delete_forever(chat_session: Session) -> None:

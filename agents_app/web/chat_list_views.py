@@ -17,7 +17,14 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from agents_app.chats import organizing
 from agents_app.chats import trash as chat_trash
-from agents_app.web.chat_lists import SIDEBAR_CHATS, Cursor, read_all, read_sidebar, read_trash
+from agents_app.web.chat_lists import (
+    SIDEBAR_CHATS,
+    Cursor,
+    count_all,
+    read_all,
+    read_sidebar,
+    read_trash,
+)
 from agents_app.web.chat_pages import new_chat_page
 from agents_app.web.errors import InvalidForm, posted_form, render_domain_errors
 from agents_app.web.http import current_user, is_script, redirect
@@ -78,6 +85,20 @@ def all_chats(request: HttpRequest) -> HttpResponse:
 
 @login_required
 @never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def delete_all(request: HttpRequest) -> HttpResponse:
+    """Asks for confirmation; posted, moves all chats to the trash."""
+    user = current_user(request)
+    if request.method != "POST":
+        context = {"chats": _chats(count_all(user)), "days": settings.TRASH_DAYS}
+        return render(request, "agents_app/chats_delete.html", context)
+    count, trashed_at = chat_trash.trash_all(user)
+    messages.success(request, f"Deleted {_chats(count)}.", extra_tags=trashed_at.isoformat())
+    return redirect(reverse("chats-all"))
+
+
+@login_required
+@never_cache
 @require_safe
 def trash(request: HttpRequest) -> HttpResponse:
     after = _cursor(request)
@@ -94,6 +115,17 @@ def empty_trash(request: HttpRequest) -> HttpResponse:
         return render(request, "agents_app/trash_empty.html")
     count = chat_trash.empty_trash(trashed_before=timezone.now(), user=current_user(request))
     messages.success(request, f"Deleted {_chats(count)} for good.")
+    return redirect(reverse("chats-trash"))
+
+
+@login_required
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def restore_all(request: HttpRequest) -> HttpResponse:
+    """Takes all chats out of the trash; who comes here by a login finds that."""
+    if request.method == "POST":
+        count = chat_trash.restore_all(current_user(request))
+        messages.success(request, f"Restored {_chats(count)}.")
     return redirect(reverse("chats-trash"))
 
 
@@ -118,4 +150,4 @@ def _cursor(request: HttpRequest) -> Cursor | None:
 
 
 def _chats(count: int) -> str:
-    return ngettext("%d chat", "%d chats", count) % count
+    return f"{count:,} {ngettext('chat', 'chats', count)}"

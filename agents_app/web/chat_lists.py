@@ -97,6 +97,11 @@ def read_all(user: AnyUser, *, after: Cursor | None = None) -> ChatListPage:
     return _page(_listed(user), "updated_at", after, CHATS_PER_PAGE)
 
 
+def count_all(user: AnyUser) -> int:
+    """How many chats the list of all has. One query."""
+    return _listed(user).count()
+
+
 def read_trash(user: AnyUser, *, after: Cursor | None = None) -> ChatListPage:
     """The chats in the user's trash that have not expired, the last deleted first. One query."""
     kept = Session.objects.trash_of(user).trashed_since(trash_expiry())

@@ -15,6 +15,7 @@ from agents_app.web.forms import FeedbackForm
 from agents_app.web.http import chat_url, current_user, is_script, redirect
 from agents_app.web.login_required import login_required
 from agents_app.web.message_entries import MessageEntry
+from agents_app.web.transcript import read_question
 
 
 def _page(
@@ -42,7 +43,8 @@ def feedback(request: HttpRequest, session_id: UUID, message_id: UUID) -> HttpRe
         reason = form.cleaned_data["reason"] if "reason" in request.POST else None
         message = give_feedback(**answer, is_good=is_good, reason=reason)
     if is_script(request):
-        context = {"entry": MessageEntry(message), "before": before}
+        question = read_question(message)
+        context = {"entry": MessageEntry(message), "question": question, "before": before}
         return JsonResponse({"html": render_to_string("agents_app/feedback.html", context)})
     page = f"?before={before}" if before else ""
     return redirect(f"{chat_url(session_id)}{page}#m{message.position}")

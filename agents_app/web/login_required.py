@@ -6,13 +6,14 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlencode
 
+from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
+from django.shortcuts import render
 from django.urls import reverse
 
 from agents_app.web.accounts.forms import LoginForm
-from agents_app.web.accounts.views import render_login
 from agents_app.web.http import chat_url, is_script, redirect
 
 View = Callable[..., HttpResponseBase]
@@ -22,8 +23,8 @@ def login_required(view: View) -> View:
     """Ask visitors to log in, and lead them back.
 
     A script gets 401 with the login's address. A message that was sent stays in the login's form
-    until it comes back in the composer: nothing is stored for visitors. After any other form, the
-    login says why it is there.
+    until it comes back in the composer: nothing is stored for visitors. After any other form, and
+    after a link of a page that only users see, the login says why it is there.
     """
 
     @wraps(view)
@@ -40,10 +41,33 @@ def _ask_to_log_in(request: HttpRequest, **ids: Any) -> HttpResponse:
         error = {"error": "You are no longer logged in.", "login": reverse("login")}
         return JsonResponse(error, status=HTTPStatus.UNAUTHORIZED)
     if request.method in {"GET", "HEAD"}:
+        if _comes_from_users_page(request):
+            return _tell_of_expiry(request.get_full_path())
         return redirect_to_login(request.get_full_path())
     page = chat_url(ids["session_id"]) if "session_id" in ids else request.path
     if text := request.POST.get("text"):
         others = {name: request.POST.get(name, "") for name in ("agent", "writer")}
         form = LoginForm(initial={"text": text, **others}, request=request)
-        return render_login(request, form, next_url=page)
-    return redirect(f"{reverse('login')}?{urlencode({'expired': 'on', 'next': page})}")
+        return _login_page(request, form, next_url=page)
+    return _tell_of_expiry(page)
+
+
+def _comes_from_users_page(request: HttpRequest) -> bool:
+    """Whether a link of this site led here; those on visitors' pages lead to the first page."""
+    is_own_link = request.headers.get("Sec-Fetch-Site") == "same-origin"
+    return is_own_link and request.path != reverse("chats")
+
+
+def _tell_of_expiry(next_url: str) -> HttpResponse:
+    return redirect(f"{reverse('login')}?{urlencode({'expired': 'on', 'next': next_url})}")
+
+
+def _login_page(request: HttpRequest, form: LoginForm, *, next_url: str) -> HttpResponse:
+    """The login page in place of another one."""
+    context = {
+        "form": form,
+        "redirect_field_value": next_url,
+        "sends_email": settings.SENDS_EMAIL,
+        "sign_up": settings.SIGN_UP,
+    }
+    return render(request, "account/login.html", context)

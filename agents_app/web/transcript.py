@@ -192,9 +192,7 @@ def read_turn(run: AgentRun, answer: list[Message] | None = None) -> Turn:
     """
     turn = Turn(run.message, run=run, is_last=True)
     if run.is_continuation:
-        line = messages_for_display().chosen().filter(session=run.session_id)
-        earlier = line.filter(position__lte=run.message.position).order_by("-position")
-        turn = Turn(earlier.filter(role=Message.Role.USER).first(), run=run, is_last=True)
+        turn = Turn(read_question(run.message), run=run, is_last=True)
         answer = _following(run.session_id, turn.question.position if turn.question else 0)
     elif run.is_active:
         return turn
@@ -213,6 +211,14 @@ def read_turn_again(run: AgentRun) -> Turn:
     turn = read_turn(run)
     _add_versions([turn])
     return turn
+
+
+def read_question(message: Message) -> Message | None:
+    """The question of the turn that a message is in. One query."""
+    line = messages_for_display().chosen().filter(session=message.session_id)
+    earlier = line.filter(position__lte=message.position).order_by("-position")
+    question: Message | None = earlier.filter(role=Message.Role.USER).first()
+    return question
 
 
 def read_raw_answer(question: Message) -> str:

@@ -30,6 +30,7 @@ from sessions_app.admin.session_filters import (
     PlatformFilter,
     RemovableFilter,
     ReviewedFilter,
+    TrashFilter,
     VerdictFilter,
 )
 from sessions_app.admin.shared import PermittedFieldsAdmin
@@ -45,7 +46,7 @@ STATE_FILTERS: tuple[Any, ...] = (
     *(ReviewedFilter, FlaggedFilter, VerdictFilter),
 )
 OTHER_FILTERS: tuple[Any, ...] = (
-    *(PlatformFilter, "agent", UserFilter),
+    *(PlatformFilter, TrashFilter, "agent", UserFilter),
     *(("created_at", TimeFilter), ("updated_at", TimeFilter)),
     MessageSearchFilter,  # the last: a word that is very common is sought in what is left
 )

@@ -87,6 +87,17 @@ class MessagesFilter(ChoiceFilter):
         return sessions.filter(said if value == "yes" else ~said)
 
 
+class TrashFilter(ChoiceFilter):
+    """Whether the session's user has deleted it, and can still restore it."""
+
+    title = "trash"
+    parameter_name = "trash"
+    choices_offered = [("no", "Not in the trash"), ("yes", "In the trash")]
+
+    def chosen(self, sessions: Sessions, value: str) -> Sessions:
+        return sessions.not_trashed() if value == "no" else sessions.trashed()
+
+
 class OutcomeFilter(ChoiceFilter):
     """How the session's latest run ended."""
 

@@ -14,6 +14,7 @@ from tests.factories import make_session, say
 PAGES = {
     "chats": ["", "?q=nowhere", "?q=said", "?q=several"],
     "chats-all": [""],
+    "chats-all-delete": [""],
     "chats-trash": [""],
     "chats-trash-empty": [""],
     "chat": ["", "?before=5", "?after=3", "?at=3#m3", "?all=on"],
@@ -27,7 +28,7 @@ PAGES = {
 NO_PAGES = {
     *("home", "chat-send", "chat-stop", "chat-retry", "chat-continue", "chat-events"),
     *("chat-regenerate", "chat-version", "chat-feedback", "chat-source"),
-    *("chats-sidebar", "chats-restore", "chat-pin", "chat-restore"),
+    *("chats-sidebar", "chats-restore", "chats-trash-restore", "chat-pin", "chat-restore"),
     *("chat-export", "chats-export", "agent-starters", "agent-picture"),
 }
 

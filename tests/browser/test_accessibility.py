@@ -1,5 +1,7 @@
 """Each page through axe: not one violation, light and dark, wide and narrow."""
 
+import re
+
 import pytest
 from django.contrib.auth.models import User
 from django.urls import reverse
@@ -37,6 +39,8 @@ print("a line that is far too long for a narrow window, so that it has to be scr
 
 > Said elsewhere.
 """
+
+NAMES = re.compile(r'^ *- (?:button|link) "([^"]+)"', re.MULTILINE)
 
 WINDOWS = [
     pytest.param({"color_scheme": scheme, "viewport": size}, id=f"{scheme}-{size['width']}")
@@ -132,3 +136,14 @@ def test_tables_of_one_chat_are_told_apart(open_page: OpenPage, user: User, agen
     chat_session = answered(user, answer=tables)
     say(chat_session, tables, role="assistant", agent=agent)
     check_page(open_page(f"/chats/{chat_session.pk}/"))
+
+
+def test_controls_of_several_messages_say_whose_they_are(
+    open_page: OpenPage, user: User, agent: Agent
+) -> None:
+    make_agent("other")
+    page = open_page(f"/chats/{full_chat(user, agent).pk}/")
+    expect(page.get_by_label("Message")).to_be_focused()  # the script has run
+    names = NAMES.findall(page.get_by_role("log").aria_snapshot())
+    assert {"Good answer 3", "Bad answer 3", "Copy answer 3", "Edit question 3"} < set(names)
+    assert sorted(names) == sorted(set(names))

@@ -108,7 +108,7 @@ def rename(page: Page) -> None:
 
 
 ACTIONS: dict[str, Callable[[Page], None]] = {
-    "regenerate": lambda page: page.get_by_role("button", name="Regenerate", exact=True).click(),
+    "regenerate": lambda page: page.get_by_title("Regenerate", exact=True).click(),
     "feedback": lambda page: page.get_by_title("Good answer").click(),
     "pin": lambda page: menu_of_a_chat(page, "Pin"),
     "delete": lambda page: menu_of_a_chat(page, "Delete"),
@@ -134,6 +134,26 @@ def test_what_is_done_after_the_login_has_run_out_leads_to_the_login(
     log_in_by_hand(page)
     expect(page.get_by_label("Message")).to_be_visible()
     assert page.url.endswith(path)
+
+
+@WITH_SCRIPT_AND_WITHOUT
+def test_editing_after_the_login_has_run_out_leads_to_the_form_by_the_login(
+    open_page: OpenPage, user: User, javascript: bool
+) -> None:
+    page = open_page(f"/chats/{answered(user).pk}/", java_script_enabled=javascript)
+    page.context.clear_cookies(name="sessionid")
+    page.get_by_role("link", name="Edit question").click()
+    expect(page.get_by_text("Your session has expired. Log in to continue.")).to_be_visible()
+    log_in_by_hand(page)
+    expect(page.get_by_label("Edited text")).to_be_visible()
+
+
+def test_the_way_to_the_settings_says_why_it_leads_to_the_login(page: Page) -> None:
+    page.context.clear_cookies(name="sessionid")
+    page.get_by_title("Your account").click()
+    expect(page.get_by_text("Your session has expired. Log in to continue.")).to_be_visible()
+    log_in_by_hand(page)
+    expect(page.get_by_role("heading", name="Settings")).to_be_visible()
 
 
 def test_stopping_after_the_login_has_run_out_leads_to_the_login(

@@ -196,7 +196,7 @@ def test_agent_of_a_new_chat_is_the_chosen_one(
     wait_for_end(page)
     own = page.locator("select[name=agent] [value='']")
     expect(own).to_have_attribute("data-name", "other")
-    page.get_by_role("button", name="Regenerate with another agent").click()
+    page.get_by_role("button", name="with another agent").click()
     menu = page.get_by_role("dialog", name="Regenerate with")
     expect(menu.get_by_role("button")).to_contain_text("simple")
     page.keyboard.press("Escape")

@@ -265,3 +265,20 @@ def test_newest_words_stay_in_view(
     answer.end()
     model.asked().say("Meanwhile, too.").end()
     expect(conversation(page)).to_contain_text("Meanwhile, too.")
+
+
+PER_LINE = """paragraph => {
+    const { height } = paragraph.getBoundingClientRect();
+    const lines = Math.round(height / parseFloat(getComputedStyle(paragraph).lineHeight));
+    return paragraph.textContent.length / lines;
+}"""
+
+
+@pytest.mark.parametrize("width", [768, 895, 896, 1024, 1440])
+def test_lines_of_prose_are_neither_short_nor_long(
+    open_page: OpenPage, user: User, width: int
+) -> None:
+    words = "It took the keeper an hour to climb up there with the oil for the lamp of the tower. "
+    chat_session = answered(user, answer=words * 20)
+    page = open_page(f"/chats/{chat_session.pk}/", viewport={"width": width, "height": 900})
+    assert 60 <= page.locator(".theirs .text p").evaluate(PER_LINE) <= 80

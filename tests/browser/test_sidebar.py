@@ -15,6 +15,7 @@ from tests.agents_app.chats import answered, ask
 from tests.browser.axe import check_page
 from tests.browser.chatting import conversation, send
 from tests.browser.conftest import OpenPage
+from tests.factories import make_session
 from tests.model_server import ToldModel
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -159,8 +160,35 @@ def test_select_all_says_what_is_ticked(open_page: OpenPage, user: User) -> None
     boxes.first.uncheck()
     expect(all_).not_to_be_checked()
     assert all_.evaluate("box => box.indeterminate")
+    expect(page.get_by_role("main").get_by_role("status")).to_have_text("1 selected")
     boxes.first.check()
     expect(all_).to_be_checked()
+
+
+def test_shift_ticks_all_chats_in_between(open_page: OpenPage, user: User) -> None:
+    for number in range(5):
+        answered(user, f"Chat {number}")
+    page = open_page("/chats/all/", viewport=WIDE)
+    boxes, ticked = page.locator("[name=chats]"), page.locator("[name=chats]:checked")
+    boxes.nth(3).click()
+    boxes.nth(1).click(modifiers=["Shift"])
+    expect(ticked).to_have_count(3)
+    boxes.nth(2).click(modifiers=["Shift"])
+    expect(ticked).to_have_count(1)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_what_is_done_with_ticked_chats_stays_in_view(
+    open_page: OpenPage, user: User, size: Any
+) -> None:
+    for number in range(30):
+        make_session(user=user, name=f"Chat {number}", keep=True)
+    page = open_page("/chats/all/", viewport=size)
+    delete = page.get_by_role("main").get_by_role("button", name="Delete")
+    page.get_by_label("Select Chat 0").check()
+    expect(delete).to_be_in_viewport()
+    delete.click()
+    expect(page.get_by_text("Deleted 1 chat.")).to_be_visible()
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -242,6 +270,22 @@ def test_dot_while_an_answer_is_written(open_page: OpenPage, user: User, model: 
     expect(entry.locator("[data-answering]")).to_be_visible()
     answer.end()
     expect(entry.locator("[data-answering]")).to_have_count(0)
+
+
+def test_list_waits_for_a_dialog_that_gives_the_focus_back(open_page: OpenPage, user: User) -> None:
+    answered(user, "Boats")
+    run = ask(user, "Slowly")
+    page = open_page(viewport=WIDE)
+    entry = open_menu(page, "Boats")
+    entry.get_by_role("link", name="Rename").click()
+    expect(page.get_by_label("New name")).to_be_visible()
+    run.finish(AgentRun.Status.STOPPED)
+    for _ in range(2):  # the first may have been asked for before
+        with page.expect_response(lambda response: "/chats/sidebar/" in response.url):
+            pass
+    page.keyboard.press("Escape")
+    expect(entry.locator("summary")).to_be_focused()
+    expect(page.locator("[data-answering]")).to_have_count(0)
 
 
 def test_list_stays_where_it_was_scrolled_to(open_page: OpenPage, user: User) -> None:

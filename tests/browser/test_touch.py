@@ -17,7 +17,7 @@ from tests.model_server import ToldModel
 pytestmark = pytest.mark.django_db(transaction=True)
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
-TABLET = PHONE | {"viewport": {"width": 768, "height": 1024}}
+TABLET = PHONE | {"viewport": {"width": 1024, "height": 768}}
 
 # Of the boxes to tick, the labels are pressed. A link within prose has the height of its line.
 TOO_SMALL = """() => {
@@ -90,7 +90,7 @@ def test_what_opens_and_what_comes_and_goes(
     answer.end()
     expect(page.get_by_text("Reasoning")).to_be_visible()
     check(page, "an answer with reasoning")
-    page.get_by_role("button", name="Regenerate with another agent").click()
+    page.get_by_role("button", name="with another agent").click()
     expect(page.get_by_role("dialog", name="Regenerate with")).to_be_visible()
     check(page, "the other agents")
     page.keyboard.press("Escape")

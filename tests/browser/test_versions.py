@@ -63,13 +63,13 @@ def test_regenerate_and_go_back(
     expect(turns(page).last).to_contain_text("Another way.")
     expect(turns(page).last).not_to_contain_text("And that.")
     expect(turns(page)).to_have_count(2)
-    expect(page.get_by_role("button", name="Regenerate", exact=True)).to_be_visible()
+    expect(page.get_by_role("button", name="Regenerate answer 3", exact=True)).to_be_visible()
     expect(page.get_by_text("Version 2 of 2")).to_be_attached()
 
-    press(page, "Previous version of the answer")
+    press(page, "Previous version of answer")
     expect(turns(page).last).to_contain_text("And that.")
     expect(page.get_by_text("Version 1 of 2")).to_be_attached()
-    press(page, "Next version of the answer")
+    press(page, "Next version of answer")
     expect(turns(page).last).to_contain_text("Another way.")
 
 
@@ -91,7 +91,7 @@ def test_edit_a_message_and_go_back(
     expect(page.get_by_text("Version 2 of 2")).to_be_attached()
     expect(page.get_by_role("button", name="Regenerate")).to_be_visible()
 
-    press(page, "Previous version of the question")
+    press(page, "Previous version of question")
     expect(turns(page)).to_have_count(2)
     expect(conversation(page)).to_contain_text("And trains?")
     expect(page.get_by_text("Version 1 of 2")).to_be_attached()
@@ -109,7 +109,7 @@ def test_stop_and_regenerate(open_page: OpenPage, model: ToldModel) -> None:
     expect(turns(page).last).to_contain_text("All of it.")
     expect(page.get_by_text("Version 2 of 2")).to_be_attached()
     expect(page.get_by_label("Message")).to_be_focused()
-    press(page, "Previous version of the answer")
+    press(page, "Previous version of answer")
     expect(turns(page).last).to_contain_text("As far as it")
 
 
@@ -120,7 +120,7 @@ def test_the_versions_stay_when_the_new_answer_fails(
     model.fail()
     press(page, "Regenerate")
     expect(turns(page).last.get_by_role("button", name="Retry")).to_be_visible()
-    press(page, "Previous version of the answer")
+    press(page, "Previous version of answer")
     expect(turns(page).last).to_contain_text("And that.")
     expect(page.get_by_role("button", name="Retry")).to_have_count(0)
 
@@ -176,7 +176,7 @@ def test_a_second_window_notices(
     expect(turns(page).last).to_contain_text("Another way.")
     other.evaluate("dispatchEvent(new Event('focus'))")
     expect(turns(other).last).to_contain_text("Another way.")
-    press(page, "Previous version of the answer")
+    press(page, "Previous version of answer")
     expect(turns(page).last).to_contain_text("And that.")
     other.evaluate("dispatchEvent(new Event('focus'))")
     expect(turns(other).last).to_contain_text("And that.")

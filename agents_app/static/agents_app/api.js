@@ -69,10 +69,16 @@ export async function getEvents(url) {
     throw new Refusal(refusalText(response));
 }
 
-/** Get a page or a fragment of one, as HTML. Throws Refusal. */
-export async function getHtml(url) {
+/**
+ * Get a page or a fragment of one, as HTML. Throws Refusal. Who is no longer logged in leaves for
+ * `page`, if it is given, and so for the login that leads back to it.
+ */
+export async function getHtml(url, page = null) {
     const response = await fetch(url, { cache: "no-store" })
         .catch(() => { throw new Refusal(UNREACHABLE); });
+    if (response.redirected && page) {
+        location.assign(page);
+    }
     if (!response.ok || response.redirected) {
         throw new Refusal(refusalText(response));
     }

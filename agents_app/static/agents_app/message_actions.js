@@ -71,7 +71,7 @@ async function edit(link) {
         return;
     }
     try {
-        const form = fragmentOf(await getHtml(link.href)).querySelector("[data-edit-form]");
+        const form = fragmentOf(await getHtml(link.href, link.href)).querySelector("[data-edit-form]");
         message.append(form);
         message.classList.add("editing");
         const text = form.elements.namedItem("text");

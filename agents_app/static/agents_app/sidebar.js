@@ -11,7 +11,7 @@ const CHAT = /^\/chats\/([0-9a-f-]{36})\/$/; // the path of a chat's page
 const MENUS = "details.menu, details.export";
 
 const panel = document.querySelector("[data-sidebar-panel]");
-const narrow = matchMedia("(max-width: 47.99rem)");
+const narrow = matchMedia("(max-width: 55.99rem)");
 let timer = 0;
 
 export function setUpSidebar() {
@@ -50,7 +50,8 @@ export async function refreshSidebar() {
         query.set("current", current);
     }
     const html = await getHtml(`${panel.dataset.url}?${query}`).catch(() => null);
-    if (html !== null && !list().querySelector("details[open]")) {
+    // A dialog gives the focus back to what has opened it.
+    if (html !== null && !document.querySelector(".sidebar details[open], dialog[open]")) {
         replaceList(html);
     }
     poll();
@@ -166,7 +167,7 @@ async function act(event) {
 }
 
 async function showMore(link) {
-    const more = fragmentOf(await getHtml(link.dataset.more));
+    const more = fragmentOf(await getHtml(link.dataset.more, link.href));
     const first = more.querySelector(".chat");
     link.closest(".more").replaceWith(more);
     first?.focus();

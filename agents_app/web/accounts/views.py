@@ -10,7 +10,6 @@ from django import forms
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import REDIRECT_FIELD_NAME, logout, update_session_auth_hash
-from django.contrib.auth.decorators import login_required
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import BadRequest, PermissionDenied
 from django.http import HttpRequest, HttpResponse
@@ -33,6 +32,7 @@ from agents_app.web.accounts.forms import (
 )
 from agents_app.web.accounts.login_draft import keep_login_draft
 from agents_app.web.http import current_user, redirect
+from agents_app.web.login_required import login_required
 
 
 class _EmailContext:
@@ -70,17 +70,6 @@ class EmailView(_EmailContext, allauth_views.EmailView):
 
 
 login = LoginView.as_view()
-
-
-def render_login(request: HttpRequest, form: LoginForm, *, next_url: str) -> HttpResponse:
-    """The login page in place of another one."""
-    context = {
-        "form": form,
-        "redirect_field_value": next_url,
-        "sends_email": settings.SENDS_EMAIL,
-        "sign_up": settings.SIGN_UP,
-    }
-    return render(request, "account/login.html", context)
 
 
 @never_cache

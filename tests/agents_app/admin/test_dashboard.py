@@ -89,6 +89,21 @@ def test_sessions_and_messages_are_counted_per_day_and_lead_to_their_lists(root:
             assert shown_in_list(root, url) == int(count)
 
 
+def test_the_trash_is_not_counted_as_sessions_but_what_was_answered_in_it(root: Client) -> None:
+    user = make_user()
+    answered(user)
+    Session.objects.filter(pk=failed(user).session_id).update(trashed_at=timezone.now())
+    page = Page.of(root, INDEX)
+    sessions = card(page, "Sessions")
+    assert "1 started in the last 30 days" in text(sessions)
+    for count, url in links(sessions).items():
+        assert shown_in_list(root, url) == int(count) == 1
+    assert shown_in_list(root, f"{LIST}?trash=yes") == 1
+    answers = text(card(page, "Answers"))
+    assert "Done 1" in answers
+    assert "Failed 1" in answers
+
+
 def test_answers_are_counted_by_outcome(root: Client) -> None:
     user = make_user()
     for _ in range(3):

@@ -103,7 +103,36 @@ def test_other_forms_lead_back_to_their_page(client: Client, user: User) -> None
         page = quote(chat_url(run.session), safe="")
         assert response["Location"] == f"/accounts/login/?expired=on&next={page}"
         assert "Your session has expired." in html(client.get(response["Location"]))
-    assert "run out" not in html(client.get("/accounts/login/"))
+    assert "expired" not in html(client.get("/accounts/login/"))
+
+
+ACCOUNT_PAGES = [
+    *("settings", "logins", "keys", "delete"),
+    *("email", "password/change", "password/set", "reauthenticate"),
+]
+
+
+@pytest.mark.parametrize("path", ACCOUNT_PAGES)
+def test_forms_of_the_account_say_why_they_lead_to_the_login(client: Client, path: str) -> None:
+    asked = client.post(f"/accounts/{path}/", {"password": "secret-enough-1"})
+    login = html(client.get(asked["Location"]))
+    assert "Your session has expired. Log in to continue." in login
+    assert f'name="next" value="/accounts/{path}/"' in login
+
+
+@pytest.mark.parametrize("path", ["/accounts/settings/", "/accounts/email/", "/chats/trash/"])
+def test_links_of_pages_that_users_see_say_why_they_lead_to_the_login(
+    client: Client, path: str
+) -> None:
+    followed = {"Sec-Fetch-Site": "same-origin"}
+    login = html(client.get(client.get(path, headers=followed)["Location"]))
+    assert "Your session has expired. Log in to continue." in login
+    assert f'name="next" value="{path}"' in login
+    for elsewhere in ({}, {"Sec-Fetch-Site": "none"}):
+        login = html(client.get(client.get(path, headers=elsewhere)["Location"]))
+        assert "expired" not in login, "typed in, or a link in a mail"
+    login = html(client.get(client.get("/chats/", headers=followed)["Location"]))
+    assert "expired" not in login, "the login's own link to the first page"
 
 
 def test_undoing_a_deletion_leads_to_the_trash(client: Client, user: User) -> None:

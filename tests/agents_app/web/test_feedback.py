@@ -64,6 +64,7 @@ def test_script_is_sent_the_buttons_anew(page: Client, answer: Message) -> None:
     response = page.post(url_for(answer), {"rating": "good"}, headers=JSON)
     fragment = response.json()["html"]
     assert 'aria-pressed="true"' in fragment
+    assert 'aria-label="Good answer 1"' in fragment, "as on the page: by the question"
     assert "What was good about it?" in fragment
     response = page.post(url_for(answer), {"rating": "none"}, headers=JSON)
     assert 'aria-pressed="true"' not in response.json()["html"]

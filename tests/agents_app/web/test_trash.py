@@ -1,5 +1,6 @@
 """The trash: what is in it is neither shown, counted nor searched, and can be restored."""
 
+import re
 from datetime import timedelta
 from io import StringIO
 from typing import Any
@@ -16,6 +17,7 @@ from sessions_app.models import Message, Session
 from sessions_app.writing import append_message
 from tests.agents_app.chats import answered, ask, make_user
 from tests.agents_app.web.helpers import JSON, chat_url, html, queries, rows, run_url
+from tests.factories import phantom
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -118,6 +120,42 @@ def test_next_deletion_deletes_what_has_expired(page: Client, user: User, trashe
     deleted = answered(user)
     page.post(chat_url(deleted, "chat-delete"))
     assert Session.objects.get() == deleted
+
+
+def test_all_chats_are_deleted_and_restored_together(
+    page: Client, user: User, trashed: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many there are, and not only those on the page; what was in the trash stays there."""
+    monkeypatch.setattr(trash, "_MOVE_BATCH_SIZE", 2)
+    own = {answered(user, f"Chat {number}").pk for number in range(5)}
+    others = answered(make_user("eve"))
+    empty = phantom(user=user)
+    assert "5 chats will be moved" in html(page.get("/chats/all/delete/"))
+    response = page.post("/chats/all/delete/")
+    assert (response.status_code, response["Location"]) == (303, "/chats/all/")
+    shown = html(page.get("/chats/all/"))
+    assert "Deleted 5 chats." in shown
+    assert "No chats yet." in shown
+    left = Session.objects.not_trashed()
+    assert set(left) == {others, empty}, "what no list has shown was not asked about"
+    [undo] = re.findall(r'name="trashed_at" value="([^"]+)"', shown)
+    page.post("/chats/restore/", {"trashed_at": undo})
+    assert set(left.filter(user=user, runs__isnull=False).values_list("pk", flat=True)) == own
+    assert Session.objects.trash_of(user).get() == trashed
+
+
+def test_the_whole_trash_is_restored_but_for_what_has_expired(
+    page: Client, user: User, trashed: Session
+) -> None:
+    expired = answered(user)
+    trash.trash_session(expired)
+    age(expired, 31)
+    foreign = answered(make_user("eve"))
+    trash.trash_session(foreign)
+    response = page.post("/chats/trash/restore/")
+    assert (response.status_code, response["Location"]) == (303, "/chats/trash/")
+    assert "Restored 1 chat." in html(page.get("/chats/trash/"))
+    assert Session.objects.not_trashed().get() == trashed
 
 
 def test_trash_takes_the_same_queries_however_full(page: Client, user: User) -> None:
