@@ -233,7 +233,7 @@ def test_list_reads_neither_texts_nor_all_rows(reader: Client) -> None:
 
 @pytest.mark.parametrize(
     ("cost", "shown"),
-    [("0", "$0.00"), ("0.0015", "$0.0015"), ("1234.5", "$1,234.50")],
+    [("0", "$0.00"), ("0.0015", "$0.0015"), ("0.066486", "$0.0665"), ("1234.5", "$1,234.50")],
 )
 def test_costs_have_the_places_that_say_something(cost: str, shown: str) -> None:
     assert dollars(Decimal(cost)) == shown
