@@ -15,6 +15,7 @@ class AgentsAppConfig(AppConfig):
             api_keys,
             email_addresses,
             feedback,
+            messages,
             runs,
             sessions,
         )

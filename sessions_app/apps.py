@@ -12,7 +12,6 @@ class SessionsAppConfig(AppConfig):
         from sessions_app.admin import (  # noqa: F401
             cleanup_runs,
             export_log,
-            messages,
             reading_log,
             users,
         )

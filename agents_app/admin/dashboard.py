@@ -19,7 +19,7 @@ from urllib.parse import urlencode
 
 from django.contrib.auth.models import User
 from django.core.cache import cache
-from django.db.models import Model, QuerySet
+from django.db.models import Model, Prefetch, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -30,6 +30,7 @@ from django.utils.safestring import SafeString
 from agents_app.models import AgentRun, RunStatus
 from sessions_app.admin.badges import OUTCOMES, badge, cleanup_badge
 from sessions_app.admin.charts import Series, share_bar, stacked_bars, top_of
+from sessions_app.admin.message_links import session_title, sessions_with_opening
 from sessions_app.admin.shared import link_if_allowed, may_read_transcripts, may_view, short_time
 from sessions_app.models import CleanupRun, Message, Session
 from sessions_app.querysets import Window
@@ -378,19 +379,21 @@ class FailureRow:
 def _failures(request: HttpRequest) -> list[FailureRow]:
     """The newest failed answers; their errors only for those who may read what was said."""
     failed = AgentRun.objects.filter(status=RunStatus.FAILED)
-    newest = failed.select_related("session", "agent").order_by("-created_at", "-id")
-    columns = ("status", "error", "created_at", "session__name", "agent__name")
+    newest = failed.select_related("agent").order_by("-created_at", "-id")
     shows_errors = may_read_transcripts(request)
-    rows = [
+    sessions = sessions_with_opening() if shows_errors else Session.objects.only("name")
+    newest = newest.prefetch_related(Prefetch("session", sessions))
+    columns = ("status", "error", "created_at", "session", "agent__name")
+    runs = list(newest.only(*columns)[:NEWEST])
+    if shows_errors and any(run.error or run.session.opening for run in runs):  # type: ignore[attr-defined]
+        record_list_reading(cast("User", request.user), via="dashboard", query="")
+    return [
         FailureRow(
             asked=link_if_allowed(request, run, short_time(run.created_at)),
-            chat_session=link_if_allowed(request, run.session, str(run.session)),
+            chat_session=link_if_allowed(request, run.session, session_title(run.session)),
             agent=run.agent.name if run.agent else "-",
             outcome=badge(run.get_status_display(), OUTCOMES[RunStatus.FAILED]),
             error=run.public_error if shows_errors else "",
         )
-        for run in newest.only(*columns)[:NEWEST]
+        for run in runs
     ]
-    if any(row.error for row in rows):
-        record_list_reading(cast("User", request.user), via="dashboard", query="")
-    return rows

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
-from django.db.models import QuerySet
+from django.db.models import Prefetch, QuerySet
 from django.db.models.functions import Left
 from django.http import HttpRequest
 from django.utils.html import format_html
@@ -14,7 +14,7 @@ from agents_app.models import Feedback
 from agents_app.web.rendering.markdown import plain_text
 from sessions_app.admin.filters import TimeFilter
 from sessions_app.admin.keyed_changelist import KeyedChangeList
-from sessions_app.admin.message_links import SessionLink, link_to_message
+from sessions_app.admin.message_links import SessionLink, link_to_message, sessions_with_opening
 from sessions_app.admin.shared import ModelAdmin, short_time, time_field
 from sessions_app.admin.transcript_access import TranscriptAdmin
 from sessions_app.models import Session
@@ -43,8 +43,9 @@ class FeedbackList(KeyedChangeList):
     def with_columns(self, rows: QuerySet[Any]) -> QuerySet[Any]:
         start = Left("message__text_content", _MARKUP)
         columns = ("is_good", "reason", "created_at", "user", "user__username")
-        related = ("message__position", "message__session__name")
-        rows = rows.order_by().select_related("message__session", "user").annotate(start=start)
+        related = ("message__position", "message__session")
+        rows = rows.order_by().select_related("message", "user").annotate(start=start)
+        rows = rows.prefetch_related(Prefetch("message__session", sessions_with_opening()))
         shown: QuerySet[Any] = rows.only(*columns, *related)
         return shown
 

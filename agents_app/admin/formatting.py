@@ -1,11 +1,15 @@
 """How long things took and what they cost, in the fewest digits that say it."""
 
-from decimal import Decimal
+from decimal import Context, Decimal
+
+_SIGNIFICANT = 3  # digits of an amount below a dollar
 
 
 def dollars(amount: Decimal) -> str:
     """An amount of US dollars, with as many digits as it takes to tell it from nothing."""
-    return f"${amount:,.2f}" if amount >= 1 or not amount else f"${amount.normalize():f}"
+    if amount >= 1 or not amount:
+        return f"${amount:,.2f}"
+    return f"${Context(prec=_SIGNIFICANT).plus(amount).normalize():f}"
 
 
 def duration(seconds: float) -> str:

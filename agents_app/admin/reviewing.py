@@ -1,5 +1,6 @@
 """What staff do to a session on its page: verdict, note, flag, reviewed, and keep."""
 
+from collections.abc import Mapping
 from typing import Any, cast
 
 from django import forms
@@ -12,7 +13,7 @@ from django.shortcuts import redirect
 
 from sessions_app.admin.shared import ModelAdmin
 from sessions_app.models import Review, Session
-from sessions_app.review.decisions import keep_session, review_session
+from sessions_app.review.decisions import ReviewedMeanwhile, keep_session, review_session
 from sessions_app.writing import SessionGone
 
 NOTE_LENGTH = 5_000  # characters
@@ -39,7 +40,8 @@ class ReviewForm(forms.Form):
         required=False, choices=[*Review.Verdict.choices, ("none", "no verdict")]
     )
     note = forms.CharField(required=False, max_length=NOTE_LENGTH, widget=forms.Textarea)
-    # The note that the page showed: another reviewer may have written one since.
+    # What the page showed: another reviewer may have changed it since.
+    shown_verdict = forms.CharField(required=False, widget=forms.HiddenInput)
     shown_note = forms.CharField(required=False, widget=forms.HiddenInput)
     flagged = YesNoField()
     reviewed = YesNoField()
@@ -58,6 +60,11 @@ class ReviewForm(forms.Form):
             "flagged": data["flagged"],
             # Going on to the next session says that this one has been reviewed.
             "reviewed": True if data["next"] else data["reviewed"],
+            "shown": {
+                name: _unix(data[f"shown_{name}"])
+                for name in ("verdict", "note")
+                if f"shown_{name}" in self.data
+            },
         }
 
 
@@ -81,12 +88,16 @@ def change_review(model_admin: ModelAdmin, request: HttpRequest, object_id: str)
         model_admin.message_user(request, f"Nothing was saved. {errors}", messages.ERROR)
         return _back(request, object_id)
     user = cast("User", request.user)  # never anonymous in the admin
+    changes = form.changes()
     try:
-        reviewed = review_session(chat_session, by=user, **form.changes())
+        reviewed = review_session(chat_session, by=user, **changes)
         keep = form.cleaned_data["keep"]
         marked = keep is not None and keep_session(chat_session, by=user, keep=keep)
     except SessionGone:
         return _gone(model_admin, request)
+    except ReviewedMeanwhile as conflict:
+        model_admin.message_user(request, _both(conflict, changes), messages.ERROR)
+        return _back(request, object_id)
     if reviewed:
         model_admin.message_user(request, "The review was saved.", messages.SUCCESS)
     if marked:
@@ -94,6 +105,22 @@ def change_review(model_admin: ModelAdmin, request: HttpRequest, object_id: str)
         model_admin.message_user(request, done, messages.SUCCESS)
     following = form.cleaned_data["next"]
     return _back(request, str(following or object_id), stay=following is None)
+
+
+def _both(conflict: ReviewedMeanwhile, given: Mapping[str, Any]) -> str:
+    """What another has stored, and what was to be stored: nothing of either is lost."""
+    values = " ".join(
+        f"{name.capitalize()}: {_said(name, stored)} by {conflict.by}, "
+        f"{_said(name, given[name])} by you."
+        for name, stored in conflict.stored.items()
+    )
+    return f"Nothing was saved: {conflict.by} has reviewed this session meanwhile. {values}"
+
+
+def _said(field: str, value: str) -> str:
+    if not value:
+        return "none"
+    return str(Review.Verdict(value).label) if field == "verdict" else f"“{value}”"
 
 
 def _gone(model_admin: ModelAdmin, request: HttpRequest) -> HttpResponse:

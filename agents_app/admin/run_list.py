@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.auth.models import User
-from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
+from django.db.models import BooleanField, ExpressionWrapper, Prefetch, Q, QuerySet
 from django.db.models.functions import Left
 from django.http import HttpRequest
 
@@ -13,6 +13,7 @@ from agents_app.admin.run_columns import ERROR_LENGTH
 from agents_app.models import AgentRun, RunStatus
 from agents_app.querysets import AgentRunQuerySet
 from sessions_app.admin.keyed_changelist import KeyedChangeList
+from sessions_app.admin.message_links import sessions_with_opening
 from sessions_app.admin.shared import ModelAdmin
 from sessions_app.models import Session
 from sessions_app.search.sessions import ids_starting_with, search_sessions
@@ -28,10 +29,11 @@ class RunList(KeyedChangeList):
         runs: Any = rows
         columns = ("status", "created_at", "finished_at", "first_token_at", "user")
         facts = ("model", "input_tokens", "output_tokens", "cost")
-        related = ("session__name", "user__username", "message__position")
+        related = ("session", "user__username", "message__position")
         runs = runs.order_by().with_current_status()
         runs = runs.annotate(error_start=Left("error", 2 * ERROR_LENGTH))
-        runs = runs.select_related("session", "user", "message")
+        runs = runs.select_related("user", "message")
+        runs = runs.prefetch_related(Prefetch("session", sessions_with_opening()))
         shown: QuerySet[Any] = runs.only(*columns, *facts, *related, "message__session")
         return shown
 

@@ -99,8 +99,8 @@ class AgentRunAdmin(RunColumns, TranscriptAdmin):
     class Media:
         css = {"all": ["sessions_app/admin/records.css", "agents_app/admin/runs.css"]}
 
-    def shows_text(self, row: Any) -> bool:
-        return bool(row.error_start)
+    def shows_text(self, request: HttpRequest, row: Any) -> bool:
+        return bool(row.error_start) or (may_view(request, Session) and bool(row.session.opening))
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return RunList

@@ -14,6 +14,7 @@ from agents_app.admin.feedback_filter import FeedbackFilter
 from agents_app.admin.reviewing import NOTE_LENGTH, change_review, may_review
 from agents_app.admin.session_facts import removal_sentence, session_facts
 from agents_app.models import AgentRun
+from agents_app.web.message_entries import plain_line
 from sessions_app.admin.session_admin_base import (
     OTHER_FILTERS,
     STATE_FILTERS,
@@ -40,6 +41,9 @@ class SessionAdmin(BaseSessionAdmin):
             name="sessions_app_session_review",
         )
         return [review, *super().get_urls()]
+
+    def as_line(self, text: str, role: str) -> str:
+        return plain_line(text, role)
 
     def review_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return change_review(self, request, object_id)

@@ -6,7 +6,7 @@ from typing import Any
 from django.utils.safestring import SafeString
 
 from agents_app.models import Feedback
-from agents_app.web.rendering.markdown import markdown
+from agents_app.web.rendering.markdown import markdown, plain_text
 from sessions_app.models import Message
 from sessions_app.storable import encodable, json_text
 from sessions_app.tool_entries import tool_names
@@ -52,6 +52,11 @@ class MessageEntry:
         """What the user thinks of it; a message that is not read from the database has none."""
         given: Feedback | None = _FEEDBACK.get_cached_value(self.message, default=None)
         return given
+
+
+def plain_line(text: str, role: str) -> str:
+    """A message's text, or a part of it, in one line; only agents write markdown."""
+    return plain_text(text) if role == Message.Role.ASSISTANT else " ".join(text.split())
 
 
 def id_prefix(before: Message) -> str:

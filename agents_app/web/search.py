@@ -13,7 +13,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.db.models import Prefetch, Q
 
-from agents_app.web.rendering.markdown import plain_text
+from agents_app.web.message_entries import plain_line
 from sessions_app.models import Message, Session
 from sessions_app.search import messages as search
 from sessions_app.search.excerpts import Segment, excerpt, matching
@@ -108,5 +108,6 @@ def _read(ids: Sequence[UUID]) -> list[Message]:
 
 
 def _snippet(message: Message, pattern: re.Pattern[str]) -> list[Segment]:
-    is_markdown = message.role == Message.Role.ASSISTANT
-    return excerpt(message.text_content, pattern, as_line=plain_text if is_markdown else None)
+    return excerpt(
+        message.text_content, pattern, as_line=lambda text: plain_line(text, message.role)
+    )

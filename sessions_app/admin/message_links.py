@@ -3,7 +3,7 @@
 from urllib.parse import urlencode
 from uuid import UUID
 
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
@@ -15,18 +15,32 @@ from sessions_app.models import Message, Session
 _LENGTH = 60  # characters
 
 
+def sessions_with_opening() -> QuerySet[Session]:
+    """The sessions of a list's rows, with what `session_title` shows of them."""
+    return Session.objects.with_opening().only("name")
+
+
+def session_title(chat_session: Session) -> str:
+    """How its user begins, where no person has named it, and its name otherwise.
+
+    For those who may read what was said; only the name, unless it is of sessions_with_opening().
+    """
+    opening: str = getattr(chat_session, "opening", "")
+    return " ".join(opening.split()) or str(chat_session)
+
+
 def message_url(session_id: UUID, message_id: UUID, position: int) -> str:
     """The address of a message on its session's page."""
     page = reverse("admin:sessions_app_session_change", args=[session_id])
     return f"{page}?{urlencode({'message': message_id})}#m{position}"
 
 
-def link_to_message(request: HttpRequest, message: Message, text: str) -> str:
+def link_to_message(request: HttpRequest, message: Message, text: str, title: str = "") -> str:
     """A link to the message, or plain text for users who may not read it there."""
     if not (may_view(request, Session) and may_read_transcripts(request)):
         return text
     url = message_url(message.session_id, message.pk, message.position)
-    return format_html('<a href="{}">{}</a>', url, text)
+    return format_html('<a href="{}" title="{}">{}</a>', url, title, text)
 
 
 class SessionLink(RelatedLink):
@@ -36,5 +50,8 @@ class SessionLink(RelatedLink):
         message: Message = row if isinstance(row, Message) else getattr(row, "message")  # noqa: B009
         if not may_read_transcripts(self.request):
             return super().__call__(row)
-        name = Truncator(str(getattr(row, self.field))).chars(_LENGTH)
-        return link_to_message(self.request, message, name)
+        chat_session: Session = getattr(row, self.field)
+        title = session_title(chat_session)
+        name = str(chat_session)
+        both = title if title == name else f"{title} ({name})"
+        return link_to_message(self.request, message, Truncator(title).chars(_LENGTH), both)

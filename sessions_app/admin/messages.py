@@ -1,20 +1,21 @@
 """The admin pages of messages: the list, and one message with all its columns."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from django.contrib import admin, messages
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
-from django.db.models import Model, QuerySet
+from django.db.models import Model, Prefetch, QuerySet
 from django.db.models.functions import Left
 from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from django.utils.text import Truncator
 
 from sessions_app.admin.keyed_changelist import KeyedChangeList
-from sessions_app.admin.message_links import SessionLink
+from sessions_app.admin.message_links import SessionLink, sessions_with_opening
 from sessions_app.admin.shared import (
     ModelAdmin,
     as_text,
@@ -22,7 +23,7 @@ from sessions_app.admin.shared import (
     short_time,
     time_field,
 )
-from sessions_app.admin.transcript_access import TranscriptAdmin
+from sessions_app.admin.transcript_access import PlainLines, TranscriptAdmin
 from sessions_app.models import Message, Session
 from sessions_app.querysets import MessageQuerySet
 from sessions_app.search import messages as search
@@ -32,6 +33,7 @@ from sessions_app.tool_entries import tool_names
 MATCHES = 1_000  # messages that a search finds
 _MAX_SEARCH = 200  # characters
 _EXCERPT = 100  # characters
+_MARKUP = 500  # characters, of which the markup is left out
 _TEXT_SEARCHED = 50_000  # characters of a message, in which the match to show is looked for
 
 
@@ -39,10 +41,11 @@ class MessageList(KeyedChangeList):
     """Finds the ids of a page's messages first, and then reads the start of each text."""
 
     def with_columns(self, rows: QuerySet[Any]) -> QuerySet[Any]:
-        length = _TEXT_SEARCHED if self.query else _EXCERPT + 1
-        columns = ("position", "role", "created_at", "session__name")
+        length = _TEXT_SEARCHED if self.query else _MARKUP
+        columns = ("position", "role", "created_at", "session")
         rows = rows.order_by().annotate(start=Left("text_content", length))
-        shown: QuerySet[Any] = rows.select_related("session").only(*columns)
+        rows = rows.prefetch_related(Prefetch("session", sessions_with_opening()))
+        shown: QuerySet[Any] = rows.only(*columns)
         return shown
 
     def rows(self, ids: list[Any]) -> list[Any]:
@@ -50,8 +53,11 @@ class MessageList(KeyedChangeList):
         rows: list[Any] = super().rows(ids)
         terms = search.parse(self.query[:_MAX_SEARCH])
         pattern = matching(terms) if terms else None
+        as_line: Any = self.model_admin.as_line  # type: ignore[attr-defined]  # BaseMessageAdmin's
         for row in rows:
-            row.matches = excerpt(row.start, pattern) if pattern else []
+            on_line = partial(as_line, role=row.role)
+            row.matches = excerpt(row.start, pattern, as_line=on_line) if pattern else []
+            row.line = "" if row.matches else on_line(row.start[:_MARKUP])
         return rows
 
 
@@ -96,9 +102,11 @@ def folded_json(name: str, description: str = "") -> Callable[[ModelAdmin, Model
     return show
 
 
-@admin.register(Message)
-class MessageAdmin(TranscriptAdmin):
-    """Messages, read-only: chats write them, and they are deleted with their session."""
+class BaseMessageAdmin(PlainLines, TranscriptAdmin):
+    """Messages, read-only: chats write them, and they are deleted with their session.
+
+    agents_app.admin.messages registers it.
+    """
 
     list_display = ("position", "role", "excerpt", "session", "created")
     list_display_links = ("position", "excerpt")
@@ -194,7 +202,7 @@ class MessageAdmin(TranscriptAdmin):
                 for segment in message.matches
             )
             return format_html_join("", "{}", ((text,) for text in marked))
-        return Truncator(message.start).chars(_EXCERPT) or "(no text)"
+        return Truncator(message.line).chars(_EXCERPT) or "(no text)"
 
     @admin.display(description="text")
     def text(self, message: Message) -> str:

@@ -15,6 +15,7 @@ from sessions_app.admin.filters import TimeFilter, UserFilter
 from sessions_app.admin.keyed_changelist import KeyedChangeList
 from sessions_app.admin.shared import (
     LINK_LENGTH,
+    ModelAdmin,
     ReadOnlyAdmin,
     RelatedLink,
     link_if_allowed,
@@ -33,6 +34,20 @@ class ReaderFilter(UserFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return queryset.filter(username__iexact=self.value) if self.value else queryset
+
+
+class KindFilter(admin.SimpleListFilter):
+    """What was read: one session, or a list, of which reviewers open many while they look."""
+
+    title = "what"
+    parameter_name = "what"
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> list[tuple[str, str]]:
+        return [("sessions", "Single sessions"), ("lists", "Lists")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        value = self.value()
+        return queryset if value is None else queryset.filter(session_id__isnull=value == "lists")
 
 
 class ReadingList(KeyedChangeList):
@@ -74,7 +89,7 @@ class TranscriptReadingAdmin(ReadOnlyAdmin):
 
     list_display = ("read", "username", "session", "via", "filters")
     list_display_links = ("read",)
-    list_filter = (ReaderFilter, ("read_at", TimeFilter))
+    list_filter = (KindFilter, ReaderFilter, ("read_at", TimeFilter))
     list_per_page = 50
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER

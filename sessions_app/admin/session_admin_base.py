@@ -34,6 +34,7 @@ from sessions_app.admin.session_filters import (
     VerdictFilter,
 )
 from sessions_app.admin.shared import PermittedFieldsAdmin
+from sessions_app.admin.transcript_access import PlainLines
 from sessions_app.admin.transcript_search import MessageSearchFilter, search_of
 from sessions_app.models import Session
 from sessions_app.search.sessions import search_sessions
@@ -78,7 +79,7 @@ class SessionList(KeyedChangeList):
         return rows.order_by().select_related("user", "agent").defer("metadata")
 
 
-class BaseSessionAdmin(SessionColumns, SavedFilters, PermittedFieldsAdmin):
+class BaseSessionAdmin(SessionColumns, SavedFilters, PlainLines, PermittedFieldsAdmin):
     """The list of sessions, editing one, and removing them; agents_app adds the conversation.
 
     None is added here: a session exists because a person started a chat.

@@ -13,8 +13,6 @@ from sessions_app.models import Message, Review, Session
 from sessions_app.querysets import PHANTOM_PLATFORM, SessionQuerySet
 from sessions_app.run_status import RunStatus
 
-Sessions = QuerySet[Session]
-
 
 class ChoiceFilter(admin.SimpleListFilter):
     """A few fixed choices; a value that is none of them is refused, not ignored."""
@@ -32,7 +30,7 @@ class ChoiceFilter(admin.SimpleListFilter):
             raise IncorrectLookupParameters(f"{self.parameter_name}={value!r}")
         return self.chosen(queryset, value)
 
-    def chosen(self, sessions: Sessions, value: str) -> Sessions:
+    def chosen(self, sessions: SessionQuerySet, value: str) -> SessionQuerySet:
         """The sessions of one choice."""
         raise NotImplementedError
 
@@ -82,7 +80,7 @@ class MessagesFilter(ChoiceFilter):
     parameter_name = "messages"
     choices_offered = [("yes", "At least one"), ("no", "None (empty)")]
 
-    def chosen(self, sessions: Sessions, value: str) -> Sessions:
+    def chosen(self, sessions: SessionQuerySet, value: str) -> SessionQuerySet:
         said = Exists(Message.objects.filter(session=OuterRef("pk")))
         return sessions.filter(said if value == "yes" else ~said)
 
@@ -94,7 +92,7 @@ class TrashFilter(ChoiceFilter):
     parameter_name = "trash"
     choices_offered = [("no", "Not in the trash"), ("yes", "In the trash")]
 
-    def chosen(self, sessions: Sessions, value: str) -> Sessions:
+    def chosen(self, sessions: SessionQuerySet, value: str) -> SessionQuerySet:
         return sessions.not_trashed() if value == "no" else sessions.trashed()
 
 
@@ -114,7 +112,7 @@ class OutcomeFilter(ChoiceFilter):
         labels = [(status.value, status.label) for status in self.STORED]
         return [*labels, ("none", "No answer yet")]
 
-    def chosen(self, sessions: Sessions, value: str) -> Sessions:
+    def chosen(self, sessions: SessionQuerySet, value: str) -> SessionQuerySet:
         return sessions.filter(last_run_status="" if value == "none" else value)
 
 
@@ -125,7 +123,7 @@ class ReviewedFilter(ChoiceFilter):
     parameter_name = "reviewed"
     choices_offered = [("yes", "Yes"), ("no", "No")]
 
-    def chosen(self, sessions: Sessions, value: str) -> Sessions:
+    def chosen(self, sessions: SessionQuerySet, value: str) -> SessionQuerySet:
         if value == "yes":
             return sessions.filter(review__reviewed_at__isnull=False)
         reviews = Review.objects.filter(session=OuterRef("pk"), reviewed_at__isnull=False)
@@ -139,7 +137,7 @@ class FlaggedFilter(ChoiceFilter):
     parameter_name = "flagged"
     choices_offered = [("yes", "Yes")]
 
-    def chosen(self, sessions: Sessions, value: str) -> Sessions:
+    def chosen(self, sessions: SessionQuerySet, value: str) -> SessionQuerySet:
         return sessions.filter(review__flagged=True)
 
 
@@ -150,5 +148,5 @@ class VerdictFilter(ChoiceFilter):
     parameter_name = "verdict"
     choices_offered = [(verdict.value, str(verdict.label)) for verdict in Review.Verdict]
 
-    def chosen(self, sessions: Sessions, value: str) -> Sessions:
+    def chosen(self, sessions: SessionQuerySet, value: str) -> SessionQuerySet:
         return sessions.filter(review__verdict=value)

@@ -11,6 +11,14 @@ from sessions_app.admin.shared import ReadOnlyAdmin, may_read_transcripts
 from sessions_app.review.reading_log import record_list_reading, record_reading
 
 
+class PlainLines:
+    """Shows messages in one line each. agents_app, which renders answers, knows their markup."""
+
+    def as_line(self, text: str, role: str) -> str:
+        """A message's text, or a part of it, in one line."""
+        return " ".join(text.split())
+
+
 class TranscriptAdmin(ReadOnlyAdmin):
     """Read-only pages of rows that hold a part of what was said in a session."""
 
@@ -21,7 +29,7 @@ class TranscriptAdmin(ReadOnlyAdmin):
     read_via_page: ClassVar[str]
     read_via_list: ClassVar[str]
 
-    def shows_text(self, row: Any) -> bool:
+    def shows_text(self, request: HttpRequest, row: Any) -> bool:
         """Whether the row of the list shows a part of what was said."""
         return True
 
@@ -47,7 +55,7 @@ class TranscriptAdmin(ReadOnlyAdmin):
         if (
             changelist
             and may_read_transcripts(request)
-            and any(map(self.shows_text, changelist.result_list))
+            and any(self.shows_text(request, row) for row in changelist.result_list)
         ):
             query = request.GET.urlencode()
             record_list_reading(_user(request), via=self.read_via_list, query=query)

@@ -6,6 +6,7 @@ nearly every message has costs little more than a rare one.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -123,11 +124,16 @@ def read_hits(changelist: ChangeList, chat_sessions: Sequence[Session]) -> dict[
     messages = Message.objects.annotate(start=start).only("session_id", "position", "role")
     terms = [term for alternative in spec.alternatives for term in alternative.required]
     pattern = matching(terms)
+    as_line: Any = changelist.model_admin.as_line  # type: ignore[attr-defined]  # PlainLines'
     return {
         message.session_id: Hit(
             role=message.get_role_display(),
             position=message.position,
-            segments=excerpt(message.start, pattern),  # type: ignore[attr-defined]  # annotated
+            segments=excerpt(
+                message.start,  # type: ignore[attr-defined]  # annotated
+                pattern,
+                as_line=partial(as_line, role=message.role),
+            ),
             url=_url(changelist, message),
             more=len(spec.found[message.session_id]) - 1,
         )

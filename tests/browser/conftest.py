@@ -116,13 +116,13 @@ def open_page(browser: Browser, served: str, user: User, agent: Agent) -> Iterat
     """Open a page for the user, in a browser context of its own unless a page of one is given.
 
     A dialog is a fault, unless a list is given that takes the kinds of those that were dismissed.
-    So is whatever appears in the console, but for requests that fail.
+    So is whatever appears in the console, but for requests that fail, and hints on forms.
     """
     contexts: list[BrowserContext] = []
     problems: list[str] = []
 
     def on_console(message: ConsoleMessage) -> None:
-        if not message.text.startswith("Failed to load resource"):
+        if not message.text.startswith(("Failed to load resource", "[DOM]")):
             problems.append(message.text)
 
     def start(

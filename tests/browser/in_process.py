@@ -8,11 +8,12 @@ from playwright.sync_api import Route
 
 
 def answer_in_process(route: Route, client: Client) -> None:
-    """Answer a POST as the server would, for the user whom the client has logged in."""
+    """Answer a request as the server would, for the user whom the client has logged in."""
     request = route.request
     path = "/" + request.url.split("/", 3)[3]
     body = request.post_data_buffer or b""
-    response: Any = client.generic("POST", path, body, content_type=request.headers["content-type"])
+    content_type = request.headers.get("content-type", "")
+    response: Any = client.generic(request.method, path, body, content_type=content_type)
     # Playwright calls this in a context of its own, whose connection nothing else closes.
     connections.close_all()
     headers = {name: value for name, value in response.headers.items() if name != "Set-Cookie"}

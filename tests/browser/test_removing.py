@@ -14,6 +14,7 @@ from sessions_app.admin import bulk_removal
 from sessions_app.cleanup import run as cleanup
 from sessions_app.cleanup.options import Options
 from sessions_app.models import CleanupRun, Session
+from tests.browser.axe import check_shapes
 from tests.browser.conftest import OpenPage
 from tests.browser.in_process import answer_in_process
 from tests.factories import make_session, phantom
@@ -34,8 +35,11 @@ def kept(monkeypatch: pytest.MonkeyPatch, user: User) -> Session:
     return make_session()
 
 
-def answer_here(page: Page, user: User) -> list[str]:
-    """Answer the list's forms in this process; returns how each request was made."""
+def answer_here(page: Page, user: User, *, hold: bool = False) -> list[str]:
+    """Answer the list's forms in this process; returns how each request was made.
+
+    With `hold`, those made in place are not answered.
+    """
     client = Client()
     client.force_login(user)
     made: list[str] = []
@@ -45,6 +49,8 @@ def answer_here(page: Page, user: User) -> list[str]:
             route.continue_()
             return
         made.append(route.request.resource_type)
+        if hold and route.request.resource_type == "fetch":
+            return
         answer_in_process(route, client)
 
     page.route(f"**{LIST}", answer)
@@ -75,6 +81,14 @@ def test_a_removal_shows_its_progress_in_place(
     check_removed(page, kept)
     # The confirmation, the first slice on a page of its own, and the others in that page.
     assert made == ["document", "document", "fetch", "fetch", "fetch"]
+
+
+def test_the_progress_has_no_violations(open_page: OpenPage, user: User, kept: Session) -> None:
+    page = open_page(LIST, reduced_motion="reduce")
+    answer_here(page, user, hold=True)
+    confirm(page)
+    expect(page.get_by_role("button", name="Stop here")).to_be_visible()
+    check_shapes(page, "the progress of a removal")
 
 
 def test_continue_goes_on_without_script(open_page: OpenPage, user: User, kept: Session) -> None:

@@ -15,7 +15,7 @@ from playwright.sync_api import Page, Route, expect
 from sessions_app.admin import restoring
 from sessions_app.cleanup import archive
 from sessions_app.models import CleanupRun, Session
-from tests.browser.axe import check_page
+from tests.browser.axe import check_page, check_shapes
 from tests.browser.conftest import OpenPage
 from tests.browser.in_process import answer_in_process
 from tests.factories import phantom
@@ -98,5 +98,7 @@ def test_continue_is_offered_only_without_script(
         how_to = expect(page.get_by_text("Press “Continue” until all are restored."))
         for one in (shown, how_to):
             one.not_to_be_visible() if has_script else one.to_be_visible()
+        if has_script:
+            check_shapes(page, "the progress of a restore")
     page.get_by_role("button", name="Continue").click()
     expect(page.get_by_text("Restored 6 of 7 sessions so far.")).to_be_visible()

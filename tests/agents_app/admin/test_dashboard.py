@@ -207,8 +207,11 @@ def test_who_may_see_sessions_only_gets_numbers_without_links_and_without_errors
 
 def test_errors_are_shown_to_who_may_read_transcripts() -> None:
     reader = log_in(staff("reader", "view_session", "read_transcripts"))
-    failed(make_user(), error="The secret was too long.")
-    assert "The secret was too long." in card(Page.of(reader, INDEX), "Newest failures")
+    run = failed(make_user(), "Where is the harbour?", error="The secret was too long.")
+    Session.objects.update(name=f"Session-{run.session_id}")
+    failures = card(Page.of(reader, INDEX), "Newest failures")
+    assert "The secret was too long." in failures
+    assert links(failures)["Where is the harbour?"] == f"{LIST}{run.session_id}/change/"
     reading = TranscriptReading.objects.get()
     assert (reading.username, reading.session_id) == ("reader", None)
     assert reading.via == "dashboard"

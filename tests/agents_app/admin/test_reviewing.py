@@ -72,6 +72,35 @@ def test_a_button_does_not_overwrite_a_note_that_another_has_written_since(
     assert Review.objects.get().note == "Line 1\nLine 2"
 
 
+def test_the_second_of_two_reviewers_is_told_what_the_first_has_stored(reviewer: Client) -> None:
+    chat_session = make_session()
+    shown = Page.of(reviewer, change_url(chat_session))
+    olga = staff("olga")
+    review_session(chat_session, by=olga, verdict="good", note="Fine.")
+    page = press(shown, "verdict", "bad", note="Wrong price.")
+    assert page.messages == [
+        "Nothing was saved: olga has reviewed this session meanwhile. Verdict: Good by olga, "
+        "Bad by you. Note: “Fine.” by olga, “Wrong price.” by you."
+    ]
+    review = Review.objects.get()
+    assert (review.verdict, review.note, review.reviewed_by) == ("good", "Fine.", olga)
+    # The page shows the other review now, and so the next press is meant.
+    page = press(page, "verdict", "bad", note="Wrong price.")
+    assert page.messages == ["The review was saved."]
+    review.refresh_from_db()
+    assert (review.verdict, review.note) == ("bad", "Wrong price.")
+
+
+def test_reviewers_who_agree_or_change_other_things_are_not_told(reviewer: Client) -> None:
+    chat_session = make_session()
+    shown = Page.of(reviewer, change_url(chat_session))
+    review_session(chat_session, by=staff("olga"), verdict="bad")
+    assert press(shown, "verdict", "bad", note="Wrong price.").messages == ["The review was saved."]
+    assert press(shown, "flagged", "yes", note="").messages == ["The review was saved."]
+    review = Review.objects.get()
+    assert (review.verdict, review.note, review.flagged) == ("bad", "Wrong price.", True)
+
+
 def test_keep_takes_a_session_out_of_reach_of_cleanups(reviewer: Client) -> None:
     chat_session = phantom()
     page = press(Page.of(reviewer, change_url(chat_session)), "keep", "yes")

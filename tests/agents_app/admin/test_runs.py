@@ -78,6 +78,24 @@ def test_page_of_a_run_says_when_it_was_started(reader: Client) -> None:
     assert "Started at: 2026-03-01 14:07" in Page.of(reader, change_url(run)).text
 
 
+def test_list_shows_how_a_session_begins_that_nobody_has_named(reader: Client) -> None:
+    run = done(make_user())
+    name = f"Session-{uuid.uuid4()}"
+    Session.objects.update(name=name)
+    Message.objects.filter(role="user").update(text_content="Where is\nthe harbour?")
+    page = Page.of(reader, RUNS)
+    assert f'title="Where is the harbour? ({name})">Where is the harbour?</a>' in page.html
+    assert message_url(run.message) in page.links
+    [reading] = TranscriptReading.objects.all()
+    assert reading.via == "list of runs"
+    clerk = log_in(staff("clerk", "view_agentrun", "view_session"))
+    page = Page.of(clerk, RUNS)
+    assert name in page.text
+    assert "harbour" not in page.html
+    Page.of(log_in(staff("other", "view_agentrun", "read_transcripts")), RUNS)
+    assert TranscriptReading.objects.count() == 1, "without sessions, nothing of them is shown"
+
+
 def test_page_of_a_run_links_to_its_question_and_its_answer(reader: Client) -> None:
     run = ask(make_user(), "Where is it?")
     answer = Message(role="assistant", text_content="It is over there.")
@@ -220,7 +238,7 @@ def test_list_reads_neither_texts_nor_all_rows(reader: Client) -> None:
 
 @pytest.mark.parametrize(
     ("cost", "shown"),
-    [("0", "$0.00"), ("0.0015", "$0.0015"), ("1234.5", "$1,234.50")],
+    [("0", "$0.00"), ("0.0015", "$0.0015"), ("0.066486", "$0.0665"), ("1234.5", "$1,234.50")],
 )
 def test_costs_have_the_places_that_say_something(cost: str, shown: str) -> None:
     assert dollars(Decimal(cost)) == shown

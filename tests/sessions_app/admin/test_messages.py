@@ -51,6 +51,17 @@ def test_search_finds_words_and_marks_them(reader: Client) -> None:
     assert found(reader, "moon+cake") == []
 
 
+def test_the_list_shows_answers_without_their_markup(reader: Client) -> None:
+    chat_session = make_session()
+    say(chat_session, "I typed **this**")
+    say(chat_session, "## Trams\n\n* Take the **28** [here](https://x.org)", role="assistant")
+    page = Page.of(reader, MESSAGES)
+    assert "Trams Take the 28 here" in page.text
+    assert "I typed **this**" in page.text
+    found = Page.of(reader, f"{MESSAGES}?q=28").html
+    assert "Trams Take the <mark>28</mark> here" in found
+
+
 @pytest.mark.parametrize("search", ["%21%3F", "%22"])
 def test_search_without_a_word_says_so(reader: Client, search: str) -> None:
     say(make_session(), "Hello")

@@ -153,6 +153,14 @@ def test_a_search_finds_no_readings_of_lists(auditor: Client) -> None:
     assert "list of messages" not in page.text
 
 
+def test_the_log_lists_single_sessions_without_the_many_lists(auditor: Client) -> None:
+    record_list_reading(staff("rita"), via="list of messages", query="p=2")
+    record_reading(staff("olga"), [make_session().pk], via="export")
+    for what, found in (("sessions", {"export"}), ("lists", {"list of messages"})):
+        page = Page.of(auditor, f"{READINGS}?what={what}")
+        assert {via for via in ("export", "list of messages") if f">{via}<" in page.html} == found
+
+
 def test_the_log_is_read_only(auditor: Client) -> None:
     record_reading(staff("rita"), [make_session().pk], via="page")
     url = change_url(TranscriptReading.objects.get())

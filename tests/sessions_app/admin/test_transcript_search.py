@@ -54,6 +54,12 @@ def test_words_find_sessions(reader: Client, text: str, expected: set[str]) -> N
     assert found(reader, text) == expected
 
 
+def test_a_hit_shows_an_answer_without_its_markup(reader: Client) -> None:
+    say(make_session(), "# How to\n\n**Reset** it with `ctl`.", role="assistant")
+    page = Page.of(reader, f"{LIST}?said=reset")
+    assert "How to <mark>Reset</mark> it with ctl." in page.html
+
+
 def test_a_hit_shows_the_words_and_links_to_the_message(reader: Client) -> None:
     chat_session = make_session(name="one")
     say(chat_session, "Good morning")

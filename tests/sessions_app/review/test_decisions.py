@@ -1,12 +1,14 @@
 """Verdicts, flags, and sessions that are kept."""
 
+from typing import Any
+
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.db import connection  # noqa: F401 - the condition of a skip
 
 from sessions_app.models import Review, Session
-from sessions_app.review.decisions import keep_session, review_session
+from sessions_app.review.decisions import ReviewedMeanwhile, keep_session, review_session
 from sessions_app.writing import SessionGone
 from tests.concurrency.helpers import before_statement, elsewhere
 from tests.factories import make_session, phantom
@@ -87,6 +89,37 @@ def test_a_session_that_is_gone_gets_nothing(rita: User) -> None:
     with pytest.raises(SessionGone):
         keep_session(chat_session, by=rita, keep=True)
     assert log() == []
+
+
+@pytest.mark.parametrize(
+    ("shown", "given", "stored"),
+    [
+        ({"verdict": ""}, {"verdict": "bad"}, {"verdict": "good"}),
+        ({"verdict": "bad"}, {"verdict": "", "flagged": True}, {"verdict": "good"}),
+        ({"note": "Old"}, {"note": "", "reviewed": False}, {"note": "Fine."}),
+        ({"verdict": "", "note": ""}, {"note": "x", "verdict": "good"}, {"note": "Fine."}),
+    ],
+)
+def test_what_another_has_changed_meanwhile_is_not_overwritten(
+    rita: User, shown: dict[str, str], given: dict[str, Any], stored: dict[str, str]
+) -> None:
+    chat_session = make_session()
+    olga = User.objects.create_user("olga")
+    review_session(chat_session, by=olga, verdict="good", note="Fine.")
+    keep_session(chat_session, by=rita, keep=True)
+    before = Review.objects.values().get()
+    with pytest.raises(ReviewedMeanwhile) as conflict:
+        review_session(chat_session, by=rita, shown=shown, **given)
+    assert (conflict.value.by, conflict.value.stored) == ("olga", stored)
+    assert Review.objects.values().get() == before
+    assert len(log()) == 2
+
+
+def test_what_is_as_it_was_shown_is_changed(rita: User) -> None:
+    chat_session = make_session()
+    review_session(chat_session, by=rita, verdict="good", note="Fine.")
+    review_session(chat_session, by=rita, verdict="bad", shown={"verdict": "good", "note": ""})
+    assert Review.objects.get().verdict == "bad"
 
 
 @pytest.mark.django_db(transaction=True)
