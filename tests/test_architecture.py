@@ -25,8 +25,8 @@ WEB_LIBRARIES = {
 # from a higher one, nor from another part of its layer.
 LAYERS = [
     [
-        *("sessions_app.storable", "sessions_app.tool_entries", "sessions_app.local_time"),
-        *("sessions_app.run_status", "sessions_app.keyset"),
+        *("sessions_app.storable", "sessions_app.tool_columns", "sessions_app.local_time"),
+        *("sessions_app.agent_run_status", "sessions_app.keyset"),
         *("sessions_app.database_errors", "sessions_app.search", "sessions_app.streamed_files"),
     ],
     ["sessions_app.querysets"],
@@ -45,10 +45,10 @@ LAYERS = [
     ["agents_app.history"],
     ["agents_app.agents"],
     ["agents_app.runs"],
-    ["agents_app.chats", "agents_app.agent_pictures"],
+    ["agents_app.chats", "agents_app.picture_uploads"],
     ["agents_app.services", "agents_app.tasks", "agents_app.accounts"],
     ["agents_app.programs"],
-    ["agents_app.event_streams"],
+    ["agents_app.sse"],
     ["agents_app.web", "agents_app.api", "agents_app.automagik", "agents_app.checks"],
     [
         *("sessions_app.admin", "sessions_app.management"),

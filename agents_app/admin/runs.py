@@ -10,8 +10,7 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.text import Truncator
 
-from agents_app.admin.run_columns import RunColumns
-from agents_app.admin.run_list import (
+from agents_app.admin.run_changelist import (
     ERRORS_SEARCHED,
     FOUND,
     CurrentStatusFilter,
@@ -19,6 +18,7 @@ from agents_app.admin.run_list import (
     RunList,
     search_runs,
 )
+from agents_app.admin.run_columns import RunColumns
 from agents_app.models import AgentRun
 from agents_app.querysets import AgentRunQuerySet
 from sessions_app.admin.filters import TimeFilter, UserFilter

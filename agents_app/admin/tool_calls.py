@@ -9,7 +9,7 @@ from django.utils.text import Truncator
 
 from sessions_app.models import Message
 from sessions_app.storable import encodable, json_text
-from sessions_app.tool_entries import tool_entries, tool_name
+from sessions_app.tool_columns import tool_entries, tool_name
 
 _PREVIEW_LENGTH = 60  # characters beside the name
 _LENGTH = 20_000  # characters of arguments or of a result that are shown

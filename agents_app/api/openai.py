@@ -18,7 +18,7 @@ from ninja import NinjaAPI, Schema
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 from pydantic import Field, field_validator
 
-from agents_app import event_streams, services
+from agents_app import services, sse
 from agents_app.api.auth import require_scope, user_of
 from agents_app.api.errors import ERRORS, ApiError, describe, invalid_field
 from agents_app.api.idempotency import IdempotencyKey, message_id
@@ -293,7 +293,7 @@ def _stream(
         include_usage=bool(body.stream_options and body.stream_options.include_usage),
     )
     connections.close_all()  # none is held while the stream is open
-    return StreamingHttpResponse(chunks, headers=event_streams.HEADERS)
+    return StreamingHttpResponse(chunks, headers=sse.HEADERS)
 
 
 def _completion(run_id: UUID, agent: Agent, text: str, end: End, *, session_id: str) -> Completion:

@@ -11,12 +11,12 @@ from django.contrib.auth.models import User
 
 from agents_app.api.run_serializers import missing_text, read_answer
 from agents_app.api.schemas import RunAnswer
-from agents_app.event_streams import KEEP_ALIVE, QUIET_SECONDS
 from agents_app.models import Agent, AgentRun, RunFacts
 from agents_app.run_options import RunOptions
 from agents_app.runs import dispatch, watching
 from agents_app.runs.db_threads import run_in_db_thread_with_retries
 from agents_app.runs.local_broadcast import Signal
+from agents_app.sse import KEEP_ALIVE, QUIET_SECONDS
 from sessions_app.models import Message
 
 

@@ -7,7 +7,7 @@ from agents_app.api.schemas import RunAnswer, RunState, Usage
 from agents_app.models import AgentRun
 from sessions_app.models import Message
 from sessions_app.storable import encodable_json
-from sessions_app.tool_entries import tool_entries
+from sessions_app.tool_columns import tool_entries
 
 # The agent library takes a second to import, for which no request should wait.
 if TYPE_CHECKING:

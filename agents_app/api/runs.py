@@ -6,7 +6,7 @@ from django.db import connections
 from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
 from ninja import Path, Query, Router
 
-from agents_app import event_streams, services
+from agents_app import services, sse
 from agents_app.api import ui_stream
 from agents_app.api.auth import may_act_for_users, require_scope, user_of, user_to_act_for
 from agents_app.api.errors import ERRORS, ApiError, Error
@@ -62,8 +62,8 @@ def run_agent(
     `status` is still `pending` or `running`, the answer takes longer.
     """
     run = _start(request, agent, body, wait, idempotency_key)
-    accepted = ["application/json", event_streams.CONTENT_TYPE]
-    if request.get_preferred_type(accepted) == event_streams.CONTENT_TYPE:
+    accepted = ["application/json", sse.CONTENT_TYPE]
+    if request.get_preferred_type(accepted) == sse.CONTENT_TYPE:
         return _stream(run)
     return wait_for_answer(run)
 

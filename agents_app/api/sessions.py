@@ -30,7 +30,7 @@ from agents_app.models import Scope
 from sessions_app.models import Message, Session
 from sessions_app.querysets import SessionQuerySet
 from sessions_app.storable import encodable, encodable_json
-from sessions_app.tool_entries import tool_entries
+from sessions_app.tool_columns import tool_entries
 
 router = Router(tags=["sessions"])
 

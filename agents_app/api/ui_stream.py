@@ -34,7 +34,7 @@ from pydantic_ai.ui.vercel_ai.response_types import (
     StartChunk,
 )
 
-from agents_app import event_streams
+from agents_app import sse
 from agents_app.api.run_serializers import (
     missing_text,
     read_answer,
@@ -48,13 +48,13 @@ from agents_app.runs.local_broadcast import Piece, Signal, ToolUse
 
 logger = logging.getLogger(__name__)
 
-HEADERS = event_streams.HEADERS | {"X-Vercel-AI-UI-Message-Stream": "v1"}
+HEADERS = sse.HEADERS | {"X-Vercel-AI-UI-Message-Stream": "v1"}
 
 
 def run_events(run: AgentRun) -> AsyncGenerator[bytes]:
     """The stream's events."""
     # Followed at once, since a quick run may end soon.
-    pieces = watching.follow(run.pk, quiet_seconds=event_streams.QUIET_SECONDS)
+    pieces = watching.follow(run.pk, quiet_seconds=sse.QUIET_SECONDS)
     return _encode(_RunStream(run), pieces)
 
 

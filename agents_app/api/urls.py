@@ -7,8 +7,8 @@ from django.views.decorators.csrf import csrf_exempt
 
 from agents_app.api import agents, cleanup, health, openai, runs, sessions, users
 from agents_app.api.documentation import DocsPage, DocumentedAPI
+from agents_app.api.error_shapes import with_json_errors
 from agents_app.api.errors import error_response, install_handlers, on_error
-from agents_app.api.errors_by_path import with_json_errors
 
 # What Automagik serves under these names, with what this product says instead.
 UNSUPPORTED = {

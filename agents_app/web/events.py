@@ -25,12 +25,12 @@ from django.conf import settings
 from django.template.loader import render_to_string
 from django.utils.html import escape
 
-from agents_app.chats.names import display_name
-from agents_app.event_streams import KEEP_ALIVE, QUIET_SECONDS
+from agents_app.chats.titles import display_name
 from agents_app.models import AgentRun
 from agents_app.runs import watching
 from agents_app.runs.db_threads import run_in_db_thread_with_retries
 from agents_app.runs.local_broadcast import Outcome, Piece, Reasoning, Signal
+from agents_app.sse import KEEP_ALIVE, QUIET_SECONDS
 from agents_app.web.http import chat_url
 from agents_app.web.message_entries import reasoning_details
 from agents_app.web.rendering.incremental_markdown import Delta, IncrementalMarkdown

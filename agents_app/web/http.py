@@ -8,9 +8,9 @@ from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
-from agents_app import event_streams
+from agents_app import sse
 
-HTML, JSON, EVENTS = "text/html", "application/json", event_streams.CONTENT_TYPE
+HTML, JSON, EVENTS = "text/html", "application/json", sse.CONTENT_TYPE
 
 
 def is_script(request: HttpRequest) -> bool:

@@ -9,7 +9,7 @@ from django.http import HttpRequest, JsonResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 
-from agents_app import event_streams
+from agents_app import sse
 from agents_app.models import AgentRun
 from agents_app.runs import watching
 from agents_app.web.events import chat_event, run_events, turn_event
@@ -54,7 +54,7 @@ def stream(
     prefix = id_prefix(run.message)
     events = run_events(run.pk, id_prefix=prefix, render_first=render_first)
     connections.close_all()  # none is held while the stream is open
-    return StreamingHttpResponse(events, headers=event_streams.HEADERS)
+    return StreamingHttpResponse(events, headers=sse.HEADERS)
 
 
 def wait(run_id: UUID) -> None:

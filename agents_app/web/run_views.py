@@ -10,7 +10,7 @@ from django.http.response import HttpResponseBase
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from agents_app import event_streams, services
+from agents_app import services, sse
 from agents_app.chats.lookups import get_run
 from agents_app.web.chat_pages import chat_page
 from agents_app.web.errors import posted_form, render_domain_errors
@@ -65,5 +65,5 @@ def events(request: HttpRequest, session_id: UUID, run_id: UUID) -> HttpResponse
     """The server-sent events of a run; they can be read any number of times."""
     run = get_run(user=current_user(request), session_id=session_id, run_id=run_id)
     if request.method == "HEAD":
-        return HttpResponse(headers=event_streams.HEADERS)  # without waiting for the run
+        return HttpResponse(headers=sse.HEADERS)  # without waiting for the run
     return stream(run)

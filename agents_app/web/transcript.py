@@ -15,7 +15,7 @@ from django.db.models.functions import Cast
 from agents_app.models import AgentRun
 from agents_app.web.message_entries import MessageEntry, id_prefix, message_entry
 from agents_app.web.rendering.markdown import markdown
-from agents_app.web.versions import Versions, read_versions
+from agents_app.web.turn_versions import Versions, read_versions
 from sessions_app.models import Message, Session
 
 MESSAGES_PER_PAGE = 50

@@ -28,7 +28,7 @@ from sessions_app.models import Message, Session
 from sessions_app.querysets import MessageQuerySet
 from sessions_app.search import messages as search
 from sessions_app.search.excerpts import excerpt, matching
-from sessions_app.tool_entries import tool_names
+from sessions_app.tool_columns import tool_names
 
 MATCHES = 1_000  # messages that a search finds
 _MAX_SEARCH = 200  # characters

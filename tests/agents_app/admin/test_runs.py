@@ -13,7 +13,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from agents_app.admin import run_list
+from agents_app.admin import run_changelist
 from agents_app.admin.formatting import dollars
 from agents_app.models import AgentRun
 from agents_app.runs import storage
@@ -193,11 +193,11 @@ def test_search_by_error_user_and_session(reader: Client) -> None:
 def test_search_is_limited_and_says_so(reader: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     ana = make_user()
     runs = [failed(ana, error="The provider is busy.") for _ in range(3)]
-    monkeypatch.setattr(run_list, "FOUND", 2)
+    monkeypatch.setattr(run_changelist, "FOUND", 2)
     page = Page.of(reader, f"{RUNS}?q=busy")
     assert "More than" in page.messages[0]
     assert len(listed(reader, "q=busy")) == 2
-    monkeypatch.setattr(run_list, "ERRORS_SEARCHED", 1)
+    monkeypatch.setattr(run_changelist, "ERRORS_SEARCHED", 1)
     assert listed(reader, "q=busy") == [runs[-1].pk]
 
 
