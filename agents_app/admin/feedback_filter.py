@@ -3,7 +3,8 @@
 from django.db.models import Exists, OuterRef
 
 from agents_app.models import Feedback
-from sessions_app.admin.session_filters import ChoiceFilter, Sessions
+from sessions_app.admin.session_filters import ChoiceFilter
+from sessions_app.querysets import SessionQuerySet
 
 
 class FeedbackFilter(ChoiceFilter):
@@ -13,7 +14,7 @@ class FeedbackFilter(ChoiceFilter):
     parameter_name = "feedback"
     choices_offered = [("good", "Good"), ("bad", "Bad"), ("any", "Any")]
 
-    def chosen(self, sessions: Sessions, value: str) -> Sessions:
+    def chosen(self, sessions: SessionQuerySet, value: str) -> SessionQuerySet:
         feedback = Feedback.objects.filter(message__session=OuterRef("pk"))
         if value != "any":
             feedback = feedback.filter(is_good=value == "good")
