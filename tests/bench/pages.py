@@ -43,7 +43,8 @@ _COMMON, _RARE = "common", "rare"
 _VOCABULARY = 20_000  # words, of which each is used less than the one before
 
 _LINKS = re.compile(r'<(?:link rel="stylesheet"|script type="module")[^>]* (?:href|src)="([^"]+)"')
-_IMPORTS = re.compile(r"""(?:\bfrom|\bimport|@import)\s*\(?\s*(?:url\()?["']([^"']+)["']""")
+# Not those that are loaded on demand.
+_IMPORTS = re.compile(r"""(?:\bfrom|\bimport|@import)\s*(?:url\()?["']([^"']+)["']""")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,5 +1,6 @@
 """Choosing an agent: for a new chat and in one, by keyboard, among many, without a script."""
 
+import re
 import uuid
 
 import pytest
@@ -31,6 +32,8 @@ def search(page: Page) -> Locator:
 
 def active_option(page: Page) -> Locator:
     """The option that the search field names as the active one."""
+    # The list is filled when its script is loaded.
+    expect(search(page)).to_have_attribute("aria-activedescendant", re.compile("."))
     shown = search(page).get_attribute("aria-activedescendant")
     return page.locator(f"[id='{shown}']")
 

@@ -1,6 +1,6 @@
-// The choice of an agent: a chip in the message form, and the list that it opens.
-// The form's drop-down list stays what is sent; where there is none, nothing can be chosen.
+// The list that the chip of an agent opens, with its search.
 
+import { face, select } from "./agent_options.js";
 import { hasKeyboard, messageForm } from "./dom.js";
 
 const MANY = 7; // agents, from which on the list has a visible search
@@ -10,29 +10,18 @@ let chip = null;
 let picker = null;
 let active = -1; // the place of the option that Enter chooses
 
-export function setUpAgentPicker() {
-    const template = messageForm().querySelector("[data-agent-picker]");
-    if (!("popover" in HTMLElement.prototype)) {
-        return; // the drop-down list does
-    }
-    [chip, picker] = template.content.cloneNode(true).children;
-    choice().after(chip);
-    messageForm().after(picker);
+/** Set up the list, which may be open already. */
+export function setUpAgentPicker(itsChip, element) {
+    [chip, picker] = [itsChip, element];
     picker.addEventListener("beforetoggle", ({ newState }) => {
         if (newState === "open") {
             filterInput().value = "";
-            picker.classList.remove("by-keys");
-            showOptions();
-            place();
+            fill();
         }
     });
     picker.addEventListener("toggle", ({ newState }) => {
         if (newState === "open") {
-            place(); // now that its width is known
-            showActive();
-            if (!hasKeyboard) {
-                picker.focus(); // the search would bring up the keyboard
-            }
+            show();
         }
     });
     picker.addEventListener("keydown", onKey);
@@ -45,50 +34,25 @@ export function setUpAgentPicker() {
         choose(target.closest("[role=option]"));
     });
     filterInput().addEventListener("input", showOptions);
-    filterInput().autofocus = hasKeyboard;
-    messageForm().addEventListener("change", showChosenAgent);
     addEventListener("resize", place);
-    showChosenAgent();
-}
-
-/** The key of the agent that is to answer, if it is not the chat's own. */
-export function chosenAgent() {
-    return select()?.value ?? "";
-}
-
-/** The name of the chat's own agent, as the page knows it. */
-export function ownAgentName() {
-    return select()?.querySelector('option[value=""]')?.dataset.name;
-}
-
-/** Show on the chip which agent is chosen. */
-function showChosenAgent() {
-    if (!chip) {
-        return;
-    }
-    const chosen = select()?.selectedOptions[0];
-    choice().hidden = Boolean(chosen);
-    chip.hidden = !chosen;
-    if (chosen) {
-        chip.querySelector("[data-face]").replaceChildren(face(chosen));
-        chip.querySelector("[data-name]").textContent = chosen.dataset.name;
+    if (picker.matches(":popover-open")) { // and somebody may have begun to search
+        fill();
+        show();
     }
 }
 
-/** Offer what the server now offers, and keep what was chosen if that is among it. */
-export function replaceChoice(newer) {
-    const current = choice();
-    newer.hidden = current.hidden;
-    if (newer.isEqualNode(current)) {
-        return;
+function fill() {
+    picker.classList.remove("by-keys");
+    showOptions();
+    place();
+}
+
+function show() {
+    place(); // now that its width is known
+    showActive();
+    if (!hasKeyboard) {
+        picker.focus();
     }
-    const chosen = chosenAgent();
-    current.replaceWith(newer);
-    const isSameQuestion = isForSubstitute(newer) === isForSubstitute(current);
-    if (isSameQuestion && newer.querySelector(`option[value="${chosen}"]`)) {
-        select().value = chosen;
-    }
-    showChosenAgent();
 }
 
 function onKey(event) {
@@ -168,20 +132,6 @@ function showActive() {
     filterInput().setAttribute("aria-activedescendant", options()[active]?.id ?? "");
 }
 
-function face({ dataset }) {
-    const image = document.createElement(dataset.picture ? "img" : "span");
-    image.className = `avatar hue-${dataset.hue ?? 0}`;
-    if (dataset.picture) {
-        image.src = dataset.picture;
-        image.alt = "";
-        image.loading = "lazy";
-    } else {
-        image.dataset.initial = dataset.initial;
-        image.ariaHidden = "true";
-    }
-    return image;
-}
-
 /** Open the list where there is more room: above the chip, or below it. */
 function place() {
     const { left, top, bottom } = chip.getBoundingClientRect();
@@ -197,19 +147,6 @@ function place() {
 /** Text as it is searched: without case and accents. */
 function comparable(text) {
     return text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
-}
-
-/** Whether an agent is to be chosen because the chat has none. */
-function isForSubstitute(element) {
-    return element.querySelector("[name=is_substitute]") !== null;
-}
-
-function choice() {
-    return messageForm().querySelector("[data-agent-choice]");
-}
-
-function select() {
-    return messageForm()?.querySelector("select[name=agent]");
 }
 
 function filterInput() {
