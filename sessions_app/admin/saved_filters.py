@@ -22,7 +22,7 @@ _LIST = "admin:sessions_app_session_changelist"
 # something only where `True` stands.
 PARAMETERS = {
     **dict.fromkeys(["removable", "messages", "outcome", "reviewed", "flagged"], False),
-    **dict.fromkeys(["verdict", "feedback", "user", "said", SEARCH_VAR, ORDER_VAR], False),
+    **dict.fromkeys(["verdict", "feedback", "trash", "user", "said", SEARCH_VAR, ORDER_VAR], False),
     **dict.fromkeys(["agent__id__exact", "agent__isnull"], False),
     **dict.fromkeys(["created_at__gte", "created_at__lt"], False),
     **dict.fromkeys(["updated_at__gte", "updated_at__lt"], False),
