@@ -45,7 +45,7 @@ LAYERS = [
     ["agents_app.history"],
     ["agents_app.agents"],
     ["agents_app.runs"],
-    ["agents_app.chats", "agents_app.picture_uploads"],
+    ["agents_app.chats", "agents_app.agent_pictures"],
     ["agents_app.services", "agents_app.tasks", "agents_app.accounts"],
     ["agents_app.programs"],
     ["agents_app.sse"],

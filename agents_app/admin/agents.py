@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 
-from agents_app import picture_uploads
+from agents_app import agent_pictures
 from agents_app.llm.model_strings import check_model_string
 from agents_app.models import Agent
 from sessions_app.admin.shared import PermittedFieldsAdmin, time_field
@@ -67,16 +67,16 @@ class StarterPromptsField(forms.CharField):
 class PictureField(forms.FileField):
     """An agent's picture, as its content."""
 
-    widget = forms.FileInput(attrs={"accept": ",".join(picture_uploads.MEDIA_TYPES)})
+    widget = forms.FileInput(attrs={"accept": ",".join(agent_pictures.MEDIA_TYPES)})
 
     def clean(self, data: Any, initial: Any = None) -> bytes | None:
         upload = super().clean(data, initial)
         if not upload:
             return None
-        content: bytes = upload.read(picture_uploads.MAX_BYTES + 1)
+        content: bytes = upload.read(agent_pictures.MAX_BYTES + 1)
         try:
-            picture_uploads.check_picture(content)
-        except picture_uploads.InvalidPicture as error:
+            agent_pictures.check_picture(content)
+        except agent_pictures.InvalidPicture as error:
             raise ValidationError(str(error), code="invalid_picture") from None
         return content
 
@@ -96,7 +96,7 @@ class AgentForm(forms.ModelForm):  # type: ignore[type-arg]  # Django has no suc
     new_picture = PictureField(
         required=False,
         label="Picture",
-        help_text=f"PNG, JPEG or WebP, square, at most {picture_uploads.MAX_BYTES // 1024} KB.",
+        help_text=f"PNG, JPEG or WebP, square, at most {agent_pictures.MAX_BYTES // 1024} KB.",
     )
     remove_picture = forms.BooleanField(required=False)
 
@@ -175,6 +175,6 @@ class AgentAdmin(PermittedFieldsAdmin):
         obj.updated_at = timezone.now()
         super().save_model(request, obj, form, change)
         if content := form.cleaned_data.get("new_picture"):
-            picture_uploads.store_picture(obj, content)
+            agent_pictures.store_picture(obj, content)
         elif form.cleaned_data.get("remove_picture"):
-            picture_uploads.remove_picture(obj)
+            agent_pictures.remove_picture(obj)

@@ -9,7 +9,6 @@ from django.template.loader import render_to_string
 
 from agents_app.chats import lookups
 from agents_app.chats.errors import AlreadyAnswering
-from agents_app.web.accounts.login_draft import keep_login_draft, take_login_draft
 from agents_app.web.agent_choice import AgentChoice, choice_for_chat, choice_for_new_chat
 from agents_app.web.errors import add_error, status_of
 from agents_app.web.forms import (
@@ -23,6 +22,7 @@ from agents_app.web.found_words import find_words
 from agents_app.web.http import chat_url, current_user, redirect
 from agents_app.web.search import search_chats
 from agents_app.web.transcript import TranscriptPage, TranscriptSlice, read_transcript
+from agents_app.web.unsent_message import keep_unsent_message, take_unsent_message
 from sessions_app.models import Session
 
 PRINTED_MESSAGES = 2000  # whose page takes a few seconds to make
@@ -37,7 +37,7 @@ def new_chat_page(request: HttpRequest, *, error: Exception | None = None) -> Ht
         return search_page(request, search)
     prefill = PrefillForm(request.GET)
     prefill.is_valid()
-    draft = take_login_draft(request) or {}
+    draft = take_unsent_message(request) or {}
     new_chat = NewChatForm(
         request.POST or None,
         initial={"agent": prefill.cleaned_data.get("agent")} | draft,
@@ -90,7 +90,7 @@ def chat_page(
         raise Http404
     asked = slice_form.cleaned_data
     posted = request.POST
-    draft = take_login_draft(request)
+    draft = take_unsent_message(request)
     message_form = MessageForm(posted if "text" in posted else None, initial=draft)
     transcript = read_transcript(chat_session, _slice(asked))
     if not transcript.turns and asked["after"] is not None and not error:
@@ -115,7 +115,7 @@ def _keep_message(request: HttpRequest, session_id: UUID, form: MessageForm) -> 
     """Keep a message that cannot be sent yet: without a script the page is loaded again first."""
     text, agent = (form[name].value() or "" for name in ("text", "agent"))
     if text:
-        keep_login_draft(request, path=chat_url(session_id), text=text, agent=agent)
+        keep_unsent_message(request, path=chat_url(session_id), text=text, agent=agent)
 
 
 def _slice(asked: dict[str, Any]) -> TranscriptSlice:

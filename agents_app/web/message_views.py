@@ -13,7 +13,6 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from agents_app import services
 from agents_app.chats.lookups import get_question
-from agents_app.web.accounts.login_draft import delete_login_draft
 from agents_app.web.chat_pages import chat_page
 from agents_app.web.errors import add_error, posted_form, render_domain_errors, status_of
 from agents_app.web.forms import EditForm, MessageForm, RetryForm, VersionForm
@@ -21,6 +20,7 @@ from agents_app.web.http import chat_url, current_user, is_script, redirect
 from agents_app.web.login_required import login_required
 from agents_app.web.run_responses import run_response
 from agents_app.web.transcript import read_raw_answer, read_turn_again
+from agents_app.web.unsent_message import delete_unsent_message
 
 
 @login_required
@@ -37,7 +37,7 @@ def send(request: HttpRequest, session_id: UUID) -> HttpResponseBase:
         agent_id=form.cleaned_data["agent"],
         switch=not form.cleaned_data["is_substitute"],
     )
-    delete_login_draft(request, path=chat_url(session_id))
+    delete_unsent_message(request, path=chat_url(session_id))
     return run_response(request, run)
 
 

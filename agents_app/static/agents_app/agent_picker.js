@@ -1,6 +1,6 @@
 // The list that the chip of an agent opens, with its search.
 
-import { face, select } from "./agent_options.js";
+import { face, select } from "./agent_select.js";
 import { hasKeyboard, messageForm } from "./dom.js";
 
 const MANY = 7; // agents, from which on the list has a visible search

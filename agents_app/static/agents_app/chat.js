@@ -1,7 +1,7 @@
 // The entry of the chat pages' script: sets up the parts that the page has.
 // Every form also works without it. The server renders the HTML, but for a message that waits.
 
-import { pageOf } from "./new_chat_page.js";
+import { pageOf } from "./started_chat.js";
 import { setUpCodeCopy } from "./code_copy.js";
 import { setUpComposer } from "./composer.js";
 import { jumpButton, messageForm, transcript } from "./dom.js";

@@ -1,6 +1,6 @@
 // The form in which a message is written: keyboard, drafts, sending.
 
-import { setUpAgentChoice } from "./agent_choice.js";
+import { setUpAgentChip } from "./agent_chip.js";
 import { focusMessage, hasKeyboard, jumpButton, messageForm, showError } from "./dom.js";
 import { clearMessage, fitToText, markSent, restoreDraft, saveDraft } from "./drafts.js";
 import { isAnswering } from "./live_answer.js";
@@ -22,7 +22,7 @@ export function setUpComposer(showChat) {
             followLatest(); // the text box has grown
         }
     });
-    setUpAgentChoice();
+    setUpAgentChip();
     form.addEventListener("change", saveDraft);
     form.addEventListener("submit", (event) => {
         event.preventDefault();

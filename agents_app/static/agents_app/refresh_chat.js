@@ -1,6 +1,6 @@
 // Refreshing the chat: another tab may have gone on with it, or a lost message has arrived.
 
-import { chosenAgent, ownAgentName, replaceChoice } from "./agent_choice.js";
+import { chosenAgent, ownAgentName, replaceChoice } from "./agent_chip.js";
 import { getHtml } from "./api.js";
 import { jumpButton, messageForm, transcript } from "./dom.js";
 import { deleteStoredDrafts } from "./drafts.js";

@@ -1,6 +1,6 @@
 // Prompts to begin with, below the form for a new chat: they fill it, and change with its agent.
 
-import { chosenAgent } from "./agent_choice.js";
+import { chosenAgent } from "./agent_chip.js";
 import { getHtml } from "./api.js";
 import { fragmentOf, messageForm } from "./dom.js";
 

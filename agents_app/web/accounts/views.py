@@ -30,9 +30,9 @@ from agents_app.web.accounts.forms import (
     PreferencesForm,
     ThemeForm,
 )
-from agents_app.web.accounts.login_draft import keep_login_draft
 from agents_app.web.http import current_user, redirect
 from agents_app.web.login_required import login_required
+from agents_app.web.unsent_message import keep_unsent_message
 
 
 class _EmailContext:
@@ -52,7 +52,7 @@ class LoginView(_EmailContext, allauth_views.LoginView):
         if self.request.user.is_authenticated and 0 < len(text) <= MESSAGE_LENGTH:
             path = urlsplit(response["Location"]).path
             fields = {name: form.cleaned_data[name] for name in ("agent", "writer")}
-            keep_login_draft(self.request, path=path, text=text, **fields)
+            keep_unsent_message(self.request, path=path, text=text, **fields)
         return response
 
 

@@ -8,8 +8,8 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 
+from agents_app.agent_pictures import MAX_BYTES
 from agents_app.models import Agent, AgentPicture
-from agents_app.picture_uploads import MAX_BYTES
 from tests.agents_app.chats import make_agent, make_user
 from tests.agents_app.web.helpers import html
 

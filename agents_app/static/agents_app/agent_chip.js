@@ -1,12 +1,12 @@
 // The choice of an agent: a chip in the message form, which opens a list (agent_picker.js).
 // The form's drop-down list stays what is sent; where there is none, nothing can be chosen.
 
-import { face, select } from "./agent_options.js";
+import { face, select } from "./agent_select.js";
 import { hasKeyboard, messageForm } from "./dom.js";
 
 let chip = null;
 
-export function setUpAgentChoice() {
+export function setUpAgentChip() {
     const template = messageForm().querySelector("[data-agent-picker]");
     if (!("popover" in HTMLElement.prototype)) {
         return; // the drop-down list does

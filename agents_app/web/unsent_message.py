@@ -1,4 +1,4 @@
-"""A message that could not be sent, kept in the user's login until its page shows it.
+"""A message that could not be sent, kept in the Django session until its page shows it.
 
 Its login had expired, or an answer was being written.
 """
@@ -8,7 +8,7 @@ from django.http import HttpRequest
 _KEY = "unsent_message"
 
 
-def keep_login_draft(
+def keep_unsent_message(
     request: HttpRequest, *, path: str, text: str, agent: str, writer: str = ""
 ) -> None:
     """Keep a message for the page at `path`, unless somebody else wrote it in this browser."""
@@ -17,7 +17,7 @@ def keep_login_draft(
     request.session[_KEY] = {"path": path, "text": text, "agent": agent}
 
 
-def take_login_draft(request: HttpRequest) -> dict[str, str] | None:
+def take_unsent_message(request: HttpRequest) -> dict[str, str] | None:
     """The message that was kept for this page, once, as initial values of its form."""
     kept = request.session.get(_KEY)
     if request.method != "GET" or not kept or kept["path"] != request.path:
@@ -26,7 +26,7 @@ def take_login_draft(request: HttpRequest) -> dict[str, str] | None:
     return {"text": kept["text"], "agent": kept["agent"]}
 
 
-def delete_login_draft(request: HttpRequest, *, path: str) -> None:
+def delete_unsent_message(request: HttpRequest, *, path: str) -> None:
     """Keep no message for the page at `path` any more."""
     if request.session.get(_KEY, {}).get("path") == path:
         del request.session[_KEY]
