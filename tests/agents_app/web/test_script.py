@@ -14,6 +14,7 @@ assert isinstance(FOUND, str)
 ENTRY = Path(FOUND).resolve()
 MODULES = sorted(ENTRY.parent.rglob("*.js"))
 IMPORT = re.compile(r'^(?:import .*|\} )from "(\.\.?/[\w./]+)";$', re.MULTILINE)
+ON_DEMAND = re.compile(r'\bimport\("(\.\.?/[\w./]+)"\)')
 NAMES = re.compile(r'^import \{([^}]*)\} from "(\.\.?/[\w./]+)";$', re.MULTILINE)
 EXPORT = re.compile(r"^export (?:async )?(?:function\*?|const|let|class) (\w+)", re.MULTILINE)
 LOADED = re.compile(r"agents_app/(?:admin/)?\w+\.js")
@@ -25,7 +26,16 @@ TEMPLATES = "".join(
 
 
 def imports(path: Path) -> list[Path]:
-    return [(path.parent / name).resolve() for name in IMPORT.findall(path.read_text())]
+    return _resolved(path, IMPORT)
+
+
+def loads(path: Path) -> list[Path]:
+    """What the module imports, at once or when it is needed."""
+    return imports(path) + _resolved(path, ON_DEMAND)
+
+
+def _resolved(path: Path, pattern: re.Pattern[str]) -> list[Path]:
+    return [(path.parent / name).resolve() for name in pattern.findall(path.read_text())]
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.name)
@@ -36,7 +46,7 @@ def test_modules_say_what_they_hold_and_stay_short(path: Path) -> None:
 
 
 def test_imports_go_one_way() -> None:
-    graph = {path: imports(path) for path in MODULES}
+    graph = {path: loads(path) for path in MODULES}
     order = list(TopologicalSorter(graph).static_order())  # raises CycleError
     assert set(order) == set(graph), "every import exists"
     used = {name.removeprefix("agents_app/") for name in LOADED.findall(TEMPLATES)}
@@ -69,5 +79,5 @@ def test_imports_resolve_in_the_collected_files(
     collected = list((tmp_path / "agents_app").rglob("*.js"))
     assert len(collected) >= len(MODULES)
     for path in collected:
-        for imported in imports(path):
+        for imported in loads(path):
             assert imported.is_file(), f"{path.name} imports {imported.name}"
