@@ -153,6 +153,17 @@ def test_agent_is_chosen_by_keyboard(
     assert Session.objects.get().agent == make_agent("poet")
 
 
+def test_without_its_script_the_drop_down_list_takes_the_place_of_the_list(page: Page) -> None:
+    make_agent("other")
+    page.route("**/agent_picker*.js", lambda route: route.abort())
+    page.reload()
+    agent_chip(page).click()
+    choice = page.get_by_role("combobox", name="Agent")
+    expect(choice).to_be_focused()
+    choice.select_option("other")
+    expect(agent_chip(page)).to_have_count(0)
+
+
 def test_list_closes_when_one_goes_elsewhere(page: Page) -> None:
     make_agent("other")
     page.reload()

@@ -20,11 +20,19 @@ export function setUpAgentChip() {
     // On touch screens the search would bring up the keyboard.
     picker.querySelector("[role=combobox]").autofocus = hasKeyboard;
     // Loaded when it is about to be opened: on most pages nobody does.
-    const load = () => import("./agent_picker.js");
+    const load = () => import("./agent_picker.js").catch(() => null);
     button.addEventListener("pointerenter", load, { once: true });
     picker.addEventListener("beforetoggle", async () => {
-        const { setUpAgentPicker } = await load();
-        setUpAgentPicker(button, picker);
+        const script = await load();
+        if (script) {
+            script.setUpAgentPicker(button, picker);
+        } else { // the drop-down list does
+            button.remove();
+            picker.remove();
+            chip = null;
+            choice().hidden = false;
+            select().focus();
+        }
     }, { once: true });
 }
 
