@@ -1,6 +1,6 @@
 """The states of a run: how an answer is going, or how it ended.
 
-The runs themselves are agents_app's; a session stores the status of its latest one.
+The runs themselves belong to agents_app; a session stores the status of its latest one.
 """
 
 from django.db import models

@@ -1,8 +1,8 @@
-"""What a database error means: locked, away, worth a retry, or a query that is too complex."""
+"""What a database error means: locked, unreachable, worth a retry, or a query too complex."""
 
 from django.db import InterfaceError, OperationalError, connection
 
-# PostgreSQL's codes (manual, appendix A); SQLite's errors have their texts only.
+# PostgreSQL's codes (manual, appendix A); SQLite's errors have only a text.
 RETRYABLE_SQLSTATES = {
     "40001",  # serialization failure
     "40P01",  # deadlock detected
@@ -22,7 +22,7 @@ _SQLITE_LIMITS = ("pattern too complex", "Expression tree is too large", "too ma
 
 
 def is_unavailable(error: BaseException) -> bool:
-    """Whether the database is locked or away, so that a later attempt may succeed."""
+    """Whether the database is locked or unreachable, so that a later attempt may succeed."""
     return is_locked(error) or is_unreachable(error)
 
 

@@ -1,4 +1,4 @@
-"""Keyset pagination: a page begins after the last row of the one before, however far that is."""
+"""Keyset pagination: each page begins after the last row of the one before."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,10 +10,10 @@ Key = tuple[str, Any, bool]
 
 
 def rows_after(keys: Sequence[Key]) -> Q:
-    """The rows that come after one in their order, whose last key leaves no ties.
+    """The rows that come after the row with these keys, the last of which leaves no ties.
 
-    (a, b) > (x, y) is written as a >= x AND (a > x OR b > y): an index on a can be entered at the
-    first condition, where it would be read from its beginning for the alternatives alone.
+    (a, b) > (x, y) is written as a >= x AND (a > x OR b > y): the first condition lets the scan of
+    an index on a start at x, which the alternatives alone would not.
     """
     (name, value, descending), *others = keys
     later = "lt" if descending else "gt"

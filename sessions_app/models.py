@@ -1,6 +1,6 @@
 """The stored data: Session and Message.
 
-The models of cleanups and of reviews are in their packages, and importable from here.
+The models of cleanups and reviews are in their packages and re-exported here.
 
 Messages are written by sessions_app.writing, and sessions are removed in bulk by
 sessions_app.cleanup; both follow the protocol described in writing and cleanup.batches.
@@ -56,7 +56,7 @@ class Session(models.Model):
         null=True,
         blank=True,
         related_name="chat_sessions",
-        db_index=False,  # sessions_by_agent, without the many rows that have none
+        db_index=False,  # sessions_by_agent leaves out the many rows without one
     )
     name = models.CharField(blank=True, default="")
     platform = models.CharField(blank=True, default="")
@@ -65,13 +65,12 @@ class Session(models.Model):
     updated_at = models.DateTimeField("last activity", default=timezone.now, editable=False)
     run_finished_at = models.DateTimeField(null=True, blank=True, editable=False)
     pinned_at = models.DateTimeField(null=True, blank=True, editable=False)
-    # Since when it has been in its user's trash.
+    # When its user moved it to the trash.
     trashed_at = models.DateTimeField(null=True, blank=True, editable=False)
-    # Never removed by a cleanup, whatever its name: it was restored, or a person named it.
+    # No cleanup removes it, whatever its name: it was restored, or named by a person.
     keep = models.BooleanField(default=False, db_default=False, editable=False)
-    # The status of its newest run, "running" until it has ended; empty without one. Kept by what
-    # starts and ends runs: agents_app.querysets.AgentRunQuerySet.last_status.
-    # A RunStatus, or empty without a run.
+    # The RunStatus of its newest run, "running" until that has ended; empty without a run. Set by
+    # whatever starts and ends runs, to agents_app.querysets.AgentRunQuerySet.last_status.
     last_run_status = models.CharField(blank=True, default="", db_default="", editable=False)
 
     # A column, because "starts with" ignores case in SQLite, and because without a column's
@@ -108,7 +107,7 @@ class Session(models.Model):
             ),
             # The admin's list, newest first.
             models.Index(fields=["-created_at", "-id"], name="sessions_newest"),
-            # The admin's list of sessions by how the last answer went wrong, newest first.
+            # The admin's filter by failed, stopped or interrupted last answers, newest first.
             models.Index(
                 "last_run_status",
                 models.F("created_at").desc(),
@@ -118,21 +117,21 @@ class Session(models.Model):
                     last_run_status__in=[RunStatus.FAILED, RunStatus.STOPPED, RunStatus.INTERRUPTED]
                 ),
             ),
-            # The removable ones of the admin's list, which may all be older than the others.
+            # The admin's filter for removable sessions, which may all be older than the others.
             models.Index(
                 fields=["-created_at", "-id"],
                 name="sessions_auto_named_newest",
                 condition=Q(auto_named=True, platform=PHANTOM_PLATFORM, keep=False),
             ),
-            # The admin's list by name, and by last activity, in both directions. Names are of
-            # any length, and PostgreSQL's index entries are not.
+            # The admin's list ordered by name or last activity, in either direction. Only the
+            # start of a name, since PostgreSQL limits the size of index entries.
             models.Index(NAME_START, "id", name="sessions_by_name"),
             models.Index(fields=["updated_at", "id"], name="sessions_by_activity"),
-            # A user's pinned chats, which come before the others.
+            # A user's pinned chats, which are listed first.
             models.Index(
                 fields=["user"], name="sessions_pinned", condition=Q(pinned_at__isnull=False)
             ),
-            # What the trash has kept for long enough, and a user's trash.
+            # A user's trash, and sessions that are due for deletion from it.
             models.Index(
                 fields=["trashed_at"],
                 name="sessions_trashed",
@@ -150,10 +149,10 @@ class Session(models.Model):
 
     @classmethod
     def archived_columns(cls) -> list[str]:
-        """What a cleanup archives of a session besides the id: all that is stored.
+        """The columns that a cleanup archives: all that are stored, except the id.
 
-        Taken from the model, so that a cleanup fails, and loses nothing, when the archive lacks
-        one of them.
+        Derived from the model, so that a cleanup fails instead of losing data when the archive
+        lacks a column.
         """
         return [
             field.attname
@@ -191,7 +190,7 @@ class Message(models.Model):
         null=True,
         blank=True,
         related_name="chat_messages",
-        db_index=False,  # messages_by_agent, without the rows that have none
+        db_index=False,  # messages_by_agent leaves out the rows without one
     )
     position = models.PositiveIntegerField()
     role = models.CharField(choices=Role)
@@ -202,7 +201,7 @@ class Message(models.Model):
     raw_payload = models.JSONField(null=True, blank=True)
     context = models.JSONField(null=True, blank=True)
     channel_payload = models.JSONField(null=True, blank=True)
-    # The message as the agent library serializes it. It is sent to models as it is, so only
+    # The message as the agent library serializes it. It is sent to models unchanged, so only
     # this product's own runs may write it, never an import, a form or a channel.
     model_message = models.JSONField(null=True, blank=True)
     # The run that wrote it; none for a user's message or an imported one.
@@ -212,13 +211,13 @@ class Message(models.Model):
         null=True,
         blank=True,
         related_name="answer",
-        db_index=False,  # messages_by_run, without the rows that have none
+        db_index=False,  # messages_by_run leaves out the rows without one
     )
     # The first version of a user's message that was edited; NULL for the first version itself.
     version_of = models.UUIDField(null=True, blank=True, editable=False)
-    # NULL on the chosen line, which pages show and models are told. Otherwise what the message
-    # was set aside with: the id of the user's message, or of the answer's run, that begins the
-    # part of the line that another version has replaced.
+    # NULL on the chosen line, which pages show and models receive. Otherwise the head of the part
+    # of the line that another version has replaced: the id of its first user message, or of the
+    # run of its first answer.
     set_aside_with = models.UUIDField(null=True, blank=True, editable=False)
     # Columns of an imported message that have no counterpart here.
     extra = models.JSONField(null=True, blank=True)
@@ -246,7 +245,7 @@ class Message(models.Model):
             models.Index(
                 fields=["agent"], name="messages_by_agent", condition=Q(agent__isnull=False)
             ),
-            # Which runs have written an answer: its versions, and deleting runs.
+            # The versions of an answer, and deleting runs.
             models.Index(fields=["run"], name="messages_by_run", condition=Q(run__isnull=False)),
             # The versions of an edited message.
             models.Index(

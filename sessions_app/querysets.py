@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 AUTO_NAME_PREFIX = "Session-"
 PHANTOM_PLATFORM = "automagik"
-NAME_START_LENGTH = 200  # characters; PostgreSQL's index entries are not of any length
+NAME_START_LENGTH = 200  # characters; PostgreSQL limits the size of index entries
 NAME_START = Left("name", NAME_START_LENGTH)  # what lists are ordered by
 # Columns of messages that can be long, and that listing or answering messages does not need.
 PAYLOAD_COLUMNS = ("raw_payload", "context", "channel_payload", "model_message", "extra")
-OPENING_LENGTH = 600  # characters, from which a shown name is made
+OPENING_LENGTH = 600  # characters of the first message, for a title
 _GENERATED_NAME = f"^{AUTO_NAME_PREFIX}[0-9a-fA-F-]{{36}}$"
 
 
@@ -90,7 +90,7 @@ class KeptCounts:
 
 @dataclass(frozen=True)
 class RemovalPlan:
-    """What a cleanup would do: how many sessions it would remove, and how many keep and why."""
+    """What a cleanup would do: how many sessions it would remove, and how many it would keep."""
 
     removable: int
     kept: KeptCounts
@@ -116,7 +116,7 @@ class SessionQuerySet(models.QuerySet["Session"]):
         return self.filter(trashed_at=None)
 
     def trashed_since(self, moment: datetime) -> Self:
-        """Those that have been in a trash since that moment, or for less long."""
+        """Those that were moved to the trash at that moment or later."""
         return self.filter(trashed_at__gte=moment)
 
     def owned_by(self, user: Any) -> Self:
@@ -124,45 +124,37 @@ class SessionQuerySet(models.QuerySet["Session"]):
         return self.filter(user_id=user.pk) if user.pk else self.none()
 
     def named(self, name: str) -> Self:
-        """Those of exactly this name, found by the index of how names start."""
+        """Those with exactly this name, found through the index on the start of names."""
         starting = self.alias(name_start=NAME_START).filter(name_start=name[:NAME_START_LENGTH])
         return starting.filter(name=name)
 
     def with_messages(self) -> Self:
         """Those that have a message."""
-        messages = self.model._meta.get_field("messages").related_model
-        return self.filter(Exists(messages._base_manager.filter(session=OuterRef("pk"))))
+        return self.filter(Exists(self._messages_of_row()))
 
     def started_or_named(self) -> Self:
-        """Those that have a message, or a name that a person gave here: what lists show people."""
-        messages = self.model._meta.get_field("messages").related_model
+        """Those with a message, or with a name that a person gave: what chat lists show."""
         # A scalar subquery, which is a look-up per row: Exists() within OR may read all messages.
-        message = messages._base_manager.filter(session=OuterRef("pk")).values(is_there=Value(True))
+        message = self._messages_of_row().values(is_there=Value(True))
         return self.alias(has_message=Coalesce(Subquery(message[:1]), False)).filter(
             Q(has_message=True) | (Q(keep=True) & ~self._is_unnamed())
         )
 
     def with_message_count(self) -> Self:
         """Annotate `message_count`."""
-        messages = self.model._meta.get_field("messages").related_model
-        own = messages._base_manager.filter(session=OuterRef("pk")).order_by().values("session")
-        # Rows and no column of them: so the index on positions answers alone.
-        count = Subquery(own.values(n=models.Count("*")), output_field=models.IntegerField())
+        by_session = self._messages_of_row().values("session")
+        # No column is counted, so that the index on positions is enough.
+        count = Subquery(by_session.values(n=models.Count("*")), output_field=models.IntegerField())
         return self.annotate(message_count=Coalesce(count, 0))
 
     def with_opening(self) -> Self:
-        """Annotate `opening`: how the user begins, where no person has named the session."""
-        messages = MessageQuerySet(self.model._meta.get_field("messages").related_model)
-        first = (
-            messages.chosen().filter(session=OuterRef("pk"), role="user").exclude(text_content="")
-        )
-        opening = first.order_by("position").values(start=Left("text_content", OPENING_LENGTH))
+        """Annotate `opening`: the start of the user's first message, unless a person named it."""
+        by_user = self._messages_of_row().chosen().filter(role="user").exclude(text_content="")
+        opening = by_user.order_by("position").values(start=Left("text_content", OPENING_LENGTH))
         text = models.TextField()
-        own_words = Coalesce(Subquery(opening[:1]), Value(""), output_field=text)
+        found = Coalesce(Subquery(opening[:1]), Value(""), output_field=text)
         return self.annotate(
-            opening=Case(
-                When(self._is_unnamed(), then=own_words), default=Value(""), output_field=text
-            )
+            opening=Case(When(self._is_unnamed(), then=found), default=Value(""), output_field=text)
         )
 
     def auto_named(self) -> Self:
@@ -170,7 +162,7 @@ class SessionQuerySet(models.QuerySet["Session"]):
         return self.filter(auto_named=True)
 
     def unnamed(self) -> Self:
-        """Those that no person has named, as far as their row tells."""
+        """Those that no person has named."""
         return self.filter(self._is_unnamed())
 
     def empty(self) -> Self:
@@ -181,11 +173,11 @@ class SessionQuerySet(models.QuerySet["Session"]):
         return self.filter(*(~reference for reference in self.references().values()))
 
     def removal_candidates(self, window: Window = ANY_TIME) -> Self:
-        """Those that are removable if they are empty: auto-named, automagik's, not marked keep."""
+        """Those that are removable if they are empty: auto-named, on automagik, not marked keep."""
         return self.auto_named().filter(window.as_q(), platform=PHANTOM_PLATFORM, keep=False)
 
     def removable(self, window: Window = ANY_TIME) -> Self:
-        """Those that a cleanup may remove, also from the trash: they hold nothing to restore."""
+        """Those that a cleanup may remove, even from the trash: they have nothing to restore."""
         return self.removal_candidates(window).empty()
 
     def removal_plan(self, window: Window = ANY_TIME) -> RemovalPlan:
@@ -224,9 +216,8 @@ class SessionQuerySet(models.QuerySet["Session"]):
     def _count_in_one_process(self) -> int:
         """Count these without parallel workers, on PostgreSQL until its transaction ends.
 
-        With workers the planner hashes what it reads of all messages. Without, it reads the index
-        of candidates and that of messages side by side: a third of the pages, a quarter of the
-        work.
+        With workers the planner hashes all messages. Without, it merges the index of candidates
+        with that of messages: a third of the pages, a quarter of the work.
         """
         connection = connections[self.db]
         if connection.vendor != "postgresql":
@@ -235,10 +226,15 @@ class SessionQuerySet(models.QuerySet["Session"]):
             cursor.execute("SET LOCAL max_parallel_workers_per_gather = 0")
             return self.count()
 
+    def _messages_of_row(self) -> MessageQuerySet:
+        """The messages of each session, for a subquery."""
+        messages = MessageQuerySet(self.model._meta.get_field("messages").related_model)
+        return messages.filter(session=OuterRef("pk"))
+
     @staticmethod
     def _is_unnamed() -> Q:
-        # With a keep mark, a name of any other form than the generated ones was given by a
-        # person; a restored session has the mark and its generated name.
+        # Naming a session marks it keep, and so does restoring it: with the mark, only a name of
+        # exactly the generated form is not a person's.
         generated = Q(auto_named=True) & (Q(keep=False) | Q(name__regex=_GENERATED_NAME))
         return generated | Q(name="")
 
@@ -252,9 +248,7 @@ class SessionQuerySet(models.QuerySet["Session"]):
         return {
             relation: Exists(
                 relation.related_model._base_manager.filter(
-                    **{
-                        relation.field.attname: OuterRef(relation.field.target_field.attname),
-                    }
+                    **{relation.field.attname: OuterRef(relation.field.target_field.attname)}
                 )
             )
             for relation in relations
@@ -269,36 +263,36 @@ class MessageQuerySet(models.QuerySet["Message"]):
         return self.filter(session__user=user, session__trashed_at=None)
 
     def chosen(self) -> Self:
-        """Those on the chosen line: neither they nor what they follow has another version now."""
+        """Those on the chosen line: no other version has replaced them or a message before them."""
         return self.filter(set_aside_with=None)
 
     def without_payloads(self) -> Self:
-        """Without the long columns that no conversation shows."""
+        """Defer the long columns that no conversation shows."""
         return self.defer(*PAYLOAD_COLUMNS)
 
     def mentioning(self, terms: Sequence[search.Term]) -> Self:
-        """Those whose text has all of the terms."""
+        """Those whose text contains all of the terms."""
         return self.filter(search.condition(terms, connections[self.db].vendor))
 
     def matching(self, alternatives: Sequence[search.Alternative]) -> Self:
-        """Those to whose text one of the alternatives applies; none without any."""
+        """Those whose text matches one of the alternatives; none without alternatives."""
         if not alternatives:
             return self.none()
         return self.filter(search.web_condition(alternatives, connections[self.db].vendor))
 
 
 class CleanupRunQuerySet(models.QuerySet["CleanupRun"]):
-    """Cleanup runs. Heartbeats are written and compared in the database's time."""
+    """Cleanup runs. Heartbeats are written and compared by the database's clock."""
 
-    # What a run that is presumed dead shows as its error.
+    # The error of a run that is presumed dead.
     PROCESS_EXITED = "The process exited unexpectedly."
 
     HEARTBEAT_INTERVAL = timedelta(seconds=2)  # of the command
-    # A command's run without a heartbeat for this long, several intervals, is presumed dead. In
-    # SQLite a heartbeat may also have to wait up to 20 seconds (the connection's timeout) for
-    # another writer.
+    # A command's run without a heartbeat for this long, several intervals, is presumed dead. On
+    # SQLite a heartbeat may have to wait up to 20 seconds (the connection's timeout) for another
+    # writer.
     HEARTBEAT_TIMEOUT = {"postgresql": timedelta(seconds=10), "sqlite": timedelta(seconds=30)}
-    # The admin's runs have a heartbeat per request, and a person may pause between two.
+    # The admin's runs have one heartbeat per request, and a person may pause between requests.
     ADMIN_HEARTBEAT_TIMEOUT = timedelta(minutes=5)
 
     def unfinished(self) -> Self:
@@ -322,7 +316,7 @@ class CleanupRunQuerySet(models.QuerySet["CleanupRun"]):
         )
 
     def mark_presumed_dead(self) -> int:
-        """Record these that are presumed dead as interrupted; returns how many there were."""
+        """Record those that are presumed dead as interrupted; returns how many there were."""
         return self.presumed_dead().update(
             status=self.model.Status.INTERRUPTED,
             finished_at=F("heartbeat_at"),
@@ -332,7 +326,7 @@ class CleanupRunQuerySet(models.QuerySet["CleanupRun"]):
     def record_heartbeat(self, **values: Any) -> int:
         """Write a heartbeat, and `values`, for those that have not ended; returns how many.
 
-        A run that was marked as interrupted is running again.
+        A run that was marked as interrupted becomes running again.
         """
         running = self.model.Status.RUNNING
         return self.unfinished().update(
@@ -346,7 +340,7 @@ class CleanupRunQuerySet(models.QuerySet["CleanupRun"]):
     def with_restore_obstacle(self) -> Self:
         """Annotate `restore_obstacle`: why nothing can be restored; empty where something can.
 
-        The only definition of what can be restored. One look-up a run, and `current_status`.
+        The only definition of what can be restored. Also annotates `current_status`.
         """
         archived = self.model._meta.get_field("removed_sessions").related_model
         rows = archived._base_manager.filter(run=OuterRef("pk"))
@@ -367,7 +361,7 @@ class CleanupRunQuerySet(models.QuerySet["CleanupRun"]):
     def with_restorable(self) -> Self:
         """Annotate `restorable`: how many sessions can still be restored, by the run's counts.
 
-        Rows are not counted. Also annotates `restore_obstacle`.
+        The archive's rows are not counted. Also annotates `restore_obstacle`.
         """
         return self.with_restore_obstacle().annotate(
             restorable=Case(

@@ -1,7 +1,7 @@
 """Numbers for the admin's dashboard, at a cost that does not grow with the tables.
 
-Every number is counted up to COUNT_LIMIT, in subqueries of one statement: what a page shows
-reads at most that many entries of an index per number.
+Every number is counted up to COUNT_LIMIT, in subqueries of one statement, so that it reads at
+most that many entries of an index.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ COUNT_LIMIT = 10_000
 
 @dataclass(frozen=True)
 class Count:
-    """How many there are; more than `value` when it is capped."""
+    """A number of rows; there are more than `value` when it is capped."""
 
     value: int
     is_capped: bool = False
@@ -110,7 +110,7 @@ def ages() -> list[Age]:
 def removable_by_age(sessions: SessionQuerySet, by: Sequence[Age]) -> list[Count]:
     """How many of the sessions a cleanup would remove, by their age. One statement.
 
-    The costliest of these numbers: where few candidates are empty, all of them are looked at,
-    at a few index look-ups each. So its callers keep it for a while.
+    The most expensive of these numbers: where few candidates are empty, it examines all of them,
+    with a few index look-ups each. Callers should cache it.
     """
     return capped_counts([sessions.removable(age.window) for age in by])

@@ -1,19 +1,19 @@
 """Text and JSON that every database stores exactly, and how to display what is stored.
 
 PostgreSQL rejects NUL characters, lone surrogates (halves of a character) and JSON numbers
-that are not finite; SQLite rejects some of them and changes others. Both are spared them by
-the checks here, whose messages a form can show. Rows that other programs wrote may contain
-them all the same, and displaying such a row must not fail.
+that are not finite; SQLite rejects some of them and changes others. The checks here reject all
+of them, with messages that a form can show. Rows written by other programs may still contain
+them, and displaying such a row must not fail.
 """
 
 import json
 import math
 from typing import Any
 
-# How deep JSON may be nested. SQLite's limit is 1000, and Python's parser's is close to it.
+# How deep JSON may be nested. SQLite's limit is 1000, and that of Python's parser is close to it.
 MAX_DEPTH = 200
 
-# From here on Python writes a float with an exponent, and PostgreSQL reads that as an exact
+# From here on Python writes floats with an exponent, and PostgreSQL reads that as an exact
 # decimal: 1e23 comes back as 10**23, which is a different number.
 _EXPONENT_FROM = 1e16
 
@@ -28,17 +28,17 @@ class UnstorableText(ValueError):
 def check_storable(text: str) -> None:
     """Raise UnstorableText if not every database stores the text exactly."""
     if "\0" in text:
-        raise UnstorableText("The text holds a NUL character, which cannot be stored.")
+        raise UnstorableText("The text contains a NUL character, which cannot be stored.")
     try:
         text.encode()
     except UnicodeEncodeError:
         raise UnstorableText(
-            "The text holds half a character (a lone surrogate), which cannot be stored."
+            "The text contains half a character (a lone surrogate), which cannot be stored."
         ) from None
 
 
 def is_storable(text: str) -> bool:
-    """Whether every database stores the text exactly: no row can hold other text."""
+    """Whether every database stores the text exactly; no row can contain any other text."""
     try:
         check_storable(text)
     except UnstorableText:
@@ -63,12 +63,12 @@ def storable_json(value: object, *, depth: int = 0) -> object:
             return value
         case int():
             if value.bit_length() > _MAX_BITS:
-                raise UnstorableText("The data holds a number that is too long to be stored.")
+                raise UnstorableText("The data contains a number that is too long to be stored.")
             return value
         case float():
             if not math.isfinite(value):
                 raise UnstorableText(
-                    "The data holds a number that is not finite, which cannot be stored."
+                    "The data contains a number that is not finite, which cannot be stored."
                 )
             return int(value) if abs(value) >= _EXPONENT_FROM else value
         case list() | tuple():
@@ -78,12 +78,12 @@ def storable_json(value: object, *, depth: int = 0) -> object:
                 _storable_key(key): storable_json(item, depth=depth + 1)
                 for key, item in value.items()
             }
-    raise UnstorableText(f"The data holds a {type(value).__name__}, which is not JSON.")
+    raise UnstorableText(f"The data contains a {type(value).__name__}, which is not JSON.")
 
 
 def _storable_key(key: object) -> str:
     if not isinstance(key, str):
-        raise UnstorableText("The data holds a key that is not text, which is not JSON.")
+        raise UnstorableText("The data contains a key that is not text, which is not JSON.")
     check_storable(key)
     return key
 

@@ -1,34 +1,34 @@
-"""Files that are sent while they are being made."""
+"""Streaming of files while they are generated."""
 
 from collections.abc import AsyncIterator, Iterator
 
 from asgiref.sync import sync_to_async
 from django.db import connections
 
-_PIECE = 64 * 1024  # bytes
+_CHUNK_SIZE = 64 * 1024  # bytes
 
 
 def buffered(texts: Iterator[str]) -> Iterator[bytes]:
-    """Pieces that are worth being sent by themselves."""
-    piece = bytearray()
+    """Join texts into chunks that are large enough to be sent one by one."""
+    chunk = bytearray()
     for text in texts:
-        piece += text.encode()
-        if len(piece) > _PIECE:
-            yield bytes(piece)
-            piece.clear()
-    if piece:
-        yield bytes(piece)
+        chunk += text.encode()
+        if len(chunk) > _CHUNK_SIZE:
+            yield bytes(chunk)
+            chunk.clear()
+    if chunk:
+        yield bytes(chunk)
 
 
-async def iterate_in_threads(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """The pieces, each of them made in a thread: the event loop continues meanwhile."""
-    while piece := await sync_to_async(_next, thread_sensitive=False)(pieces):
-        yield piece
+async def iterate_in_threads(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """Generate each chunk in a thread, so that the event loop is not blocked."""
+    while chunk := await sync_to_async(_next, thread_sensitive=False)(chunks):
+        yield chunk
 
 
-def _next(pieces: Iterator[bytes]) -> bytes:
+def _next(chunks: Iterator[bytes]) -> bytes:
     try:
-        return next(pieces, b"")
+        return next(chunks, b"")
     finally:
-        # The next piece may be made in another thread, or never be asked for.
+        # The next chunk may be generated in another thread, or never.
         connections.close_all()

@@ -28,7 +28,7 @@ from sessions_app.querysets import ANY_TIME, Window
 def cleanup_sessions(context: JobContext, timestamp: int) -> None:
     """Remove what is removable and older than CLEANUP_OLDER_THAN.
 
-    In a worker that is told to exit it ends after a batch; another worker removes the rest.
+    When its worker is told to exit, it stops after a batch, and another worker removes the rest.
     """
     window = ANY_TIME
     if settings.CLEANUP_OLDER_THAN is not None:

@@ -1,4 +1,4 @@
-"""Reads the tool columns of a message, in any of the forms they are stored in."""
+"""Reads the tool columns of messages, in any of the forms in which they are stored."""
 
 from typing import Any
 
@@ -10,9 +10,9 @@ def tool_entries(column: object) -> list[dict[str, Any]]:
     """
     if isinstance(column, dict):
         column = [column] if tool_name(column) else list(column.values())
-    return (
-        [entry for entry in column if isinstance(entry, dict)] if isinstance(column, list) else []
-    )
+    if not isinstance(column, list):
+        return []
+    return [entry for entry in column if isinstance(entry, dict)]
 
 
 def tool_name(entry: dict[str, Any]) -> str:

@@ -8,7 +8,6 @@ the writer has committed. See sessions_app.cleanup.batches for the other half.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import groupby
 from typing import Any
 from uuid import UUID
 
@@ -38,20 +37,16 @@ def append_messages(
     """Store unsaved messages, each at the end of its session, in the order given.
 
     Sets each message's `position`. Runs in one transaction: all are stored, or none. With
-    `touch`, the sessions' last activity becomes now, and `session_values` are written to their
-    rows by the same statement; an import, which has its own times, passes False.
+    `touch`, the sessions' last activity becomes now, and the same statement writes
+    `session_values` to their rows; an import, which has its own times, passes False.
 
     Raises SessionGone when a session does not exist.
     """
-    by_session = {
-        session_id: list(group)
-        for session_id, group in groupby(
-            sorted(messages, key=lambda message: message.session_id),
-            key=lambda message: message.session_id,
-        )
-    }
-    stored = [message for group in by_session.values() for message in group]
-    # Without a savepoint: the outer transaction, if there is one, stores all of it or nothing.
+    unsaved = sorted(messages, key=lambda message: message.session_id)
+    by_session: dict[UUID, list[Message]] = {}
+    for message in unsaved:
+        by_session.setdefault(message.session_id, []).append(message)
+    # Without a savepoint: an outer transaction already stores all of it or nothing.
     with transaction.atomic(savepoint=False):
         _lock(list(by_session), touch=touch, values=session_values)
         last_positions = dict(
@@ -63,7 +58,7 @@ def append_messages(
             first = last_positions.get(session_id, 0) + 1
             for position, message in enumerate(group, start=first):
                 message.position = position
-        return Message.objects.bulk_create(stored, batch_size=500)
+        return Message.objects.bulk_create(unsaved, batch_size=500)
 
 
 def insert_first_messages(messages: Sequence[Message]) -> None:
@@ -82,9 +77,9 @@ def append_message(message: Message, *, session_values: Mapping[str, Any] = _NOT
 
 
 def _lock(session_ids: list[UUID], *, touch: bool, values: Mapping[str, Any]) -> None:
-    """Lock the sessions' rows until the transaction ends, in the order given.
+    """Lock the rows of these sessions until the transaction ends.
 
-    The order is that of the ids, so that two writers cannot deadlock.
+    The ids are sorted, so that two writers cannot deadlock.
     """
     if touch:
         now = timezone.now()

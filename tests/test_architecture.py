@@ -9,7 +9,7 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
-from django.db.models import GeneratedField
+from django.db.models import BigIntegerField, ForeignKey, GeneratedField
 
 from agents_app.models import AgentRun
 from sessions_app.models import CleanupRun, RemovedSession, Session
@@ -217,7 +217,7 @@ WHERE_RULES_ARE = {
 
 
 def looked_up(node: ast.AST) -> tuple[str, set[str]]:
-    """The model that a call asks, empty if that cannot be told; and the names that it asks by."""
+    """The model that a call queries, empty if unknown, and the names of its conditions."""
     if not isinstance(node, ast.Call):
         return "", set()
     called = node.func
@@ -305,6 +305,9 @@ def test_the_archive_has_every_column_of_a_session() -> None:
         if field.primary_key or isinstance(field, GeneratedField):
             continue
         assert field.attname in archived, "a removed session would lose it"
+        # Foreign keys are archived as plain numbers.
+        expected = BigIntegerField if isinstance(field, ForeignKey) else type(field)
+        assert type(archived[field.attname]) is expected
         assert archived[field.attname].null >= field.null
 
 
@@ -361,5 +364,6 @@ def test_sessions_are_created_in_these_places_only() -> None:
         "agents_app/web/chat_pages.py:_chat_frame",  # is shown, and never stored
         "agents_app/automagik/loading.py:_read_session",  # an import
         "agents_app/automagik/loading.py:_store_sessions",
-        "sessions_app/cleanup/archive.py:_restore_batch",  # an undo
+        "sessions_app/cleanup/archive.py:_as_sessions",  # an undo
+        "sessions_app/cleanup/archive.py:_restore_batch",
     }

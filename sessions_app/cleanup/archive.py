@@ -1,7 +1,7 @@
-"""Restores archived sessions, and purges archives that have expired; archive_search finds in them.
+"""Restores archived sessions, and purges archives that have expired.
 
-A restore of everything runs to its end (`restore_run`), or continues over several requests
-(`restore_slice`); single sessions are restored with `restore_chosen`.
+`restore_run` restores everything, and `restore_slice` does so over several requests;
+`restore_chosen` restores single sessions.
 """
 
 import time
@@ -25,9 +25,9 @@ class NotRestorable(Exception):
 
 @dataclass
 class RestoreResult:
-    """How many sessions were restored, and the ids that stay in the archive, being in use.
+    """How many sessions were restored, and which ids are in use and so stay in the archive.
 
-    After a slice, `next` is the id that the next one begins after; None when all were looked at.
+    `next` is the id after which the next slice begins; None when nothing is left.
     """
 
     count: int = 0
@@ -38,10 +38,9 @@ class RestoreResult:
 def restore_run(run: CleanupRun) -> RestoreResult:
     """Restore the sessions that `run` removed as they were, marked keep.
 
-    The mark takes them out of the rule: the next cleanup does not remove them again. A user or
-    an agent that has been deleted since becomes NULL. An id that is in use again is skipped and
-    stays in the archive. Commits batch by batch: after an interruption, another call restores
-    the rest.
+    The mark keeps the next cleanup from removing them again. A user or an agent that has been
+    deleted since becomes NULL. A session whose id is in use again is skipped and stays in the
+    archive. Commits batch by batch: after an interruption, another call restores the rest.
 
     Raises NotRestorable.
     """
@@ -51,9 +50,9 @@ def restore_run(run: CleanupRun) -> RestoreResult:
 def restore_slice(
     run: CleanupRun, *, after: UUID | None = None, seconds: float | None
 ) -> RestoreResult:
-    """Like `restore_run`, for about `seconds`, beginning after a session's id.
+    """Like `restore_run`, for about `seconds`, beginning after the session with the id `after`.
 
-    Each call looks at one batch at least, so that a restore makes progress.
+    Each call handles at least one batch, so that a restore makes progress.
     """
     deadline = None if seconds is None else time.monotonic() + seconds
     _check_restorable(run, may_be_empty=after is not None)
@@ -62,7 +61,10 @@ def restore_slice(
         archived = run.removed_sessions.all()
         if after is not None:
             archived = archived.filter(session_id__gt=after)
-        restored.next = after = _restore_next(run, archived, restored)
+        batch = _restore_batch(run, archived)
+        restored.count += batch.count
+        restored.ids_in_use += batch.ids_in_use
+        restored.next = after = batch.next
         if after is None or (deadline is not None and time.monotonic() >= deadline):
             break
     run.refresh_from_db()
@@ -70,13 +72,12 @@ def restore_slice(
 
 
 def restore_chosen(run: CleanupRun, session_ids: Collection[UUID]) -> RestoreResult:
-    """Restore those of the sessions that are in the run's archive, all of them or none.
+    """Restore those of the sessions that are in the run's archive, in one transaction.
 
-    Otherwise like `restore_run`. For a few at a time: it is one transaction.
+    Otherwise like `restore_run`. For at most one batch of sessions.
     """
     _check_restorable(run, may_be_empty=True)
-    restored = RestoreResult()
-    _restore_next(run, run.removed_sessions.filter(session_id__in=session_ids), restored)
+    restored = _restore_batch(run, run.removed_sessions.filter(session_id__in=session_ids))
     run.refresh_from_db()
     return restored
 
@@ -96,48 +97,43 @@ def _check_restorable(run: CleanupRun, *, may_be_empty: bool) -> None:
             raise NotRestorable(f"Cleanup {run.pk} has no sessions to restore.")
 
 
-def _restore_next(
-    run: CleanupRun, archived: QuerySet[RemovedSession], restored: RestoreResult
-) -> UUID | None:
-    """Restore the first of these; returns the last one's id, None if there were no more."""
+def _restore_batch(run: CleanupRun, archived: QuerySet[RemovedSession]) -> RestoreResult:
+    """Restore the first of these, in one transaction; `next` is None when there were none."""
     with transaction.atomic():
         # One restore of a run at a time, and none while its archive is being purged.
         CleanupRun.objects.select_for_update().get(pk=run.pk)
         rows = list(archived.order_by("session_id")[:_BATCH_SIZE])
         if not rows:
-            return None
-        count, in_use = _restore_batch(run, rows)
-    restored.count += count
-    restored.ids_in_use += in_use
-    return rows[-1].session_id
+            return RestoreResult()
+        ids = [row.session_id for row in rows]
+        in_use = set(Session.objects.filter(pk__in=ids).values_list("pk", flat=True))
+        restorable = [row for row in rows if row.session_id not in in_use]
+        Session.objects.bulk_create(_as_sessions(restorable))
+        RemovedSession.objects.filter(
+            run=run, session_id__in=[row.session_id for row in restorable]
+        ).delete()
+        run.add_restored(len(restorable))
+    return RestoreResult(len(restorable), sorted(in_use), next=ids[-1])
 
 
-def _restore_batch(run: CleanupRun, archived: list[RemovedSession]) -> tuple[int, list[UUID]]:
-    ids = [row.session_id for row in archived]
-    in_use = set(Session.objects.filter(pk__in=ids).values_list("pk", flat=True))
+def _as_sessions(archived: list[RemovedSession]) -> list[Session]:
+    """The sessions, marked keep, without users and agents that have been deleted."""
+    agent_model = Session._meta.get_field("agent").related_model
     users = _existing(User, (row.user_id for row in archived))
-    agents = _existing(
-        Session._meta.get_field("agent").related_model, (row.agent_id for row in archived)
-    )
-    restorable = [row for row in archived if row.session_id not in in_use]
-    for row in restorable:
+    agents = _existing(agent_model, (row.agent_id for row in archived))
+    for row in archived:
         if row.user_id not in users:
             row.user_id = None
         if row.agent_id not in agents:
             row.agent_id = None
     columns = Session.archived_columns()
-    Session.objects.bulk_create(
+    return [
         Session(
             id=row.session_id,
             **{column: getattr(row, column) for column in columns} | {"keep": True},
         )
-        for row in restorable
-    )
-    RemovedSession.objects.filter(
-        run=run, session_id__in=[row.session_id for row in restorable]
-    ).delete()
-    run.add_restored(len(restorable))
-    return len(restorable), sorted(in_use)
+        for row in archived
+    ]
 
 
 def _existing(model: type[Model], keys: Iterable[int | None]) -> set[int]:
@@ -148,8 +144,8 @@ def _existing(model: type[Model], keys: Iterable[int | None]) -> set[int]:
 def purge_expired(keep: timedelta, *, at_most: int | None = None) -> int:
     """Delete the archives of runs that ended more than `keep` ago; returns the number of rows.
 
-    In batches, so that transactions stay short. After `at_most` rows or a few more it stops; the
-    next call continues.
+    In batches, so that transactions stay short. Stops after about `at_most` rows; the next call
+    continues.
     """
     purged = 0
     for run in CleanupRun.objects.archive_expired(keep):

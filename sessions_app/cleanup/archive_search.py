@@ -1,7 +1,7 @@
 """Finding removed sessions in the archive: page by page in one run, or in all runs.
 
-An id, or its beginning, is looked up by key. Names have no index, which each removal would have
-to pay for: a search for one reads a limited number of rows, and tells where it stopped.
+An id, or the start of one, is looked up by key. Names have no index, which would slow down each
+removal: a search for one reads a limited number of rows, and says where it stopped.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from uuid import UUID
 from django.db.models import F, QuerySet
 
 from sessions_app.models import CleanupRun, RemovedSession
+from sessions_app.search.sessions import ids_starting_with
 
 PAGE_SIZE = 50
 HITS = 20  # of a search in all runs
 NAMES_READ = 50_000  # rows, by one search
 _RUNS_SEARCHED = 1000  # the newest ones with an archive
-# The first group of an id, or more of it: alone, or at the end of a generated name.
+# At least the first group of an id: alone, or at the end of a generated name.
 _ID = re.compile(r"(?:^|-)([0-9a-f][0-9a-f-]{7,35})$", re.IGNORECASE)
 
 
@@ -27,9 +28,9 @@ _ID = re.compile(r"(?:^|-)([0-9a-f][0-9a-f-]{7,35})$", re.IGNORECASE)
 class RemovedPage:
     """Some of a run's removed sessions, by id.
 
-    `previous` and `next` are the ids that the page before ends before, and that the next one
-    begins after; None when there is none. `names_read` is set when a search stopped after so many
-    rows.
+    The previous page ends before the id `previous`, and the next one begins after the id `next`;
+    None when there is none. `names_read` is the number of rows after which a search stopped; None
+    when it read all of them.
     """
 
     rows: list[RemovedSession]
@@ -40,10 +41,7 @@ class RemovedPage:
 
 @dataclass(frozen=True)
 class Found:
-    """What a search in all runs found, the newest runs first.
-
-    `names_read` is set when it has looked at the newest so many rows, and there are more.
-    """
+    """What a search in all runs found, the newest runs first; `names_read` as in RemovedPage."""
 
     rows: list[RemovedSession] = field(default_factory=list)
     has_more: bool = False
@@ -53,7 +51,7 @@ class Found:
 def read_page(
     run: CleanupRun, *, after: UUID | None = None, before: UUID | None = None
 ) -> RemovedPage:
-    """A page of what `run` removed and has archived. Two queries at most."""
+    """A page of the archive of `run`."""
     archived = run.removed_sessions.all()
     if before is not None:
         newest_first = archived.filter(session_id__lt=before).order_by("-session_id")
@@ -82,7 +80,7 @@ def search_run(run: CleanupRun, text: str, *, after: UUID | None = None) -> Remo
         archived = archived.filter(session_id__gt=after)
     if ids := ids_in(text):
         found = _page(archived.filter(session_id__range=ids))
-        if found.rows or ids[0] == ids[1]:  # a whole id is no part of another session's name
+        if found.rows or ids[0] == ids[1]:  # no other session's name contains a whole id
             return found
     last_read = archived.values_list("session_id", flat=True)[NAMES_READ - 1 : NAMES_READ].first()
     if last_read is None:
@@ -94,35 +92,35 @@ def search_run(run: CleanupRun, text: str, *, after: UUID | None = None) -> Remo
 
 
 def search_runs(text: str) -> Found:
-    """What any cleanup removed, and still has, whose id or name is like that of `search_run`."""
-    archived_here = F("removed") - F("restored")
+    """Like `search_run`, in the archives of all cleanups."""
+    archived_rows = F("removed") - F("restored")
     runs = list(
         CleanupRun.objects.filter(archive_purged_at=None, removed__gt=F("restored"))
         .order_by("-pk")
-        .values_list("pk", archived_here)[:_RUNS_SEARCHED]
+        .values_list("pk", archived_rows)[:_RUNS_SEARCHED]
     )
     if ids := ids_in(text):
         rows = _rows([pk for pk, _ in runs]).filter(session_id__range=ids)[: HITS + 1]
-        if rows or ids[0] == ids[1]:  # a whole id is no part of another session's name
+        if rows or ids[0] == ids[1]:  # as above
             return Found(list(rows[:HITS]), has_more=len(rows) > HITS)
     return _search_names(text, runs)
 
 
 def _search_names(text: str, runs: Sequence[tuple[int, int]]) -> Found:
-    """The runs, newest first, as far as their rows are few enough together."""
+    """Search runs, given with the size of their archives, until NAMES_READ rows were read."""
     whole: list[int] = []
-    left = NAMES_READ
+    remaining = NAMES_READ
     partial: int | None = None  # the run of which only the first rows are read
     for pk, count in runs:
-        if count > left:
+        if count > remaining:
             partial = pk
             break
-        left -= count
+        remaining -= count
         whole.append(pk)
     rows = list(_rows(whole).filter(name__icontains=text)[: HITS + 1])
-    if partial is not None and left and len(rows) <= HITS:
+    if partial is not None and remaining and len(rows) <= HITS:
         ids = RemovedSession.objects.filter(run=partial).order_by("session_id")
-        last_read = ids.values_list("session_id", flat=True)[left - 1 : left].first()
+        last_read = ids.values_list("session_id", flat=True)[remaining - 1 : remaining].first()
         matching = _rows([partial]).filter(name__icontains=text)
         if last_read is not None:
             matching = matching.filter(session_id__lte=last_read)
@@ -135,16 +133,13 @@ def _search_names(text: str, runs: Sequence[tuple[int, int]]) -> Found:
 
 
 def ids_in(text: str) -> tuple[UUID, UUID] | None:
-    """The lowest and the highest id that begin as the text does, or as a generated name's end."""
+    """The lowest and the highest id that start like the one in the text; None without one."""
     match = _ID.search(text.strip())
-    digits = match[1].replace("-", "") if match else ""
-    if not 8 <= len(digits) <= 32:
-        return None
-    return UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
+    return ids_starting_with(match[1]) if match else None
 
 
 def _rows(runs: Sequence[int]) -> QuerySet[RemovedSession]:
-    """The archived sessions of these runs. As a list of numbers, each is a look-up by key."""
+    """The archived sessions of these runs. A list, not a subquery, makes each a look-up by key."""
     rows = RemovedSession.objects.filter(run__in=runs).prefetch_related("run")
     return rows.order_by("-run_id", "session_id")
 

@@ -3,7 +3,7 @@
 Statement 1 locks sessions that may be removed, in key order, and skips rows that another
 transaction has locked (a writer that is storing a message). Statement 2 sees everything
 committed so far, checks the full condition again, and removes and archives exactly the
-sessions that still meet it. One statement would not do: it sees a single snapshot, in which
+sessions that still meet it. A single statement is not enough: it sees one snapshot, in which
 a message committed while it waited does not exist (PostgreSQL manual, 13.2.1 "Read Committed
 Isolation Level"). See sessions_app.writing for the writer's half.
 """
@@ -29,8 +29,8 @@ logger = logging.getLogger(__name__)
 _TRANSACTION_SETTINGS = """
     -- Never wait long for a lock: the batch is retried instead.
     SET LOCAL lock_timeout = '2s';
-    -- A batch need not wait for the disk: after a crash of the server its removals, their
-    -- archive and their count are lost together. The commit that ends the run waits for all.
+    -- A batch need not wait for the disk: a crash of the server loses its removals, their archive
+    -- and their count together. The commit that ends the run waits for all of them.
     SET LOCAL synchronous_commit = off;
     -- A batch is a thousand lookups by key. For large tables the planner prefers plans that
     -- read all messages for every batch.
@@ -62,7 +62,7 @@ class KeyRange:
 
 @dataclass(frozen=True)
 class Batch:
-    """What one batch did; `last` is the highest id it looked at, None if there was none."""
+    """What one batch did; `last` is the highest id that it examined, None if there was none."""
 
     removed: int
     last: UUID | None
@@ -100,15 +100,14 @@ class Batches:
         return batch
 
     def _delete_batch(self, cursor: CursorWrapper, keys: KeyRange, size: int) -> Batch:
-        """Lock, check again, delete and archive, in the database's own way."""
+        """Lock, check again, delete and archive, with the statements of the database in use."""
         raise NotImplementedError
 
 
 class PostgresqlBatches(Batches):
     """The ids stay in the server, and the second statement finds the rows by their ctid.
 
-    The ctid of a locked row does not change; if one were stale all the same, the statement
-    would find no row there.
+    The ctid of a locked row does not change; a stale one would match no row.
     """
 
     def __init__(self, run: CleanupRun, removable: SessionQuerySet, *, archive: bool) -> None:
@@ -132,7 +131,7 @@ class PostgresqlBatches(Batches):
         else:
             cursor.execute(delete, (*self._delete_params, ctids))
         removed = cursor.rowcount
-        # Checked now and not at COMMIT, while the run's row, which its workers share, is locked.
+        # Checked before the run's row, which its workers share, is locked, rather than at COMMIT.
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
         return Batch(removed, last)
 

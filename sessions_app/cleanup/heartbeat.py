@@ -1,8 +1,8 @@
-"""The heartbeat of a cleanup that runs in a process of its own.
+"""The heartbeat of a cleanup that runs in a separate process.
 
-It has a thread of its own, since one statement of the cleanup may wait for long. A row that is
-updated every few seconds works behind any connection pooler; a lock that a connection holds
-does not.
+It has its own thread, since a statement of the cleanup may wait for a long time. A row that is
+updated every few seconds works behind any connection pooler; a lock held by a connection does
+not.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from sessions_app.querysets import CleanupRunQuerySet
 
 @contextlib.contextmanager
 def heartbeat(run: CleanupRun) -> Iterator[None]:
-    """Update the run's heartbeat regularly, in a thread with a connection of its own."""
+    """Update the run's heartbeat regularly, in a thread with its own connection."""
     stop = threading.Event()
     # A daemon, so that a process that must exit at once does not wait for the database.
     thread = threading.Thread(target=_beat, args=(run.pk, stop), name="heartbeat", daemon=True)

@@ -12,9 +12,9 @@ from sessions_app.querysets import PHANTOM_PLATFORM
 
 
 def keep_reasons(chat_sessions: Sequence[Session]) -> dict[UUID, list[str]]:
-    """By id, what keeps each session from being removed; nothing for one that is removable.
+    """By id, what keeps each session from being removed; an empty list if it is removable.
 
-    One query, and none without sessions. A session that is gone has no entry.
+    One query, and none without sessions. A session that no longer exists has no entry.
     """
     if not chat_sessions:
         return {}

@@ -1,6 +1,6 @@
 """The models of cleanups: the record of each one, and the archive of what it removed.
 
-Imported from sessions_app.models, where Django looks for models.
+sessions_app.models re-exports them.
 """
 
 import uuid
@@ -40,7 +40,7 @@ class CleanupRun(models.Model):
         PURGED = "purged"
         EMPTY = "empty"  # nothing was removed or archived, or all has been restored
 
-    # What is marked as interrupted may be alive: its next heartbeat sets it to running.
+    # A run that is marked as interrupted may still be alive: its next heartbeat sets it to running.
     UNFINISHED = [Status.RUNNING, Status.INTERRUPTED]
 
     source = models.CharField(choices=Source)
@@ -48,8 +48,8 @@ class CleanupRun(models.Model):
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
     )
-    # The process that executes it, for operators. Empty for the admin's runs, which are
-    # executed over several requests.
+    # The process that executes it, for operators. Empty for the admin's runs, which continue over
+    # several requests.
     host = models.CharField(blank=True, default="")
     pid = models.PositiveIntegerField(null=True)
     criteria = models.JSONField(default=dict)
@@ -58,7 +58,7 @@ class CleanupRun(models.Model):
     removed = models.PositiveIntegerField(default=0)
     restored = models.PositiveIntegerField(default=0)
     error = models.TextField(blank=True, default="")
-    # The last session looked at: the next request continues after it.
+    # The last session that was examined: the next request continues after it.
     cursor = models.UUIDField(null=True)
     started_at = models.DateTimeField(default=timezone.now)
     heartbeat_at = models.DateTimeField(default=timezone.now)
@@ -94,24 +94,24 @@ class CleanupRun(models.Model):
 
     @property
     def duration(self) -> timedelta:
-        """How long it took, or has taken so far; never negative, though clocks differ."""
+        """How long it took, or has taken so far; never negative, even if clocks differ."""
         return max(timedelta(), (self.finished_at or timezone.now()) - self.started_at)
 
     @property
     def archived(self) -> int:
         """How many of its sessions can still be restored.
 
-        Many are not counted: then it is what the run's own counts say, which an archive that is
-        just being purged falls short of.
+        Large archives are not counted: their size is taken from the run's own counts, which are
+        too high while the archive is being purged.
         """
         counted = self.removed_sessions.values("session_id")[: _ARCHIVE_COUNTED + 1].count()
-        return (
-            counted if counted <= _ARCHIVE_COUNTED else max(counted, self.removed - self.restored)
-        )
+        if counted <= _ARCHIVE_COUNTED:
+            return counted
+        return max(counted, self.removed - self.restored)
 
     @property
     def restorable_until(self) -> datetime:
-        """Until when its archive is kept, at least."""
+        """The time until which its archive is kept, at least."""
         ended = self.finished_at or self.heartbeat_at
         return ended + timedelta(days=settings.CLEANUP_ARCHIVE_DAYS)
 

@@ -40,7 +40,7 @@ MAX_ATTEMPTS = 5
 
 @dataclass
 class _Cleanup:
-    """One cleanup's work, shared by its workers."""
+    """The state of a cleanup that its workers share."""
 
     batches: Batches
     limit: int | None
@@ -71,7 +71,7 @@ class _Cleanup:
         return keys
 
     def remove_range_in_thread(self, keys: KeyRange) -> KeyRange | None:
-        """Like `remove_range`, with this thread's own database connection."""
+        """Like `remove_range`, for a thread with its own database connection."""
         try:
             return self.remove_range(keys)
         except BaseException:
@@ -81,14 +81,14 @@ class _Cleanup:
             connection.close()
 
     def _remove_with_retries(self, keys: KeyRange, size: int) -> Batch:
-        for attempt in range(1, MAX_ATTEMPTS + 1):
+        for attempt in range(1, MAX_ATTEMPTS):
             try:
                 return self.batches.remove_batch(keys, size=size)
             except OperationalError as error:
-                if attempt == MAX_ATTEMPTS or not is_retryable(error):
+                if not is_retryable(error):
                     raise
                 self.stop.wait(0.1 * attempt)
-        raise AssertionError("unreachable")
+        return self.batches.remove_batch(keys, size=size)
 
 
 def start_cleanup(
@@ -99,7 +99,7 @@ def start_cleanup(
     criteria: dict[str, Any],
     user: User | None = None,
 ) -> CleanupRun:
-    """Record the start of a cleanup; also marks runs presumed dead, and purges archives."""
+    """Record the start of a cleanup, after marking runs presumed dead and purging archives."""
     CleanupRun.objects.mark_presumed_dead()
     by_process = source != CleanupRun.Source.ADMIN
     purge_expired(
@@ -145,7 +145,7 @@ def run_cleanup(
         options=options,
         stop=stop,
         on_removed=on_removed,
-        deadline=options.max_seconds and time.monotonic() + options.max_seconds,
+        deadline=None if options.max_seconds is None else time.monotonic() + options.max_seconds,
     )
     try:
         with heartbeat(run):
@@ -162,7 +162,7 @@ def run_cleanup(
     finish_cleanup(
         run,
         CleanupRun.Status.DONE if complete else CleanupRun.Status.PARTIAL,
-        # The command prints one line on stderr when it is stopped; this must not be a second.
+        # The command prints one line on stderr when it is stopped; this must not add another.
         level=logging.DEBUG if stop.is_set() else logging.INFO,
     )
 
@@ -213,7 +213,8 @@ def _batches(run: CleanupRun, sessions: SessionQuerySet, window: Window) -> Batc
 def _ranges(sessions: SessionQuerySet, target: Target, workers: int) -> list[KeyRange]:
     """The disjoint key ranges of the workers.
 
-    SQLite allows one writer at a time, and a limit can be kept by one worker only.
+    A single range on SQLite, which allows one writer at a time, and with a limit, which only one
+    worker can keep.
     """
     if workers == 1 or connection.vendor == "sqlite" or target.limit is not None:
         return [KeyRange()]
@@ -224,6 +225,6 @@ def _record_failure(run: CleanupRun, error: BaseException) -> None:
     status, message = CleanupRun.Status.FAILED, one_line(error)
     if isinstance(error, KeyboardInterrupt):
         status, message = CleanupRun.Status.PARTIAL, "Stopped within a batch."
-    # If the database is what failed, the next cleanup marks this run as interrupted.
+    # If the database itself is down, the next cleanup marks this run as interrupted.
     with contextlib.suppress(Error):
         run.finish(status, error=message)

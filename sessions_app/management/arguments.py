@@ -1,6 +1,6 @@
 """Command line values, validated and converted: functions for argparse's `type`.
 
-Each also accepts a value that already has the final type, as call_command() passes it.
+Each also accepts a value of the final type, as call_command() passes it.
 """
 
 import argparse
@@ -35,9 +35,9 @@ def seconds(text: str | float) -> float:
     return number
 
 
-def days(text: str | int) -> timedelta:
+def days(text: str | int | timedelta) -> timedelta:
     """A whole number of days, at least 1."""
-    return _span(days=at_least_one(text))
+    return text if isinstance(text, timedelta) else _span(days=at_least_one(text))
 
 
 def age(text: str | timedelta) -> timedelta:

@@ -1,4 +1,4 @@
-"""The base class of the operators' commands: one clear line instead of a traceback."""
+"""The base class of commands for operators: one clear line instead of a traceback."""
 
 import argparse
 import os
@@ -33,8 +33,8 @@ class OperatorCommand(BaseCommand):
         except Error as error:
             raise CommandError(explain_database_error(error)) from error
         except BrokenPipeError:
-            # The reader has closed the pipe. Python must not fail on it again when it flushes
-            # stdout at exit.
+            # The reader has closed the pipe. Python must not fail again when it flushes stdout at
+            # exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise CommandError("the output was closed before everything was printed.") from None
         except KeyboardInterrupt:
@@ -43,16 +43,16 @@ class OperatorCommand(BaseCommand):
 
 
 def lower_priority() -> None:
-    """Let the processor serve whoever chats on the same machine first."""
+    """Give the processor to other processes on this machine first, such as web servers."""
     if hasattr(os, "nice"):  # not on Windows
         os.nice(10)
 
 
 def explain_database_error(error: Error) -> str:
     """What is wrong with the database and what to do about it, on one line."""
-    # PostgreSQL's codes (manual, appendix A); other databases have their texts only.
+    # PostgreSQL's codes (manual, appendix A); SQLite's errors have only a text.
     code = sqlstate(error)
-    text = printable(one_line(error))  # it may quote a value that came from outside
+    text = printable(one_line(error))  # it may quote a value from outside
     if code in {"42P01", "42703"} or text.startswith("no such "):
         return f"The database is not migrated ({text}). Run: python manage.py migrate"
     if code == "53100" or "disk is full" in text:

@@ -1,4 +1,4 @@
-"""What the commands print: what is removed, what is kept and why, the progress, the cleanups."""
+"""What the commands print: what is removed or kept and why, the progress, and the cleanups."""
 
 import contextlib
 import logging
@@ -64,11 +64,11 @@ def print_runs(out: OutputWrapper) -> None:
     for run in runs[:RUNS_SHOWN]:
         table.add_row(*(Text(cell) for cell in _run_cells(run)))
     if not table.row_count:
-        out.write("There has been no cleanup.")
+        out.write("There are no cleanups yet.")
         return
     _print_table(out, table)
     if more := CleanupRun.objects.count() - table.row_count:
-        out.write(f"Not shown: {more:,} older. In a pipe all are listed.")
+        out.write(f"Not shown: {more:,} older. Pipe the output to list all of them.")
 
 
 def _run_cells(run: CleanupRun) -> tuple[str, ...]:
@@ -97,7 +97,7 @@ def _cells(chat_session: Session) -> tuple[str, str, str, str]:
 
 
 def _print_table(out: OutputWrapper, table: Table) -> None:
-    # As wide as it needs to be: logs are not 80 columns wide, and a terminal can wrap.
+    # Wider than 80 columns: a terminal can wrap lines, and logs need not.
     console = Console(width=200, no_color=True, highlight=False)
     with console.capture() as capture:
         console.print(table)

@@ -1,1 +1,1 @@
-"""The commands of `manage.py`; what several share stands in the package above."""
+"""The commands of `manage.py`; the package above has what they share."""

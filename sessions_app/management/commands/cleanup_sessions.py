@@ -35,7 +35,7 @@ from sessions_app.management.operator_command import (
 from sessions_app.models import CleanupRun, Session
 from sessions_app.querysets import RemovalPlan, Window
 
-REMOVABLE = 3  # the exit status that --exit-code asks for
+REMOVABLE = 3  # the exit status for --exit-code
 
 
 @dataclass
@@ -105,7 +105,7 @@ class Command(OperatorCommand):
             "--max-seconds",
             type=arguments.seconds,
             metavar="S",
-            help="stop after the batch that is in progress when S seconds have passed",
+            help="stop after the batch that is running when S seconds have passed",
         )
         parser.add_argument(
             "--workers",
@@ -241,10 +241,8 @@ def _window(
     created_before: datetime | str | None,
 ) -> Window:
     now = timezone.now()
-    if isinstance(days, int):
-        days = arguments.days(days)
     if days is not None:
-        created_after = now - days
+        created_after = now - arguments.days(days)
     elif created_after is not None:
         created_after = arguments.moment(created_after)
     if older_than is not None:
@@ -258,4 +256,4 @@ def _login() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError):
-        return "unknown"  # a container may run as a user that has no name
+        return "unknown"  # a container may run as a user without a name

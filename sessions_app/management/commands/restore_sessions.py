@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
+from django.utils.translation import ngettext
 
 from sessions_app.cleanup.archive import NotRestorable, restore_run
 from sessions_app.management import arguments
@@ -37,7 +38,7 @@ class Command(OperatorCommand):
     def handle(self, *, run: int | None, list_runs: bool, **options: Any) -> None:
         if list_runs:
             self._list()
-        elif run is None:  # argparse asks for it, call_command() need not
+        elif run is None:  # argparse requires it, call_command() does not
             raise CommandError("Give the number of a cleanup, or --list.", returncode=2)
         else:
             self._restore(run)
@@ -52,12 +53,13 @@ class Command(OperatorCommand):
             restored = restore_run(CleanupRun.objects.get(pk=run))
         except CleanupRun.DoesNotExist:
             raise CommandError(
-                f"There is no cleanup {run}. To see which there are: "
+                f"There is no cleanup {run}. To list them all: "
                 "python manage.py restore_sessions --list"
             ) from None
         except NotRestorable as error:
             raise CommandError(str(error)) from error
-        self.stdout.write(f"Restored {restored.count:,} sessions of cleanup {run}.")
+        sessions = ngettext("session", "sessions", restored.count)
+        self.stdout.write(f"Restored {restored.count:,} {sessions} of cleanup {run}.")
         if restored.ids_in_use:
             self.stdout.write(
                 f"Skipped {len(restored.ids_in_use):,} whose ids are in use again; "

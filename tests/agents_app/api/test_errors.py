@@ -182,11 +182,11 @@ def test_errors_in_middleware(
         ("POST", "agent/simple/run", {}, "message_content: Field required."),
         ("POST", "agent/simple/run", {"message_content": ""}, "message_content: Write a message"),
         ("POST", "agent/simple/run", {"message_content": " "}, "message_content: Write a message"),
-        ("POST", "agent/simple/run", {"message_content": "\0"}, "message_content: The text holds"),
+        ("POST", "agent/simple/run", {"message_content": "\0"}, "message_content: The text cont"),
         ("POST", "agent/simple/run", {**SAID, "session_name": " "}, "session_name: A chat needs"),
         ("POST", "agent/simple/run", {**SAID, "user_id": []}, "user_id: Input should be a valid"),
         ("POST", "agent/simple/run", {**SAID, "user": {"email": 5}}, "user.email: Input should be"),
-        ("POST", "agent/simple/run", {**SAID, "context": {"a": "\0"}}, "context: The text holds"),
+        ("POST", "agent/simple/run", {**SAID, "context": {"a": "\0"}}, "context: The text cont"),
         (
             "POST",
             "agent/simple/run",

@@ -302,7 +302,7 @@ def test_the_log_says_how_far_an_aborted_export_came(
     clerk: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(export_files, "_SESSIONS_AT_ONCE", 200)
-    monkeypatch.setattr("sessions_app.streamed_files._PIECE", 1_000)
+    monkeypatch.setattr("sessions_app.streamed_files._CHUNK_SIZE", 1_000)
     Session.objects.bulk_create(Session(name="x", platform="web") for _ in range(450))
     response = export(clerk, across=True)
     next(iter(response.streaming_content))

@@ -53,7 +53,7 @@ def test_a_line_for_each_run_in_a_pipe() -> None:
 
 
 def test_a_table_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert listed(Terminal()) == ["There has been no cleanup."]
+    assert listed(Terminal()) == ["There are no cleanups yet."]
     assert listed() == []
     cleaned(1)
     newest = cleaned(2)
@@ -61,7 +61,7 @@ def test_a_table_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert heading.split() == ["Id", "Started", "By", "Removed", "Restorable", "Until"]
     assert first.split()[0] == str(newest.pk)
     monkeypatch.setattr(reporting, "RUNS_SHOWN", 1)
-    assert listed(Terminal())[-1] == "Not shown: 1 older. In a pipe all are listed."
+    assert listed(Terminal())[-1] == "Not shown: 1 older. Pipe the output to list all of them."
 
 
 def test_runs_that_are_running_dead_or_purged() -> None:
