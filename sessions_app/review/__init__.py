@@ -1,1 +1,1 @@
-"""What staff decide about sessions, and the log of what they have read."""
+"""Reviews of sessions by staff, and the log of the transcripts that they have read."""

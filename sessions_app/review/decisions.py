@@ -1,4 +1,4 @@
-"""What staff decide about a session: verdict, note, flag, reviewed, and whether it is kept.
+"""What staff decide about a session: verdict, note, flag, reviewed, and whether to keep it.
 
 Each change is recorded in the admin's log, whichever page makes it.
 """
@@ -18,13 +18,13 @@ _REVIEW = "Review: "  # how the log says what has changed
 
 
 class ReviewedMeanwhile(Exception):
-    """Another reviewer has changed what is to be changed, since it was shown.
+    """Another reviewer has changed the fields in question since they were shown.
 
-    `by` is that reviewer's name; `stored` has what is stored now, by the name of the field.
+    `by` is that reviewer's name; `stored` maps each of these fields to its current value.
     """
 
     def __init__(self, by: str, stored: Mapping[str, str]) -> None:
-        super().__init__(f"{by} has reviewed this session meanwhile.")
+        super().__init__(f"{by} has reviewed this session in the meantime.")
         self.by = by
         self.stored = stored
 
@@ -40,30 +40,23 @@ def review_session(
     reviewed: bool | None = None,
     shown: Mapping[str, str] | None = None,
 ) -> list[str]:
-    """Change what is given of a session's review; returns what has changed, in words.
+    """Change the given parts of a session's review; returns what has changed, in words.
 
-    A verdict counts as having reviewed the session, unless `reviewed` says otherwise. A review
-    that says nothing any more is deleted, since a session with one is not removable.
+    A verdict marks the session as reviewed, unless `reviewed` says otherwise. An empty review is
+    deleted, since a session with a review is not removable.
 
-    `shown` has the verdict and the note that the reviewer was shown, as far as these matter.
-    Raises ReviewedMeanwhile, and changes nothing, when one that is to be changed is another now;
-    SessionGone when the session does not exist, and ValueError for an unknown verdict.
+    `shown` has the verdict and the note that the reviewer was shown. Raises ReviewedMeanwhile,
+    and changes nothing, if a stored one differs from both the shown and the given one;
+    SessionGone if the session does not exist, and ValueError for an unknown verdict.
     """
     if verdict and verdict not in Review.Verdict:
-        raise ValueError(f"{verdict!r} is no verdict.")
+        raise ValueError(f"{verdict!r} is not a verdict.")
     _lock(chat_session)
-    # Read again: another reviewer may have changed it since it was shown.
     review = Review.objects.filter(session=chat_session).first() or Review(session=chat_session)
     note = None if note is None else note.strip()
-    given = {"verdict": verdict, "note": note}
-    stored = {"verdict": review.verdict, "note": review.note}
-    changed_meanwhile = {
-        name: stored[name]
-        for name, value in (shown or {}).items()
-        if given[name] is not None and stored[name] not in {value, given[name]}
-    }
-    if changed_meanwhile:
-        raise ReviewedMeanwhile(_last_reviewer(chat_session), changed_meanwhile)
+    conflicts = _conflicts(review, {"verdict": verdict, "note": note}, shown or {})
+    if conflicts:
+        raise ReviewedMeanwhile(_last_reviewer(chat_session), conflicts)
     changes = []
     if verdict is not None and verdict != review.verdict:
         review.verdict = verdict
@@ -92,9 +85,9 @@ def review_session(
 
 @transaction.atomic
 def keep_session(chat_session: Session, *, by: User, keep: bool) -> bool:
-    """Keep a session from every cleanup, or no longer; returns whether that has changed.
+    """Set or clear a session's keep mark; returns whether that changed anything.
 
-    Raises SessionGone when the session does not exist.
+    Raises SessionGone if the session does not exist.
     """
     _lock(chat_session)
     changed = Session.objects.filter(pk=chat_session.pk, keep=not keep).update(keep=keep)
@@ -103,15 +96,25 @@ def keep_session(chat_session: Session, *, by: User, keep: bool) -> bool:
     return bool(changed)
 
 
+def _conflicts(
+    review: Review, given: Mapping[str, str | None], shown: Mapping[str, str]
+) -> dict[str, str]:
+    """The stored values of fields that have changed since they were shown, and would change."""
+    stored = {name: getattr(review, name) for name in shown if given[name] is not None}
+    return {
+        name: value for name, value in stored.items() if value not in {shown[name], given[name]}
+    }
+
+
 def _lock(chat_session: Session) -> None:
-    """Lock the session's row, as all that write something that refers to it: see writing."""
+    """Lock the session's row, as everything that inserts references to it has to: see writing."""
     locked = Session.objects.select_for_update().filter(pk=chat_session.pk)
     if not locked.values_list("pk").first():
         raise SessionGone(chat_session.pk)
 
 
 def _last_reviewer(chat_session: Session) -> str:
-    """Who has changed the session's review last, as far as the log tells."""
+    """The name of whoever last changed the session's review, according to the log."""
     entries = LogEntry.objects.filter(
         content_type=ContentType.objects.get_for_model(Session),
         object_id=str(chat_session.pk),

@@ -1,4 +1,4 @@
-"""What staff store when they review sessions: verdicts, filters, and who has read what."""
+"""The models of reviewing: reviews, the logs of readings and exports, and saved filters."""
 
 from django.conf import settings
 from django.db import models
@@ -7,7 +7,7 @@ from django.utils import timezone
 
 
 class Review(models.Model):
-    """What staff think of a whole session. A session with a review is not removable."""
+    """The opinion of staff on a whole session. A session with a review is not removable."""
 
     class Verdict(models.TextChoices):
         GOOD = "good"
@@ -38,18 +38,18 @@ class Review(models.Model):
 class TranscriptReading(models.Model):
     """That a member of staff read what was said: see sessions_app.review.reading_log.
 
-    The session is no foreign key: a reading outlives it, and does not keep it from a cleanup.
+    The session is not a foreign key: a reading outlives it, and does not keep it from a cleanup.
     """
 
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
     )
     username = models.CharField()
-    # None for a list, which shows parts of many.
+    # None for a list, which shows parts of many sessions.
     session_id = models.UUIDField(null=True)
-    # How it was read: on its page, in an export, in the list of messages.
+    # Where it was read: on its page, in an export, in the list of messages.
     via = models.CharField()
-    # What a list was searched for and filtered by, as in its address.
+    # The search and the filters of a list, as in its query string.
     query = models.CharField(blank=True, default="", db_default="")
     read_at = models.DateTimeField(default=timezone.now)
 
@@ -67,28 +67,28 @@ class TranscriptReading(models.Model):
 
 
 class Export(models.Model):
-    """That a member of staff exported chat sessions, and how many.
+    """That a member of staff exported chat sessions.
 
-    Whose transcripts an export had is in the log of readings.
+    The log of readings has the sessions whose transcripts were exported.
     """
 
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
     )
     username = models.CharField()
-    # Which sessions, in words: how many were ticked, and the list's filters.
+    # The sessions in words: how many were ticked, and the list's filters.
     selection = models.CharField()
     format = models.CharField()
     with_transcripts = models.BooleanField()
-    # How many are in the file, or were when the download ended early.
+    # How many are in the file, or were in it when the download ended early.
     exported = models.PositiveIntegerField("sessions", default=0)
     started_at = models.DateTimeField(default=timezone.now)
-    # None while it continues, and if it ended early.
+    # None while it is running, and if it ended early.
     finished_at = models.DateTimeField(null=True)
 
     class Meta:
         db_table = "exports"
-        default_permissions = ()  # it is read by those who may read the log of readings
+        default_permissions = ()  # viewed with the permission to view the log of readings
         indexes = [
             # The log, newest first.
             models.Index(fields=["-started_at", "-id"], name="exports_newest"),

@@ -1,15 +1,14 @@
-"""The log of who has read what was said, and the rule for what counts as reading it.
+"""The log of who has read transcripts, and the rule for what counts as reading one.
 
-To read is to be shown a text from a session, whole or in part: of a message, wherever it is quoted
-(the conversation, a message's own page, a session's first words in the list, the matching words of
-a search, feedback on an answer, an export with transcripts), or of a run: what it wrote, and its
-error, which may quote either. Names, numbers, times and outcomes, what staff write in a review, and
-the reasons that users give for their feedback are not what was said.
+Reading is being shown text from a session, in whole or in part: of a message, wherever it is
+quoted (the conversation, the message's own page, the opening words in the list, the excerpts of a
+search, feedback on an answer, an export with transcripts), or of a run: its output, or its error,
+which may quote either. Names, numbers, times and outcomes do not count, nor do reviews and the
+reasons that users give for their feedback.
 
-Each of these texts is shown to those only who have the permission `read_transcripts`, besides what
-the page itself needs. And each reading is recorded: of a page, with its session; of an export, with
-every session whose messages are in it; of a list that shows such texts, once per request, with what
-it was searched for and filtered by.
+Such text is shown only to users with the permission `read_transcripts`, in addition to what the
+page itself requires. Every reading is recorded: of a page, with its session; of an export, with
+every session whose messages it contains; of a list, once per request, with its search and filters.
 """
 
 from collections.abc import Iterable
@@ -29,5 +28,5 @@ def record_reading(user: User, session_ids: Iterable[UUID], *, via: str) -> None
 
 
 def record_list_reading(user: User, *, via: str, query: str) -> None:
-    """Record that `user` has been shown a list with such texts; `query` is its query string."""
+    """Record that `user` has read texts in a list; `query` is its query string."""
     TranscriptReading.objects.create(user=user, username=user.get_username(), via=via, query=query)

@@ -1,4 +1,4 @@
-"""Where a text says what was searched for: a line of it, with the matches told apart."""
+"""Excerpts of found texts: one line around the first match, with all matches marked."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -8,13 +8,12 @@ from sessions_app.search.messages import Term
 
 LENGTH = 240
 _BEFORE_MATCH = 60
-# Around the match, what is made a line: markup takes space, too.
-_AROUND = 600
+_AROUND = 600  # characters around the match that become a line: markup takes space too
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A stretch of an excerpt: a match, or what is between two."""
+    """A part of an excerpt: a match, or the text between two matches."""
 
     text: str
     is_match: bool = False
@@ -28,9 +27,9 @@ def matching(terms: Sequence[Term]) -> re.Pattern[str]:
 def excerpt(
     text: str, pattern: re.Pattern[str], *, as_line: Callable[[str], str] | None = None
 ) -> list[Segment]:
-    """The first match with its surroundings, in one line, with all matches in them told apart.
+    """One line around the first match, split into its matches and the text between them.
 
-    `as_line` makes a line of marked-up text.
+    `as_line` turns marked-up text into a line.
     """
     match = pattern.search(text)
     start = max(0, match.start() - _AROUND // 2) if match else 0
@@ -38,7 +37,7 @@ def excerpt(
     line = " ".join(around.split())
     if as_line is not None:
         rendered = as_line(around)
-        if pattern.search(rendered):  # otherwise it stands in the markup, as a link's address does
+        if pattern.search(rendered):  # otherwise the match is in the markup, such as a link's URL
             line = rendered
     match = pattern.search(line)
     begin = _word_start(line, match.start()) if match else 0
@@ -53,8 +52,11 @@ def excerpt(
 
 def _word_start(line: str, match_start: int) -> int:
     """Where a word begins, some way before the match."""
-    begin = max(0, match_start - _BEFORE_MATCH)
-    return line.find(" ", begin, match_start) + 1 or begin if begin else 0
+    begin = match_start - _BEFORE_MATCH
+    if begin <= 0:
+        return 0
+    space = line.find(" ", begin, match_start)
+    return begin if space == -1 else space + 1
 
 
 def _split_matches(line: str, pattern: re.Pattern[str]) -> Iterator[Segment]:

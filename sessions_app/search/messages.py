@@ -1,8 +1,8 @@
-"""Full-text search in messages, by the index that the migration 0005_message_words made.
+"""Full-text search in messages, through the index of migration 0005_message_words.
 
-All words of a search have to occur. Words in quotes have to follow each other, and the last
-word, unless it is in quotes, may go on: it is still being typed. There are no operators, but in
-`parse_web`. Words are compared without regard to case, in any language, with their accents.
+All words of a search have to occur. Words in quotes form a phrase, and the last word, unless
+quoted, is a prefix: it may be incomplete while somebody types. Only `parse_web` knows operators.
+Words are compared without regard to case, in any language, but accents count.
 """
 
 import re
@@ -16,7 +16,7 @@ from django.contrib.postgres.search import SearchQuery, SearchVectorExact, Searc
 from django.db.models import F, Func, Q
 from django.db.models.expressions import RawSQL
 
-# Scripts without blanks between words; the migration has them, too.
+# Scripts without spaces between words; the migration has the same list.
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"
 _IS_UNSPACED = re.compile(f"[{_UNSPACED}]")
 _WORD_ENDS = re.compile(rf"([-<>&/.@:+_~%?=#;{_UNSPACED}])")
@@ -31,7 +31,7 @@ _BETWEEN_WORDS = re.compile(r"[\s!-/:-@\[-`{-~]+")
 
 @dataclass(frozen=True)
 class Term:
-    """A word, or words that follow each other."""
+    """A word, or a phrase."""
 
     text: str
     is_prefix: bool = False
@@ -65,9 +65,9 @@ class Alternative:
 
 
 def parse_web(search: str) -> list[Alternative]:
-    """The alternatives of a search as on the web: `or` between them, `-` before what is excluded.
+    """The alternatives of a web-style search: `or` between them, `-` before what is excluded.
 
-    One that only excludes is left out: nearly every text would do.
+    An alternative that only excludes is dropped: it would match nearly every text.
     """
     found = list(_WEB_TERM.finditer(search))
     alternatives = [Alternative([], [])]
@@ -85,9 +85,9 @@ def parse_web(search: str) -> list[Alternative]:
 
 
 def web_condition(alternatives: Sequence[Alternative], vendor: str) -> Q:
-    """The condition on messages that one of the alternatives, at least one, applies."""
+    """The condition that a message matches one of the alternatives; there is at least one."""
     if vendor == "postgresql":
-        # One query for the index, which would not be asked about NOT in the statement.
+        # A single tsquery: NOT in the statement itself could not use the index.
         return _has_words(reduce(or_, map(_alternative_query, alternatives)))
     return reduce(or_, map(_alternative_condition, alternatives))
 
@@ -105,12 +105,12 @@ def _alternative_condition(alternative: Alternative) -> Q:
 
 
 def condition(terms: Sequence[Term], vendor: str) -> Q:
-    """The condition on messages that all of the terms, at least one, occur in the text."""
+    """The condition that a message contains all of the terms; there is at least one."""
     return _postgresql(terms) if vendor == "postgresql" else _sqlite(terms)
 
 
 class _PrefixQuery(SearchQuery):
-    """A phrase whose last word may go on."""
+    """A phrase whose last word is a prefix."""
 
     def as_sql(self, *args: Any, **options: Any) -> Any:
         sql, params = super().as_sql(*args, **options)
@@ -133,7 +133,7 @@ def _has_words(query: Any) -> Q:
 
 
 def _sqlite(terms: Sequence[Term]) -> Q:
-    """SQLite's words end at blanks only, so that unspaced text is looked at as it is."""
+    """SQLite splits words at spaces only, so terms in unspaced scripts are found as substrings."""
     unspaced = [term for term in terms if _IS_UNSPACED.search(term.text)]
     matched = Q()
     for term in unspaced:

@@ -1,12 +1,12 @@
 """The admin's search for sessions: by name, by id, and by user.
 
-Every word has to occur in the name, or in the user's name or e-mail address, without regard to
-case: what Django's `icontains` finds, found without reading every row. A text that may be the
-beginning of an id finds that id, too.
+Every word has to occur in the session's name, or in the user's name or e-mail address, without
+regard to case: the results of Django's `icontains`, without reading every row. Text that may be
+the start of an id also finds sessions by id.
 
-PostgreSQL looks names up by their parts of three characters, in the index that the migration
-0010_list_speed made. It is of no use for words of one or two characters, for which names are
-read, and for words that very many names have, which are soon found without it.
+PostgreSQL looks up the trigrams of names, in the index of migration 0010_list_speed. That does not
+help with words of one or two characters, for which all names are read, nor with very common
+words, which are soon found without it.
 """
 
 import json
@@ -22,17 +22,17 @@ from django.db import connections
 from django.db.models import BooleanField, F, Func, Q, QuerySet, TextField, Value
 from django.utils.text import smart_split, unescape_string_literal
 
-_PART = 3  # characters that the index has as one entry
-_COMMON = 50_000  # names with a word from which on the index would only slow the search down
-_LOOKED_UP = 3  # words of one search for which the index is used
-_USERS = 1000  # users found by a word that are listed in a query one by one
-_ID_PREFIX = 8  # the first group of a UUID; a shorter one would match by chance
+_TRIGRAM = 3  # characters
+_COMMON = 50_000  # names with a word, from which on the index would only slow down the search
+_LOOKED_UP = 3  # words of a search for which the index is used
+_USERS = 1000  # users found by a word, up to which a query lists their ids
+_ID_PREFIX = 8  # the first group of a UUID; a shorter prefix would match by chance
 
 
 def search_sessions(
     sessions: QuerySet[Any], text: str, *, user_fields: Sequence[str]
 ) -> QuerySet[Any]:
-    """Those that a text is found in; `user_fields` are fields of User that are looked at."""
+    """Those that match a search; `user_fields` are the fields of User that it includes."""
     words = list(_words(text))
     if not words:
         return sessions
@@ -41,7 +41,7 @@ def search_sessions(
     for word in words:
         in_name = Q(name__icontains=word)
         if word in looked_up and _is_worth_the_index(sessions, word):
-            in_name &= Q(_has_parts(word))
+            in_name &= Q(_has_trigrams(word))
         found &= in_name | _of_users(word, user_fields)
     if ids := ids_starting_with(text):
         found |= Q(pk__range=ids)
@@ -57,7 +57,7 @@ def ids_starting_with(text: str) -> tuple[UUID, UUID] | None:
 
 
 def _words(text: str) -> Iterable[str]:
-    """The words of a search as Django's admin splits it: quotes hold some together."""
+    """The words of a search, split as in Django's admin: quotes keep words together."""
     for word in smart_split(text):
         if word.startswith(('"', "'")) and word[0] == word[-1]:
             word = unescape_string_literal(word)
@@ -65,10 +65,10 @@ def _words(text: str) -> Iterable[str]:
 
 
 def _is_worth_the_index(sessions: QuerySet[Any], word: str) -> bool:
-    if connections[sessions.db].vendor != "postgresql" or len(word) < _PART:
+    if connections[sessions.db].vendor != "postgresql" or len(word) < _TRIGRAM:
         return False
-    # The planner multiplies the frequencies of the parts, as if each had nothing to do with the
-    # others, and so would use the index for words that half of all names have.
+    # The planner multiplies the frequencies of trigrams as if they were independent, and so would
+    # use the index even for a word in half of all names.
     names = sessions.model._default_manager.filter(name__icontains=word).values("pk")
     plan: list[dict[str, Any]] = json.loads(names.explain(format="json"))
     return int(plan[0]["Plan"]["Plan Rows"]) < _COMMON
@@ -82,17 +82,17 @@ class _Contains(Func):
     output_field = BooleanField()
 
 
-def _has_parts(word: str) -> Func:
-    def parts(text: F | Value) -> Func:
+def _has_trigrams(word: str) -> Func:
+    def trigrams(text: F | Value) -> Func:
         return Func(text, function="name_trigrams", output_field=TextField())
 
-    return _Contains(parts(F("name")), parts(Value(word)))
+    return _Contains(trigrams(F("name")), trigrams(Value(word)))
 
 
 def _of_users(word: str, fields: Sequence[str]) -> Q:
-    """The condition that a session's user is one whom the word is found in.
+    """The condition that the word occurs in one of these fields of a session's user.
 
-    The users are found first: for a join, the database would read all sessions.
+    The users are looked up first: with a join, the database would read all sessions.
     """
     if not fields:
         return Q()

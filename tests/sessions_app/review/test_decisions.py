@@ -65,7 +65,7 @@ def test_a_review_that_says_nothing_any_more_leaves_the_session_removable(rita: 
 
 
 def test_an_unknown_verdict_is_refused(rita: User) -> None:
-    with pytest.raises(ValueError, match="no verdict"):
+    with pytest.raises(ValueError, match="not a verdict"):
         review_session(make_session(), by=rita, verdict="meh")
     assert not Review.objects.exists()
 
