@@ -1,4 +1,4 @@
-"""The archive of a cleanup run, as its page shows it: tables of removed sessions, page by page."""
+"""The table of removed sessions on a cleanup run's page, page by page."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class ArchivedSession:
     """A row of a table of removed sessions."""
 
     removed: RemovedSession
-    user: str  # empty without one, for users who may not see users, and when it is deleted
+    user: str  # empty without one, if it was deleted, and for viewers who may not see users
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Archive:
 
     rows: list[ArchivedSession]
     total: int
-    query: str  # what is searched for
+    query: str  # of the search
     previous: str  # query strings, empty without such a page
     next: str
     is_first: bool

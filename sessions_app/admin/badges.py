@@ -1,4 +1,4 @@
-"""Badges: a word on a coloured ground, for a status. The colour never says it alone."""
+"""Badges: a status as a word on a coloured ground. The colour never carries meaning alone."""
 
 from typing import Literal
 

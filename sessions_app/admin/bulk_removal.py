@@ -1,7 +1,7 @@
 """The action "Remove empty auto-named automagik sessions": confirm, remove, report.
 
-A selection too large for one request is removed over several. Between them the CleanupRun
-holds the cursor, and the page's form holds the selection: it posts the action to the list
+A selection too large for one request is removed over several. In between, the CleanupRun
+stores the cursor, and the page's form contains the selection: it posts the action to the list
 again, so that Django builds the same queryset.
 """
 
@@ -16,12 +16,10 @@ from typing import Any, cast
 from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
-from django.contrib.auth.models import User
 from django.db import Error
 from django.db.models import OuterRef, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format
@@ -30,7 +28,7 @@ from django.utils.translation import ngettext
 
 from sessions_app.admin.posted_selection import PostedSelection
 from sessions_app.admin.session_filters import RemovableFilter
-from sessions_app.admin.shared import ModelAdmin, session_count
+from sessions_app.admin.shared import ModelAdmin, admin_page, current_user, session_count
 from sessions_app.cleanup.run import continue_cleanup, finish_cleanup, start_cleanup
 from sessions_app.database_errors import one_line
 from sessions_app.models import CleanupRun, Session
@@ -44,7 +42,7 @@ _MAX_COUNT = 2**31 - 1  # of the column CleanupRun.matched
 
 
 class RemovalForm(forms.Form):
-    """What the confirmation page and the progress page post, besides the selection."""
+    """What the confirmation page and the progress page post in addition to the selection."""
 
     confirm = forms.BooleanField(required=False)
     matched = forms.IntegerField(required=False, min_value=0, max_value=_MAX_COUNT)
@@ -72,13 +70,13 @@ class Selection:
         posted = PostedSelection.from_request(request, remove_empty_sessions.__name__)
         if posted.is_across_pages:
             listed = cast("SessionQuerySet", queryset.order_by())
-            # Within another query, the whole list would be made once more for each count.
+            # As a subquery, the whole list would be evaluated again for each count.
             is_plain = not listed.query.distinct
             for_counting = (
                 listed if is_plain else Session.objects.filter(pk__in=listed.values("pk"))
             )
-            # A query of its own, since rows of a joined list cannot be locked. A scalar subquery
-            # looks each row up in the list: with `pk__in` or Exists() the planner evaluates the
+            # A separate query, since rows of a joined list cannot be locked. A scalar subquery
+            # looks up each row in the list: with `pk__in` or Exists() the planner evaluates the
             # whole list for each batch.
             row = listed.filter(pk=OuterRef("pk")).values(is_listed=Value(True))
             for_batches = Session.objects.filter(Coalesce(Subquery(row[:1]), False))
@@ -98,13 +96,13 @@ class Selection:
         """What of the selection would be removed, and what would be kept and why."""
         if not self.is_removable:
             return self.for_counting.removal_plan()
-        # The list has the condition already, which is what takes the time.
+        # The list already has the condition, which is expensive.
         kept = KeptCounts(**{field.name: 0 for field in fields(KeptCounts)})
         return RemovalPlan(self.for_counting.count(), kept)
 
 
 def _criteria(posted: PostedSelection) -> dict[str, Any]:
-    """What identifies the selection: the list's filters, and the selected ids if not all."""
+    """What identifies the selection: the list's filters, and the selected ids unless all are."""
     if posted.is_across_pages:
         return {"list": posted.query}
     ids = sorted(set(posted.ticked))
@@ -114,7 +112,7 @@ def _criteria(posted: PostedSelection) -> dict[str, Any]:
 
 
 class NotContinuable(Exception):
-    """The request names a cleanup that it must not continue."""
+    """The request names a cleanup that it may not continue."""
 
 
 @admin.action(permissions=["delete"], description="Remove empty auto-named automagik sessions")
@@ -147,7 +145,7 @@ def remove_empty_sessions(
             continue_cleanup(run, selection.for_batches, seconds=REQUEST_TIME_BUDGET)
     except Error as error:
         logger.warning("%s failed: %s", run, one_line(error))
-        # Not saved: it has been recorded already, unless the database is out of reach.
+        # Not saved: it has already been recorded, unless the database is unreachable.
         run.status, run.error = CleanupRun.Status.FAILED, one_line(error)
     if run.status == CleanupRun.Status.RUNNING:
         return _progress(model_admin, request, selection, run)
@@ -162,7 +160,7 @@ def _nothing_removed(
 
 
 def undo_notice() -> str:
-    """Until when a removal that is made now can be undone."""
+    """A sentence that says until when a removal made now can be undone."""
     days = settings.CLEANUP_ARCHIVE_DAYS
     if days == 0:
         return "This cannot be undone: removed sessions are not archived here."
@@ -174,7 +172,7 @@ def _start(
     model_admin: ModelAdmin, request: HttpRequest, selection: Selection, matched: int | None
 ) -> CleanupRun:
     """A new run; `matched` is the number that the confirmation page showed."""
-    user = cast("User", request.user)  # never anonymous in the admin
+    user = current_user(request)
     if matched is None:
         matched = selection.plan().removable
     run = start_cleanup(
@@ -210,7 +208,7 @@ def _confirmation(
 ) -> HttpResponse:
     plan = selection.plan()
     sample = selection.for_counting.removable().select_related("user", "agent").order_by("pk")
-    return _page(
+    return admin_page(
         model_admin,
         request,
         "admin/sessions_app/session/remove_confirmation.html",
@@ -232,7 +230,7 @@ def _confirmation(
 def _progress(
     model_admin: ModelAdmin, request: HttpRequest, selection: Selection, run: CleanupRun
 ) -> HttpResponse:
-    return _page(
+    return admin_page(
         model_admin,
         request,
         "admin/sessions_app/progress.html",
@@ -243,21 +241,6 @@ def _progress(
         participle="removed",
         count=run.removed,
         total=run.matched,
-    )
-
-
-def _page(
-    model_admin: ModelAdmin, request: HttpRequest, template: str, **context: Any
-) -> HttpResponse:
-    return TemplateResponse(
-        request,
-        template,
-        {
-            **model_admin.admin_site.each_context(request),
-            "opts": model_admin.opts,
-            "media": model_admin.media,
-            **context,
-        },
     )
 
 

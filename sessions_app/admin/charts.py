@@ -1,6 +1,6 @@
-"""Bar charts as SVG, made on the server: no script, no inline style, colours by class.
+"""Bar charts as SVG, rendered on the server: no script, no inline style, colours by class.
 
-The numbers stand beside a chart in a table; here they are an image with a name.
+To assistive technology a chart is an image with a name; a table beside it has the numbers.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ def top_of(series: Sequence[Series]) -> int:
 
 
 def stacked_bars(name: str, columns: Sequence[str], series: Sequence[Series]) -> SafeString:
-    """A bar per column, with the series on top of each other; pointing at a bar shows its value."""
+    """A bar per column, with the series stacked; pointing at a bar shows its value."""
     scale = _HEIGHT / max(1, top_of(series))
     bars: list[SafeString] = []
     for index, column in enumerate(columns):

@@ -170,7 +170,7 @@ class CleanupRunAdmin(ReadOnlyAdmin):
         return [restore, *super().get_urls()]
 
     def has_restore_permission(self, request: HttpRequest) -> bool:
-        """Whether the user may restore sessions; seeing the runs is a permission of its own."""
+        """Whether the user may restore sessions; seeing the runs is a separate permission."""
         return request.user.has_perm("sessions_app.restore_session")
 
     # --- The list, and where a session went ------------------------------------------

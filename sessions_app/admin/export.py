@@ -1,11 +1,11 @@
 """The action "Export…" of the list of sessions: choose a format, and download the selection.
 
-The page of the choice posts the action to the list again, so that Django builds the same
-queryset; its answer is the file, sent while it is being made.
+The page with the form posts the action to the list again, so that Django builds the same
+queryset; the response is the file, streamed while it is generated.
 """
 
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 
 from django import forms
 from django.contrib import admin
@@ -16,7 +16,6 @@ from django.db import connections
 from django.db.models import QuerySet
 from django.http import HttpRequest, StreamingHttpResponse
 from django.http.response import HttpResponseBase
-from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.translation import ngettext
 
@@ -25,6 +24,8 @@ from sessions_app.admin.paging import count_up_to
 from sessions_app.admin.posted_selection import PostedSelection
 from sessions_app.admin.shared import (
     ModelAdmin,
+    admin_page,
+    current_user,
     may_read_transcripts,
     readable_query,
     session_count,
@@ -34,7 +35,7 @@ from sessions_app.review.reading_log import record_reading
 from sessions_app.streamed_files import buffered, iterate_in_threads
 
 VIA = "export"
-_MANY = 10_000  # counting more would take as long as the list's slowest pages
+_MANY = 10_000  # counting more would take too long
 _CONTENT_TYPES = {"csv": "text/csv; charset=utf-8", "jsonl": "application/jsonl; charset=utf-8"}
 
 
@@ -66,7 +67,7 @@ class SessionExportForm(forms.Form):
 def export_sessions(
     model_admin: ModelAdmin, request: HttpRequest, queryset: QuerySet[Session]
 ) -> HttpResponseBase:
-    """Show the choice; once made, send the file."""
+    """Show the form; once it is submitted, send the file."""
     may_read = may_read_transcripts(request)
     if "transcripts" in request.POST and not may_read:
         raise PermissionDenied
@@ -79,7 +80,7 @@ def export_sessions(
     transcripts: bool = form.cleaned_data.get("transcripts", False)
     pieces = _pieces(
         queryset,
-        user=cast("User", request.user),  # never anonymous in the admin
+        user=current_user(request),
         ending=ending,
         transcripts=transcripts,
         description=_description(selection),
@@ -89,13 +90,13 @@ def export_sessions(
         "Content-Type": _CONTENT_TYPES[ending],
         "Content-Disposition": f'attachment; filename="{name}"',
         "Cache-Control": "no-store",
-        "Content-Encoding": "identity",  # nothing in between is to compress, and so to hold, it
+        "Content-Encoding": "identity",  # keeps proxies from compressing, and so buffering, it
         "X-Accel-Buffering": "no",
         "X-Content-Type-Options": "nosniff",
     }
     if not isinstance(request, ASGIRequest):
         return StreamingHttpResponse(pieces, headers=headers)
-    connections.close_all()  # none is held while the file is sent
+    connections.close_all()  # none stays open while the file is sent
     return StreamingHttpResponse(iterate_in_threads(pieces), headers=headers)
 
 
@@ -117,18 +118,14 @@ def _choice(
     queryset: QuerySet[Session],
 ) -> HttpResponseBase:
     count = count_up_to(queryset, _MANY)
-    return TemplateResponse(
+    return admin_page(
+        model_admin,
         request,
         "admin/sessions_app/session/export.html",
-        {
-            **model_admin.admin_site.each_context(request),
-            "title": "Export chat sessions",
-            "opts": model_admin.opts,
-            "media": model_admin.media,
-            "form": form,
-            "selection": selection,
-            "count": f"{count} {ngettext('session', 'sessions', count)}",
-        },
+        title="Export chat sessions",
+        form=form,
+        selection=selection,
+        count=f"{count} {ngettext('session', 'sessions', count)}",
     )
 
 
@@ -140,7 +137,7 @@ def _pieces(
     transcripts: bool,
     description: str,
 ) -> Iterator[bytes]:
-    """The file. It is logged before its first piece is made, and how far it came, as it goes."""
+    """The file's chunks. The export is logged before the first one, and its progress with each."""
     entry = Export.objects.create(
         user=user,
         username=user.get_username(),

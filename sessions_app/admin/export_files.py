@@ -1,12 +1,12 @@
 """Exported sessions as text: a CSV file for spreadsheets, or JSON lines for programs.
 
 Everything here is a generator that reads a batch at a time, so that a million sessions do not
-have to fit into memory. Nothing is open in the database between two batches, which follow each
-other by key: a session that is made or removed meanwhile shifts no other.
+have to fit into memory. Between batches no cursor or transaction is open. Batches follow each
+other by key, so that a session that is made or removed in the meantime does not shift others.
 
 Both formats have the columns of `COLUMNS`, with times in ISO 8601, in UTC. With transcripts, a
-line of JSON also has `messages`, and a CSV file has one row per message, with the columns of
-its session repeated; a session without messages has one row all the same.
+line of JSON also has `messages`, and a CSV file has one row per message, repeating the columns of
+its session; a session without messages still has one row.
 """
 
 import csv
@@ -36,7 +36,7 @@ _SESSIONS_AT_ONCE = 1_000
 _READ_AT_ONCE = 200  # sessions with their transcripts
 _MESSAGES_AT_ONCE = 200
 _BYTE_ORDER_MARK = "\ufeff"  # without it, spreadsheets take UTF-8 for something else
-# What a spreadsheet takes for a formula, also in its wide form, or skips before one.
+# What starts a formula in a spreadsheet, also as a full-width character, or is skipped before one.
 _FORMULA_STARTS = tuple("=+-@\t\r\n＝＋－＠")
 
 Row = dict[str, Any]
@@ -94,12 +94,12 @@ FORMATS: dict[str, Callable[..., Iterator[str]]] = {"csv": as_csv, "jsonl": as_j
 
 
 def escape_formula(text: str) -> str:
-    """The text with an apostrophe before what a spreadsheet would calculate."""
+    """The text with an apostrophe in front if a spreadsheet would take it for a formula."""
     return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
 
 
 def _rows(ids: list[UUID]) -> list[Row]:
-    """In the order of the ids; without those that have been removed meanwhile."""
+    """In the order of the ids; without sessions that have been removed in the meantime."""
     sessions = Session.objects.filter(pk__in=ids)
     removable = set(sessions.removable().values_list("pk", flat=True))
     messages = Message.objects.filter(session__in=ids).order_by().values_list("session")
@@ -123,7 +123,7 @@ def _rows(ids: list[UUID]) -> list[Row]:
 
 
 def _used(sessions: QuerySet[Session]) -> QuerySet[Any, tuple[Any, ...]]:
-    """By session, what its runs used, as far as that is known."""
+    """The tokens and the cost of each session's runs, as far as they are known."""
     columns = ("input_tokens", "output_tokens", "cost")
     sums = {f"all_{name}": Sum(f"runs__{name}") for name in columns}
     return sessions.order_by().annotate(**sums).values_list("pk", *sums)
@@ -209,7 +209,7 @@ def _message_row(message: Message) -> Row:
         "text": message.text_content,
         "tool_calls": message.tool_calls,
         "tool_outputs": message.tool_outputs,
-        # False for other versions, and for what followed them.
+        # False for other versions, and for messages after these.
         "chosen": message.set_aside_with is None,
     }
 

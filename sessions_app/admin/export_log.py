@@ -1,4 +1,4 @@
-"""The admin pages of the log of exports: who has exported which sessions, how and when."""
+"""The admin pages of the log of exports: who exported which sessions, how and when."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The base of long lists, which find the keys of a page's rows first, and then read these rows."""
+"""The base of long lists, which find the keys of a page's rows first, and then read those rows."""
 
 from typing import Any
 
@@ -11,16 +11,16 @@ from sessions_app.admin.paging import KeyPage, KeyPaginator, PageLink
 
 
 class KeyedChangeList(ChangeList):
-    """Finds the keys of a page's rows first, and then reads what the columns show of these.
+    """Finds the keys of a page's rows first, and then reads what the columns show of those rows.
 
-    `queryset`, which actions are given too, has the filters, the search and the order, and
-    nothing for the columns: the database would work that out for rows that no page shows.
+    `queryset`, which actions receive too, has the filters, the search and the order, and nothing
+    for the columns: the database would compute that for rows that no page shows.
     """
 
     page: KeyPage
 
     def get_results(self, request: HttpRequest) -> None:
-        # An action is given the queryset, and its answer is not the list.
+        # An action receives the queryset, and its response is not the list.
         is_action = request.method == "POST" and ACTION_CHECKBOX_NAME in request.POST
         rows = self.queryset.none() if is_action else self.queryset
         paginator = KeyPaginator(rows, self.list_per_page)
@@ -30,7 +30,7 @@ class KeyedChangeList(ChangeList):
             paginator.per_page = max(1, count)
         self.page = paginator.page(self.page_num)
         self.page_num = self.page.number
-        # The page may have had to count them after all.
+        # Finding the page may have required an exact count.
         self.result_count = count = paginator.count
         self.result_list: Any = self.rows(self.page.keys)
         self.multi_page = not count.is_exact or count > self.list_per_page
@@ -58,9 +58,9 @@ class KeyedChangeList(ChangeList):
         ]
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
-        """What is asked for, with ties in the direction of what is ordered by.
+        """The requested order, with ties in the same direction, so that one index serves both.
 
-        So one index serves both directions. Django would order ties by the default order.
+        Django would order ties by the default order.
         """
         ordering = list(super().get_ordering(request, queryset.order_by()))
         match ordering:

@@ -1,4 +1,4 @@
-"""Links to one message: to its session's page, opened at the message."""
+"""Links to a message on its session's page."""
 
 from urllib.parse import urlencode
 from uuid import UUID
@@ -16,14 +16,14 @@ _LENGTH = 60  # characters
 
 
 def sessions_with_opening() -> QuerySet[Session]:
-    """The sessions of a list's rows, with what `session_title` shows of them."""
+    """For prefetching the sessions of a list's rows with what `session_title` shows of them."""
     return Session.objects.with_opening().only("name")
 
 
 def session_title(chat_session: Session) -> str:
-    """How its user begins, where no person has named it, and its name otherwise.
+    """The start of the user's first message, or the name if a person gave one.
 
-    For those who may read what was said; only the name, unless it is of sessions_with_opening().
+    Only for users who may read transcripts. Without sessions_with_opening(), always the name.
     """
     opening: str = getattr(chat_session, "opening", "")
     return " ".join(opening.split()) or str(chat_session)
@@ -44,7 +44,7 @@ def link_to_message(request: HttpRequest, message: Message, text: str, title: st
 
 
 class SessionLink(RelatedLink):
-    """The session of a message, or of a row about one: a link that opens it at the message."""
+    """The session of a message, or of a row about a message, as a link to the message there."""
 
     def __call__(self, row: Model) -> str:
         message: Message = row if isinstance(row, Message) else getattr(row, "message")  # noqa: B009

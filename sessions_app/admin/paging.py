@@ -1,9 +1,9 @@
 """Pages of a list that may have a million rows.
 
-Three things make a stock list slow: it counts all rows, it reads the columns of the rows that
-come before the page, and it reaches the end from the beginning. Here a count stops soon, or is
-the database's estimate, and says so; a page's keys are found first, mostly in an index alone,
-and then the columns of these rows only; and pages can be counted from the end.
+Three things make a stock list slow: it counts all rows, it reads the columns of all rows before
+the page, and it reaches the last page from the first. Here a count stops early, or is the
+database's estimate, and says so; a page's keys are found first, mostly in an index alone, and
+only then the columns of its rows; and pages can be counted from the end.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _AROUND = 2  # page numbers on each side of the current one
 
 
 class Precision(Enum):
-    """What is known of a number of rows."""
+    """How precisely a number of rows is known."""
 
     EXACT = "{:,}"
     ESTIMATED = "about {:,}"
@@ -32,7 +32,7 @@ class Precision(Enum):
 
 
 class RowCount(int):
-    """A number of rows, which is shown with what is known of it: `more than 10,000`.
+    """A number of rows, shown with its precision: `more than 10,000`.
 
     An int, since Django's change list and its templates compare it with the rows of a page.
     """
@@ -109,8 +109,8 @@ class KeyPaginator(Paginator):  # type: ignore[type-arg]  # Django has no such s
     """The pages of an ordered queryset, whose order has to be total, as keys.
 
     Page 1 is the first. Page -1 is the last and page -2 the one before it: they are found from
-    the end, so that the last page costs what the first does. Where all rows were counted they
-    are the same pages as from the beginning; otherwise the last page is a full one.
+    the end, so that the last page costs as much as the first. If all rows were counted, these are
+    the same pages as from the start; otherwise the last page is a full one.
     """
 
     object_list: QuerySet[Any]
@@ -152,7 +152,7 @@ class KeyPaginator(Paginator):  # type: ignore[type-arg]  # Django has no such s
             numbers = {1, -1, *(n for n in around if first_known <= n <= -1)}
         if page.previous:
             yield PageLink(page.previous, "Previous", rel="prev")
-        # Those that are counted from the end come last.
+        # Numbers that count from the end come last.
         shown = sorted(numbers, key=lambda n: (n < 0, n))
         for before, number in zip([0, *shown], shown, strict=False):
             if number != before + 1:

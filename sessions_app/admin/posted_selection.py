@@ -1,4 +1,4 @@
-"""The rows that a list's form posted with an action, to be posted again by the action's page."""
+"""The rows that a list's form posted with an action, for the action's page to post again."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from django.http import HttpRequest
 class PostedSelection:
     """What was selected; `url` and `fields` are for a form that selects the same again."""
 
-    query: str  # the list's filters, without its page, which may not exist any more
+    query: str  # the list's filters, without the page number, which may not exist any more
     ticked: list[str]
-    is_across_pages: bool  # all that the list has; then `ticked` says nothing
+    is_across_pages: bool  # all rows of the list; then `ticked` is meaningless
     url: str
     fields: list[tuple[str, str]]
 

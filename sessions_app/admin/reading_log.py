@@ -28,7 +28,7 @@ from sessions_app.models import Session, TranscriptReading
 
 
 class ReaderFilter(UserFilter):
-    """Who has read: by the name, which stays in the log when the account goes."""
+    """The reader, by name, which stays in the log when the account is deleted."""
 
     title = "reader"
 
@@ -37,7 +37,7 @@ class ReaderFilter(UserFilter):
 
 
 class KindFilter(admin.SimpleListFilter):
-    """What was read: one session, or a list, of which reviewers open many while they look."""
+    """What was read: a single session, or a list, of which reviewers open many."""
 
     title = "what"
     parameter_name = "what"
@@ -59,7 +59,7 @@ class ReadingList(KeyedChangeList):
 
 
 def attach_sessions(request: HttpRequest, readings: list[Any]) -> None:
-    """Set `chat_session` of each: the session, or None if it is gone or not to be seen."""
+    """Set `chat_session` of each: the session, or None if it is gone or may not be viewed."""
     ids = {reading.session_id for reading in readings} - {None}
     found: dict[UUID, Session] = {}
     if may_view(request, Session):

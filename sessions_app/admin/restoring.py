@@ -1,13 +1,12 @@
-"""Restoring what a cleanup removed: the sessions that are ticked, or all, over several requests.
+"""Restoring what a cleanup removed: the ticked sessions, or all, over several requests.
 
-Between two requests the page's form holds where the next one begins; what has been restored is
-in the run itself.
+Between requests the page's form contains where to continue; the run itself counts what has been
+restored.
 """
 
 from __future__ import annotations
 
 import logging
-from typing import Any
 from uuid import UUID
 
 from django import forms
@@ -15,10 +14,9 @@ from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.db import Error
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
 from django.urls import reverse
 
-from sessions_app.admin.shared import ModelAdmin, session_count
+from sessions_app.admin.shared import ModelAdmin, admin_page, session_count
 from sessions_app.cleanup.archive import NotRestorable, restore_chosen, restore_slice
 from sessions_app.cleanup.archive_search import PAGE_SIZE
 from sessions_app.database_errors import one_line
@@ -32,7 +30,7 @@ _MAX_COUNT = 2**31 - 1  # of the column CleanupRun.restored
 
 
 class ArchiveRestoreForm(forms.Form):
-    """What the confirmation page and the progress page post. Without `after`, it begins."""
+    """What the confirmation page and the progress page post. Without `after`, it is the start."""
 
     after = forms.UUIDField(required=False)
     total = forms.IntegerField(required=False, min_value=0, max_value=_MAX_COUNT)
@@ -41,7 +39,7 @@ class ArchiveRestoreForm(forms.Form):
 
 
 def restore(model_admin: ModelAdmin, request: HttpRequest, run: CleanupRun) -> HttpResponse:
-    """What a POST asks for: restore the ticked sessions, or the next part of all."""
+    """Handle a POST: restore the ticked sessions, or the next part of all."""
     if "ticked" in request.POST:
         return _restore_ticked(model_admin, request, run)
     form = ArchiveRestoreForm(request.POST)
@@ -69,26 +67,22 @@ def restore(model_admin: ModelAdmin, request: HttpRequest, run: CleanupRun) -> H
     if starts:
         text = f"Started to restore {session_count(values['total'])}."
         model_admin.log_change(request, run, text)
-    return TemplateResponse(
+    return admin_page(
+        model_admin,
         request,
         "admin/sessions_app/progress.html",
-        {
-            **model_admin.admin_site.each_context(request),
-            "title": "Restoring sessions",
-            "opts": model_admin.opts,
-            "media": model_admin.media,
-            "object": run,
-            "action_url": reverse("admin:sessions_app_cleanuprun_restore", args=[run.pk]),
-            "done_url": reverse("admin:sessions_app_cleanuprun_change", args=[run.pk]),
-            "fields": [
-                ("after", slice_.next),
-                ("total", values["total"] or 0),
-                ("restored_before", before),
-            ],
-            "participle": "restored",
-            "count": max(0, run.restored - before),
-            "total": values["total"] or 0,
-        },
+        title="Restoring sessions",
+        object=run,
+        action_url=reverse("admin:sessions_app_cleanuprun_restore", args=[run.pk]),
+        done_url=reverse("admin:sessions_app_cleanuprun_change", args=[run.pk]),
+        fields=[
+            ("after", slice_.next),
+            ("total", values["total"] or 0),
+            ("restored_before", before),
+        ],
+        participle="restored",
+        count=max(0, run.restored - before),
+        total=values["total"] or 0,
     )
 
 
@@ -130,7 +124,7 @@ def _ticked(request: HttpRequest) -> set[UUID]:
 
 
 def _left_in_archive(run: CleanupRun) -> str:
-    """Says which ids are in use again: after a restore of all, those that have stayed."""
+    """A sentence with the ids that are in use again: what is left after a restore of all."""
     left = run.removed_sessions.order_by("session_id").values_list("session_id", flat=True)
     ids = list(left[:_IDS_LISTED])
     return _in_use(ids, run.archived) if ids else ""
@@ -177,15 +171,13 @@ def _to_run(
 def confirmation(
     model_admin: ModelAdmin, request: HttpRequest, run: CleanupRun, reason: str
 ) -> HttpResponse:
-    """Asks whether all of the run's sessions are to be restored, or says why they cannot be."""
-    context: dict[str, Any] = {
-        **model_admin.admin_site.each_context(request),
-        "title": "Restore sessions",
-        "opts": model_admin.opts,
-        "media": model_admin.media,
-        "run": run,
-        "reason": reason,
-        "archived": 0 if reason else run.archived,
-    }
-    template = "admin/sessions_app/cleanuprun/restore_confirmation.html"
-    return TemplateResponse(request, template, context)
+    """Ask whether to restore all of the run's sessions, or say why that is impossible."""
+    return admin_page(
+        model_admin,
+        request,
+        "admin/sessions_app/cleanuprun/restore_confirmation.html",
+        title="Restore sessions",
+        run=run,
+        reason=reason,
+        archived=0 if reason else run.archived,
+    )

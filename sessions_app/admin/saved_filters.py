@@ -1,25 +1,24 @@
 """Saved filters of the list of sessions: each member of staff has their own."""
 
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlencode
 
 from django import forms
 from django.contrib import messages
 from django.contrib.admin.views.main import ORDER_VAR, SEARCH_VAR
-from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect
 from django.urls import URLPattern, path, reverse
 from django.views.decorators.http import require_POST
 
-from sessions_app.admin.shared import ModelAdmin
+from sessions_app.admin.shared import ModelAdmin, current_user
 from sessions_app.models import SavedFilter
 
 MAX_FILTERS = 50  # of one member of staff
 _LIST = "admin:sessions_app_session_changelist"
-# What a saved filter may hold: what the list's own links and forms have. An empty value says
-# something only where `True` stands.
+# The parameters that a saved filter may have: those of the list's own links and forms. True where
+# an empty value has a meaning.
 PARAMETERS = {
     **dict.fromkeys(["removable", "messages", "outcome", "reviewed", "flagged"], False),
     **dict.fromkeys(["verdict", "feedback", "trash", "user", "said", SEARCH_VAR, ORDER_VAR], False),
@@ -31,7 +30,7 @@ PARAMETERS = {
 
 
 def cleaned_query(parameters: QueryDict) -> str:
-    """What of a query string can be saved, in one order; the page, for one, is left out."""
+    """The part of a query string that can be saved, in a fixed order; without the page number."""
     pairs = [(name, parameters[name]) for name in sorted(PARAMETERS) if name in parameters]
     return urlencode([(name, value) for name, value in pairs if value or PARAMETERS[name]])
 
@@ -103,7 +102,7 @@ class SavedFilters(ModelAdmin):
             messages.error(request, f"Delete a filter first: you have {MAX_FILTERS} of them.")
             return _back(request)
         _, created = SavedFilter.objects.update_or_create(
-            user=cast("User", request.user), name=name, defaults={"query": query}
+            user=current_user(request), name=name, defaults={"query": query}
         )
         verb = "saved" if created else "replaced"
         messages.success(request, f"The filter “{name}” was {verb}.")
@@ -129,6 +128,6 @@ def _filters_of(request: HttpRequest) -> Any:
 
 
 def _back(request: HttpRequest) -> HttpResponse:
-    """To the list, as it was."""
+    """Redirect to the list as it was."""
     query = cleaned_query(QueryDict(request.POST.get("query", "")[:4000]))
     return redirect(f"{reverse(_LIST)}?{query}" if query else reverse(_LIST))

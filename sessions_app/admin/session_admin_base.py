@@ -49,7 +49,7 @@ STATE_FILTERS: tuple[Any, ...] = (
 OTHER_FILTERS: tuple[Any, ...] = (
     *(PlatformFilter, TrashFilter, "agent", UserFilter),
     *(("created_at", TimeFilter), ("updated_at", TimeFilter)),
-    MessageSearchFilter,  # the last: a word that is very common is sought in what is left
+    MessageSearchFilter,  # last, since it searches for very common words only in what is left
 )
 
 
@@ -65,7 +65,7 @@ class SessionForm(forms.ModelForm):  # type: ignore[type-arg]  # Django has no s
             field.queryset = _agents().filter(Q(active=True) | Q(pk=self.instance.agent_id))
 
     def clean_agent(self) -> Model | None:
-        """The agent, locked: if it were deleted meanwhile, the COMMIT would fail."""
+        """The agent, locked: if it were deleted in the meantime, the COMMIT would fail."""
         agent: Model | None = self.cleaned_data["agent"]
         if agent and not _agents().select_for_update(no_key=True).filter(pk=agent.pk).exists():
             raise forms.ValidationError("This agent has just been deleted.", code="deleted")
@@ -82,7 +82,7 @@ class SessionList(KeyedChangeList):
 class BaseSessionAdmin(SessionColumns, SavedFilters, PlainLines, PermittedFieldsAdmin):
     """The list of sessions, editing one, and removing them; agents_app adds the conversation.
 
-    None is added here: a session exists because a person started a chat.
+    Sessions cannot be added here: one exists because a person started a chat.
     """
 
     form = SessionForm
@@ -161,7 +161,7 @@ class BaseSessionAdmin(SessionColumns, SavedFilters, PlainLines, PermittedFields
     ) -> Session | None:
         """The session; for a POST its row is locked until the end of the transaction.
 
-        Locked first and read afterwards: the locking statement's snapshot is from before it
+        It is read again after locking: the snapshot of the locking statement is from before it
         waited for a writer that was storing a message.
         """
         chat_session: Session | None = super().get_object(request, object_id, from_field)
@@ -201,7 +201,7 @@ class BaseSessionAdmin(SessionColumns, SavedFilters, PlainLines, PermittedFields
     def construct_change_message(
         self, request: HttpRequest, form: Any, formsets: Any, add: bool = False
     ) -> Any:
-        """What the history says: also from which name to which, and what that did."""
+        """The entry in the history: also the old and the new name, and what renaming did."""
         changes = []
         if "name" in form.changed_data:
             before, after = form.initial["name"], form.cleaned_data["name"]
@@ -215,7 +215,7 @@ class BaseSessionAdmin(SessionColumns, SavedFilters, PlainLines, PermittedFields
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Delete a session and its dependents, unless their number has changed since shown."""
+        """Delete a session and its dependents, unless their number is not the one shown."""
         if request.method != "POST":
             return super().delete_view(request, object_id, extra_context)
         if not self.has_delete_permission(request):

@@ -1,33 +1,32 @@
-"""The columns of the list of sessions. What they need is read for the rows of one page only."""
+"""The columns of the list of sessions. Their data is read only for the rows of one page."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
-from django.contrib.auth.models import User
 from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from django.utils.text import Truncator
 
 from sessions_app.admin.badges import Kind, badge, outcome_badge
-from sessions_app.admin.shared import may_read_transcripts, short_time
+from sessions_app.admin.shared import current_user, may_read_transcripts, short_time
 from sessions_app.admin.transcript_search import Hit, read_hits
 from sessions_app.cleanup.keep_reasons import keep_reasons
 from sessions_app.models import Review, Session
 from sessions_app.querysets import NAME_START
 from sessions_app.review.reading_log import record_list_reading
 
-# Characters; the stylesheet cuts what has no room, and then the title says all.
+# Characters; the stylesheet truncates what does not fit, and the title then has the whole text.
 _OPENING = 120
 _SURELY_SHOWN = 20
 
 
 @dataclass(frozen=True)
 class RowFacts:
-    """What a row shows besides the session's own columns."""
+    """What a row shows in addition to the session's own columns."""
 
     message_count: int = 0
     opening: str = ""
@@ -35,16 +34,16 @@ class RowFacts:
     verdict: str = ""
     flagged: bool = False
     reviewed: bool = False
-    # Why it stays; None for a session that has gone meanwhile.
+    # Why a cleanup keeps it; None for a session that no longer exists.
     reasons: list[str] | None = None
-    # Where it says what the list is searched for.
+    # Where the list's search matches.
     hit: Hit | None = None
 
 
 def prepare(rows: Iterable[Session], request: HttpRequest, changelist: ChangeList) -> list[Session]:
-    """The rows of a page with their RowFacts: as many queries for any number of rows.
+    """The rows of a page with their RowFacts; the number of queries does not depend on the rows.
 
-    What these show of what was said is recorded as read by the user.
+    Records that the user has read the transcripts that these quote.
     """
     chat_sessions = list(rows)
     facts = read_facts(chat_sessions, request)
@@ -54,8 +53,8 @@ def prepare(rows: Iterable[Session], request: HttpRequest, changelist: ChangeLis
         own = replace(own, hit=hits.get(chat_session.pk))
         chat_session.list_facts = own  # type: ignore[attr-defined]
     if hits or any(own.opening for own in facts.values()):
-        user = cast("User", request.user)  # never anonymous in the admin
-        record_list_reading(user, via="list of sessions", query=request.GET.urlencode())
+        query = request.GET.urlencode()
+        record_list_reading(current_user(request), via="list of sessions", query=query)
     return chat_sessions
 
 
@@ -83,7 +82,7 @@ def read_facts(chat_sessions: Sequence[Session], request: HttpRequest) -> dict[U
 
 
 def _facts(chat_session: Session) -> RowFacts:
-    # An action's answer lists rows that nobody has prepared.
+    # The response to an action lists rows that were not prepared.
     facts: RowFacts = getattr(chat_session, "list_facts", RowFacts())
     return facts
 
@@ -101,7 +100,7 @@ class SessionColumns:
 
     @admin.display(description="name", ordering=NAME_START)
     def shown_name(self, chat_session: Session) -> str:
-        """The name; before an automatic one, how the user begins."""
+        """The name; in front of a generated one, the start of the user's first message."""
         name = chat_session.name or "(no name)"
         opening = _facts(chat_session).opening
         if not opening and len(name) <= _SURELY_SHOWN:
@@ -137,7 +136,7 @@ class SessionColumns:
 
     @admin.display(description="removable", empty_value="-")
     def removable(self, chat_session: Session) -> str:
-        """Yes, or why it stays."""
+        """Yes, or why a cleanup keeps it."""
         reasons = _facts(chat_session).reasons
         if reasons is None:
             return ""

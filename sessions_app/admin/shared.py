@@ -1,10 +1,10 @@
-"""What admin pages have in common: permissions, links, and how counts, times and JSON look."""
+"""What admin pages share: permissions, links, and the format of counts, times and JSON."""
 
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 from urllib.parse import parse_qsl
 
 from django.contrib import admin
@@ -12,6 +12,7 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import quote
 from django.contrib.admin.views.main import ChangeList
+from django.contrib.auth.models import User
 from django.core.exceptions import (
     BadRequest,
     FieldDoesNotExist,
@@ -22,6 +23,7 @@ from django.db import Error
 from django.db.models import ForeignKey, Model, QuerySet
 from django.db.models.constants import LOOKUP_SEP
 from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.formats import date_format
 from django.utils.html import format_html
@@ -51,6 +53,23 @@ def may_view(request: HttpRequest, model: type[Model]) -> bool:
     ).has_view_permission(request)
 
 
+def current_user(request: HttpRequest) -> User:
+    """The request's user, who is never anonymous in the admin."""
+    return cast("User", request.user)
+
+
+def admin_page(
+    model_admin: ModelAdmin, request: HttpRequest, template: str, **context: Any
+) -> HttpResponse:
+    """A page of `model_admin`, with the context that all admin templates need."""
+    common = {
+        **model_admin.admin_site.each_context(request),
+        "opts": model_admin.opts,
+        "media": model_admin.media,
+    }
+    return TemplateResponse(request, template, {**common, **context})
+
+
 def may_read_transcripts(request: HttpRequest) -> bool:
     """Whether the user may read what was said: see sessions_app.review.reading_log."""
     return request.user.has_perm("sessions_app.read_transcripts")
@@ -68,8 +87,8 @@ def link_if_allowed(request: HttpRequest, row: Model, text: str) -> str:
 class RelatedLink:
     """A column or read-only field that shows a related row, linked if the user may open it.
 
-    Django calls it with the row only, so it holds the request. Equality matters: Django looks
-    read-only fields up in the list of fields.
+    Django passes only the row, so this has the request. Equality matters: Django looks up
+    read-only fields in the list of fields.
     """
 
     field: str
@@ -96,12 +115,12 @@ class CheckedAdmin(ModelAdmin):
     Django rejects filters that it cannot build; some can be built and fail in the database.
     """
 
-    # Whether there are times, so that the page says of which time zone: of a row, and of the list.
+    # Whether a row's page, and the list, show times, and so have to say in which time zone.
     shows_times: ClassVar[bool] = False
     lists_times: ClassVar[bool] = True
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        # No page links to these, and a pattern can keep a database busy for minutes.
+        # No page uses these, and a pattern can keep a database busy for minutes.
         if lookup.rpartition(LOOKUP_SEP)[2] in {"regex", "iregex"}:
             return False
         return super().lookup_allowed(lookup, value, request)
@@ -148,7 +167,7 @@ class CheckedAdmin(ModelAdmin):
 
 
 class PermittedFieldsAdmin(CheckedAdmin):
-    """Pages that reveal nothing of other models to users who may not view those.
+    """Pages that reveal nothing about other models to users who may not view them.
 
     Related rows are links for users who may open them. (Django links them for everybody, and
     the link then answers 403.)

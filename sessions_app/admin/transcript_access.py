@@ -1,13 +1,12 @@
-"""The base of admin pages that show what was said: only to those who may read it, and logged."""
+"""The base of admin pages that show what was said, only to those who may read it, and log it."""
 
 from operator import attrgetter
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
-from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
-from sessions_app.admin.shared import ReadOnlyAdmin, may_read_transcripts
+from sessions_app.admin.shared import ReadOnlyAdmin, current_user, may_read_transcripts
 from sessions_app.review.reading_log import record_list_reading, record_reading
 
 
@@ -42,7 +41,7 @@ class TranscriptAdmin(ReadOnlyAdmin):
     ) -> HttpResponse:
         if may_read_transcripts(request):
             session_id = attrgetter(self.session_of)(context["original"])
-            record_reading(_user(request), [session_id], via=self.read_via_page)
+            record_reading(current_user(request), [session_id], via=self.read_via_page)
         return super().render_change_form(request, context, *args, **kwargs)
 
     def changelist_view(
@@ -58,9 +57,5 @@ class TranscriptAdmin(ReadOnlyAdmin):
             and any(self.shows_text(request, row) for row in changelist.result_list)
         ):
             query = request.GET.urlencode()
-            record_list_reading(_user(request), via=self.read_via_list, query=query)
+            record_list_reading(current_user(request), via=self.read_via_list, query=query)
         return response
-
-
-def _user(request: HttpRequest) -> User:
-    return cast("User", request.user)  # never anonymous in the admin

@@ -1,7 +1,7 @@
 """Searching the list of sessions by what was said in them, and showing where it was said.
 
-The full-text index is asked first, for no more than MATCHES messages, so that a word that
-nearly every message has costs little more than a rare one.
+The full-text index is queried first, for at most MATCHES messages, so that a word that occurs in
+nearly every message costs little more than a rare one.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,7 +36,7 @@ FoundMessage = tuple[int, UUID]
 
 @dataclass(frozen=True)
 class Hit:
-    """Where a session says it first, and in how many more of its messages."""
+    """Where the search first matches in a session, and in how many more of its messages."""
 
     role: str
     position: int
@@ -108,7 +108,7 @@ def search_of(changelist: ChangeList) -> MessageSearchFilter | None:
 
 
 def read_hits(changelist: ChangeList, chat_sessions: Sequence[Session]) -> dict[UUID, Hit]:
-    """By session, where it says what was searched for.
+    """By session, where the search matches.
 
     One query, and none without a search.
     """

@@ -1,4 +1,4 @@
-"""The admin pages of users and groups: Django's, with the checks that all lists here have."""
+"""The admin pages of users and groups: Django's, with the checks of all lists here."""
 
 from typing import Any
 
@@ -19,11 +19,11 @@ class UserAdmin(CheckedAdmin, auth_admin.UserAdmin):  # type: ignore[type-arg]
     shows_times, lists_times = True, False
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Like Django's page, which answers 403 to those who may add and not change."""
+        """Also needs the permission to change: Django's page answers 403 to users who only add."""
         return super().has_add_permission(request) and self.has_change_permission(request)
 
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
-        """Without the password, and the link to its page, for those who may only view."""
+        """Without the password and the link to its page for users who may only view."""
         fieldsets = super().get_fieldsets(request, obj)
         if obj is None or self.has_change_permission(request, obj):
             return fieldsets

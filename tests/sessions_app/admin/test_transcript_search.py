@@ -150,5 +150,5 @@ def test_an_action_on_what_was_found_selects_the_same_sessions(django_user_model
     page = page.press(
         "index", action="remove_empty_sessions", select_across="1", _selected_action=selected
     )
-    assert "None of the 1 selected session can be removed" in page.text
+    assert "The selected session cannot be removed." in page.text
     assert Message.objects.exists()
