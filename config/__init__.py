@@ -1,1 +1,1 @@
-"""The project: settings, URLs, server entry points, and what stands above both apps."""
+"""The project: settings, URLs, server entry points, and whatever depends on both apps."""

@@ -40,7 +40,7 @@ class OneThreadHandler(ASGIHandler):
             logger.warning("The headers of a request cannot be decoded: %s", error)
             request, response = None, HttpResponseBadRequest()
         if response is not None:
-            # Once the apps are set up.
+            # Imported here, once the apps are set up.
             from agents_app.api.error_shapes import error_responder_for
 
             if respond := error_responder_for(scope["path"]):

@@ -35,7 +35,7 @@ def main() -> None:
             timeout_graceful_shutdown=3,
         )
     )
-    with contextlib.suppress(KeyboardInterrupt, SystemExit):  # its own exit status differs
+    with contextlib.suppress(KeyboardInterrupt, SystemExit):  # uvicorn's own exit status differs
         server.run()
     if not server.started:
         sys.exit(1)

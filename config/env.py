@@ -14,15 +14,14 @@ from sessions_app.management.arguments import age
 
 T = TypeVar("T")
 
-# Connection options that Django handles itself, unknown to libpq.
+# Connection options that Django handles itself; libpq does not know them.
 _DJANGO_OPTIONS = {"assume_role", "isolation_level", "pool", "server_side_binding"}
 _MIN_SECRET_LENGTH, _MIN_DISTINCT_CHARACTERS = 32, 9
 
 _TRUE = {"1", "true", "on", "yes", "y"}
 _FALSE = {"0", "false", "off", "no", "n", ""}
 
-
-# What MAILERS calls the settings of a mail server.
+# The names of mail settings as options in MAILERS.
 _MAIL_OPTIONS = {
     "EMAIL_HOST": "host",
     "EMAIL_PORT": "port",
@@ -35,7 +34,7 @@ _MAIL_OPTIONS = {
 
 
 def mail_settings(config: dict[str, Any]) -> dict[str, Any]:
-    """What StrictEnv.email returns, as the installed Django takes it: in MAILERS since 6.1."""
+    """The result of StrictEnv.email as the installed Django reads it: as MAILERS since 6.1."""
     if django.VERSION < (6, 1):
         return config
     options = {option: config[name] for name, option in _MAIL_OPTIONS.items() if config.get(name)}
@@ -43,10 +42,10 @@ def mail_settings(config: dict[str, Any]) -> dict[str, Any]:
 
 
 class StrictEnv(Env):
-    """An `environ.Env` that refuses values it cannot parse instead of guessing.
+    """An `environ.Env` that rejects values it cannot parse instead of guessing.
 
-    Every method raises ImproperlyConfigured with the variable's name and what would be
-    accepted; the value is included unless it may be secret.
+    Every method raises ImproperlyConfigured with the variable's name and what would be accepted;
+    the message quotes the value unless it may be secret.
     """
 
     def flag(self, name: str, *, default: bool) -> bool:
@@ -91,7 +90,7 @@ class StrictEnv(Env):
         return text
 
     def secret(self, name: str) -> str:
-        """A long random value that must be set; errors do not repeat it."""
+        """A long random value that must be set; errors do not quote it."""
         value: str = self.str(name, default="")
         if not value:
             raise ImproperlyConfigured(
@@ -110,7 +109,7 @@ class StrictEnv(Env):
         hosts = [host.strip() for host in self.list(name, default=[])]
         if any("*" in host for host in hosts):
             raise ImproperlyConfigured(
-                f"{name} must not hold “*”. List the site's host names; "
+                f"{name} must not contain “*”. List the site's host names; "
                 ".example.org covers a domain and its subdomains."
             )
         return hosts
@@ -138,7 +137,7 @@ class StrictEnv(Env):
         try:
             config: dict[str, Any] = self.db_url_config(url)
         except Exception:
-            # The error's text may hold a piece of the password.
+            # The error's text may contain a part of the password.
             raise ImproperlyConfigured(
                 f"{name} cannot be read: use postgresql://user:password@host:port/name, "
                 "with %-escapes for :/?#@ in the password."
@@ -164,7 +163,7 @@ class StrictEnv(Env):
         return url
 
     def cache(self, name: str, *, default: str) -> dict[str, Any]:
-        """A Django cache definition from a URL; its errors may hold a password."""
+        """A Django cache definition from a URL; errors do not quote it, in case of a password."""
         try:
             config: dict[str, Any] = self.cache_url_config(self.str(name, default=default))
         except Exception:
@@ -174,7 +173,7 @@ class StrictEnv(Env):
                 f"{name} cannot be read: use dbcache://table or redis://host:6379/0"
             )
         if config["BACKEND"].endswith(".DatabaseCache"):
-            # Django's own limit of 300 would drop entries that still count.
+            # Django's default limit of 300 would drop entries that are still needed.
             config["OPTIONS"] = {"MAX_ENTRIES": 10_000, **config.get("OPTIONS", {})}
         return config
 
@@ -201,14 +200,14 @@ class StrictEnv(Env):
             if parts.scheme not in {"http", "https"} or not parts.hostname:
                 raise ImproperlyConfigured(f"{name} is not a URL such as http://localhost:8080/v1.")
             if "@" in parts.netloc:
-                raise ImproperlyConfigured(f"{name} must not hold a user name or a password.")
+                raise ImproperlyConfigured(f"{name} must not contain a user name or a password.")
         return url
 
     def token(self, name: str) -> str:
         """A secret that is sent in an HTTP header; empty when unset."""
         value: str = self.str(name, default="").strip()
         if not value.isascii() or not value.isprintable():
-            raise ImproperlyConfigured(f"{name} holds characters that no key has.")
+            raise ImproperlyConfigured(f"{name} contains characters that no key has.")
         return value
 
     @staticmethod

@@ -33,7 +33,7 @@ class UnsavedField:
 
     @property
     def kind(self) -> str:
-        """How it is shown: typed text stays visible, and a password has to be typed again."""
+        """How it is shown: typed text is visible, and a password has to be typed again."""
         if "password" in self.name.lower():
             return "password"
         return {"text": "text", "name": "line", "username": "line"}.get(self.name, "hidden")
@@ -46,23 +46,22 @@ class UnsavedField:
 
 
 def bad_request(request: HttpRequest, exception: Exception, *, reason: str = "") -> HttpResponse:
-    """400. Unlike Django's own handler, it does not parse the form, which may be the cause."""
+    """400. Unlike Django's own handler, this does not parse the form, which may be the cause."""
     if respond := error_responder_for(request.path_info):
         return respond(request, exception)
     return _page(request, HTTPStatus.BAD_REQUEST, reason=reason)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """The handler for uncaught errors, also in middleware: 500, unless `error_response` knows."""
+    """The handler for uncaught errors, also of middleware: 500, unless `error_response` has one."""
     error = sys.exc_info()[1]
-    response = error and error_response(request, error)
-    if response:
+    if error and (response := error_response(request, error)):
         return response
-    told = unexpected(request)
+    api_error = unexpected(request)
     if respond := error_responder_for(request.path_info):
-        return respond(request, told)
+        return respond(request, api_error)
     if is_script(request):
-        return JsonResponse({"error": str(told)}, status=HTTPStatus.INTERNAL_SERVER_ERROR)
+        return JsonResponse({"error": str(api_error)}, status=HTTPStatus.INTERNAL_SERVER_ERROR)
     return _page(request, HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
@@ -75,7 +74,7 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 
 def too_many_requests(request: HttpRequest) -> HttpResponse:
-    """429. A database that is busy cannot count attempts, which looks like too many: then 503."""
+    """429, or 503 when the database is busy: attempts that cannot be counted look like too many."""
     try:
         CacheEntry.objects.filter(pk="").update(value="")
     except DatabaseError as error:
@@ -94,7 +93,7 @@ def error_response(request: HttpRequest, error: BaseException) -> HttpResponse |
             return respond(request, ApiError(503, "busy", BUSY, Retry_After=str(RETRY_AFTER)))
         return _unavailable(request)
     if _is_invalid_value(error):
-        logger.warning("A request holds a value that no column can hold", exc_info=error)
+        logger.warning("A request contains a value that no column can store", exc_info=error)
         if respond:
             return respond(request, ApiError(400, "bad_request", INVALID_VALUE))
         return _page(request, HTTPStatus.BAD_REQUEST)
@@ -102,11 +101,11 @@ def error_response(request: HttpRequest, error: BaseException) -> HttpResponse |
 
 
 def _is_invalid_value(error: BaseException) -> bool:
-    """Whether the error is about a value no column can hold: text for an id, a NUL, a huge number.
+    """Whether the error is about a value no column can store: text for an id, a NUL, a huge number.
 
-    Forms refuse such values; elsewhere, only a hand-made request holds them.
+    Forms reject such values, so only a hand-made request contains them.
     """
-    # SQLite's driver raises it before the database sees the number.
+    # SQLite's driver raises OverflowError before the database sees the number.
     too_large = isinstance(error, OverflowError) and "SQLite INTEGER" in str(error)
     return too_large or is_too_complex(error) or isinstance(error, DataError | ValidationError)
 

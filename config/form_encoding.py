@@ -1,8 +1,8 @@
 """Checks that a posted form can be decoded.
 
-Django replaces undecodable bytes with U+FFFD, or decodes the whole form as Latin-1, so that
-something else would be stored than was sent. The decoded text does not show it, since people
-paste U+FFFD too. Browsers never send such bytes, except as the content of a file.
+Django replaces undecodable bytes with U+FFFD, or decodes the whole form as Latin-1, and would
+store something other than what was sent. The decoded text does not reveal it, since people paste
+U+FFFD too. Browsers never send such bytes, except as the content of a file.
 """
 
 from collections.abc import Iterator
@@ -38,11 +38,11 @@ def form_is_text(request: HttpRequest) -> bool:
 def _without_files(body: bytes, content_params: dict[str, str] | None) -> Iterator[bytes]:
     """A multipart form without the content of its files.
 
-    What Django takes for a file: a part whose disposition has a file name.
+    A file is what Django takes for one: a part whose disposition has a file name.
     """
     boundary = (content_params or {}).get("boundary", "")
     if not boundary:
-        yield body  # which Django refuses
+        yield body  # Django rejects it
         return
     for part in body.split(b"--" + boundary.encode()):
         headers, blank_line, content = part.partition(b"\r\n\r\n")

@@ -26,7 +26,7 @@ def healthz(request: HttpRequest) -> JsonResponse:
 class HealthMiddleware:
     """Responds to probes and scrapes before the host and the scheme are checked.
 
-    Both use an IP address and plain HTTP, and follow no redirects.
+    Both use an IP address and plain HTTP, and do not follow redirects.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:

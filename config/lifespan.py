@@ -10,21 +10,23 @@ from typing import Any
 
 
 async def lifespan(receive: Any, send: Any) -> None:
-    """Refuse to start with a wrong AGENT_MODEL, warm up, and end the runs at shutdown."""
+    """Refuse to start with an invalid AGENT_MODEL, warm up, and end the runs at shutdown."""
     from agents_app.checks import check_agent_model
     from agents_app.runs import dispatch, liveness, saver
     from agents_app.web.rendering.markdown import markdown
 
-    while (await receive())["type"] == "lifespan.startup":
-        if errors := await asyncio.to_thread(check_agent_model):
-            await send({"type": "lifespan.startup.failed", "message": errors[0].msg})
-            return
-        dispatch.use_loop(asyncio.get_running_loop())
-        asyncio.get_running_loop().run_in_executor(None, dispatch.warm_up)
-        asyncio.get_running_loop().run_in_executor(None, markdown, "")  # imports its libraries
-        liveness.start()
-        _on_stop_signal(dispatch.shut_down)
-        await send({"type": "lifespan.startup.complete"})
+    await receive()  # lifespan.startup
+    if errors := await asyncio.to_thread(check_agent_model):
+        await send({"type": "lifespan.startup.failed", "message": errors[0].msg})
+        return
+    loop = asyncio.get_running_loop()
+    dispatch.use_loop(loop)
+    loop.run_in_executor(None, dispatch.warm_up)
+    loop.run_in_executor(None, markdown, "")  # imports its libraries
+    liveness.start()
+    _on_stop_signal(dispatch.shut_down)
+    await send({"type": "lifespan.startup.complete"})
+    await receive()  # lifespan.shutdown
     await dispatch.shut_down()
     await asyncio.to_thread(saver.stop)
     await asyncio.to_thread(liveness.stop)
@@ -32,7 +34,7 @@ async def lifespan(receive: Any, send: Any) -> None:
 
 
 def _on_stop_signal(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Start `work` in the event loop on SIGINT and SIGTERM, before the server's own handler.
+    """On SIGINT and SIGTERM, start `work` in the event loop, and then call the server's handler.
 
     uvicorn sends `lifespan.shutdown` only after all responses have ended, and a response that
     streams an answer ends only with its run.
@@ -40,7 +42,7 @@ def _on_stop_signal(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
     if threading.current_thread() is not threading.main_thread():
         return  # only the main thread may set signal handlers
     loop = asyncio.get_running_loop()
-    tasks: list[asyncio.Task[None]] = []  # the loop itself keeps weak references only
+    tasks: list[asyncio.Task[None]] = []  # the loop itself keeps only weak references
 
     def handle(server: Callable[..., object], number: int, frame: FrameType | None) -> None:
         loop.call_soon_threadsafe(lambda: tasks.append(loop.create_task(work())))

@@ -1,4 +1,4 @@
-"""Log records, as lines or as JSON, with the id of the request and without API keys."""
+"""Formats log records as lines or as JSON, with the request's id and without API keys."""
 
 import contextvars
 import copy
@@ -20,8 +20,8 @@ request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", d
 
 _REFUSALS = (BadRequest, Http404, MultiPartParserError, PermissionDenied, SuspiciousOperation)
 
-# The settings are read before agents_app.accounts.api_keys, which makes keys, can be imported. Also
-# matched in the middle of a word, since an escaped line break ends with a letter.
+# The prefix of agents_app.accounts.api_keys, which cannot be imported while settings are read. Also
+# matches in the middle of a word, since an escaped line break ends with a letter.
 _API_KEY = re.compile(r"cs_[\w-]+")
 
 
@@ -94,16 +94,16 @@ class JsonFormatter(logging.Formatter):
 
 
 def _message(record: logging.LogRecord) -> str:
-    """The record's message, also of a call whose arguments do not fit its text.
+    """The record's message, even if the arguments of the call do not fit its text.
 
-    An error here would have logging print the record itself, with whatever is in it.
+    On an error here, logging would print the record itself, with whatever it contains.
     """
     try:
         return record.getMessage()
     except Exception as error:
         place = f"{record.pathname}:{record.lineno}"
         shown = f"{_repr(record.msg)} % {_repr(record.args)}"
-        return f"{shown} in {place} is no message: {type(error).__name__}"
+        return f"{shown} in {place} cannot be formatted: {type(error).__name__}"
 
 
 def _repr(value: object) -> str:
@@ -114,9 +114,9 @@ def _repr(value: object) -> str:
 
 
 def _without_keys(text: str) -> str:
-    """Mask API keys, which clients also send where they do not belong, such as in addresses.
+    """Mask API keys, which clients also send where they do not belong, such as in URLs.
 
-    This is done to the finished text, to which messages, arguments and exceptions all come.
+    Applied to the finished text, which includes messages, arguments and exceptions.
     """
     return _API_KEY.sub("cs_***", text)
 

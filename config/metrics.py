@@ -1,6 +1,6 @@
 """Metrics in Prometheus' format, for METRICS_TOKEN or for clients on the same machine.
 
-What the process has observed stands beside what the database says. The database's part has to
+They combine what this process has observed with what the database contains. The latter has to
 stay cheap with millions of rows: capped counts, estimates, a statement timeout and a cache.
 """
 
@@ -27,7 +27,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
-# Imported for its metrics: a process that has answered nothing yet shows them at zero.
+# Imported for its metrics, which a process that has not answered yet reports as zero.
 import agents_app.runs.metrics  # noqa: F401
 from agents_app.models import AgentRun, WorkerProcess
 from sessions_app.models import CleanupRun, Session
@@ -39,7 +39,7 @@ _RECENT = timedelta(hours=1)
 _PROXY_HEADERS = ("X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "Forwarded")
 
 _errors = prometheus_client.Counter(
-    "chat_metrics_errors", "Scrapes for which the database did not answer, or not in time."
+    "chat_metrics_errors", "Scrapes during which the database failed or timed out."
 )
 
 
@@ -69,19 +69,19 @@ def _is_local(request: HttpRequest) -> bool:
         address = ip_address(request.META.get("REMOTE_ADDR", ""))
     except ValueError:
         return False
-    # IPv4 through a socket for IPv6, which Python 3.11 does not look into.
+    # IPv4 over an IPv6 socket; Python 3.11's is_loopback does not unwrap it.
     return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 class _DatabaseCollector(Collector):
-    """Reads the database at each scrape; what it does not answer is left out."""
+    """Reads the database at each scrape; leaves out what fails or times out."""
 
     def __init__(self) -> None:
         self._removable: tuple[float, int | None] | None = None
         self._lock = threading.Lock()
 
     def collect(self) -> Iterator[Metric]:
-        # The one that may take long comes last: an error ends the scrape of the database.
+        # The slowest comes last, since an error ends the scrape of the database.
         try:
             for part in (_runs, _processes, _sessions, _last_cleanup):
                 with _statement_timeout():
@@ -94,7 +94,7 @@ class _DatabaseCollector(Collector):
         if removable is not None:
             yield GaugeMetricFamily(
                 "chat_removable_sessions",
-                f"Sessions that a cleanup would remove; {COUNT_LIMIT} stands for more, too.",
+                f"Sessions that a cleanup would remove, counted up to {COUNT_LIMIT}.",
                 value=removable,
             )
 
@@ -117,9 +117,9 @@ _database.register(_DatabaseCollector())
 
 @contextmanager
 def _statement_timeout() -> Iterator[None]:
-    """On PostgreSQL a transaction whose statements are given up on after STATEMENT_TIMEOUT.
+    """On PostgreSQL, a transaction whose statements are cancelled after STATEMENT_TIMEOUT.
 
-    On SQLite none: a transaction there would lock out all writers.
+    On SQLite nothing, since a transaction there would lock out all writers.
     """
     if connection.vendor != "postgresql":
         yield
@@ -137,7 +137,7 @@ def _runs() -> Iterator[Metric]:
     yield active
     recent = GaugeMetricFamily(
         "chat_recent_runs",
-        f"Runs created within the last hour, the newest {COUNT_LIMIT} at most.",
+        f"Runs created within the last hour, at most the newest {COUNT_LIMIT}.",
         labels=["status"],
     )
     newest = AgentRun.objects.filter(created_at__gt=timezone.now() - _RECENT)
@@ -150,18 +150,18 @@ def _runs() -> Iterator[Metric]:
     yield recent
     yield _quantiles(
         "chat_recent_first_token_seconds",
-        "Time from the start of a run to the first text of its answer, of the same runs.",
+        "Time from the start of a run to the first text of its answer, for the same runs.",
         [first - created for _, created, first, _ in rows if first],
     )
     yield _quantiles(
         "chat_recent_answer_seconds",
-        "Time from the start of a run to its end, of the same runs.",
+        "Time from the start of a run to its end, for the same runs.",
         [finished - created for _, created, _, finished in rows if finished],
     )
 
 
 def _quantiles(name: str, documentation: str, durations: list[timedelta]) -> GaugeMetricFamily:
-    """The median and what only one in ten, or in a hundred, exceeds; empty without durations."""
+    """The 50th, 90th and 99th percentiles; empty without durations."""
     family = GaugeMetricFamily(name, documentation, labels=["quantile"])
     ordered = sorted(durations)
     for percent in (50, 90, 99) if ordered else ():
@@ -179,7 +179,7 @@ def _processes() -> Iterator[Metric]:
     )
     yield GaugeMetricFamily(
         "chat_save_lag_seconds",
-        "Age of the oldest unsaved text at the last save, of the process where it was the highest.",
+        "Age of the oldest unsaved text at the last save, the highest of all processes.",
         value=alive["lag"] or 0,
     )
 
@@ -195,13 +195,13 @@ def _sessions() -> Iterator[Metric]:
         if total >= COUNT_LIMIT:
             total = max(total, _estimated_rows("sessions") - trashed)
         if candidates >= COUNT_LIMIT:
-            both = _capped_count(Session.objects.trashed().removal_candidates())
-            candidates = max(candidates, _estimated_rows("sessions_auto_named") - both)
+            hidden = _capped_count(Session.objects.trashed().removal_candidates())
+            candidates = max(candidates, _estimated_rows("sessions_auto_named") - hidden)
     family = GaugeMetricFamily(
         "chat_sessions",
-        "Sessions by kind: auto-named ones of the platform automagik, others, and those in the "
-        "trash, which are counted there only. "
-        f"From {COUNT_LIMIT} on PostgreSQL's estimate; no more than that is counted on SQLite.",
+        "Sessions by kind: auto-named ones on the platform automagik, others, and those in the "
+        "trash, which count as neither. "
+        f"Above {COUNT_LIMIT}, an estimate on PostgreSQL; SQLite does not count further.",
         labels=["kind"],
     )
     family.add_metric(["removal_candidate"], candidates)

@@ -27,17 +27,17 @@ CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 # A message may have a million characters, each up to twelve bytes long in a form.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 13_000_000
 
-# How long removed sessions can be restored. 0 keeps no archive.
+# For how long removed sessions can be restored. 0 keeps no archive.
 CLEANUP_ARCHIVE_DAYS = env.number("CLEANUP_ARCHIVE_DAYS", default=30)
 
-# How long deleted chats can be restored by their user.
+# For how long users can restore the chats that they deleted.
 TRASH_DAYS = env.number("TRASH_DAYS", default=30)
 
-# Cleanups that the workers start by themselves (PostgreSQL only), and of which sessions.
+# When workers start cleanups (PostgreSQL only), and how old the sessions have to be.
 CLEANUP_SCHEDULE = env.cron("CLEANUP_SCHEDULE")
 CLEANUP_OLDER_THAN = env.age("CLEANUP_OLDER_THAN")
 
-# The product's name, on every page and in the admin.
+# The product's name, on all pages.
 PRODUCT_NAME = "Parley"
 
 INSTALLED_APPS = [
@@ -97,21 +97,21 @@ _database = env.database("DATABASE_URL", default=f"sqlite:///{BASE_DIR / 'db.sql
 if _database["ENGINE"] == "django.db.backends.sqlite3":
     _database["OPTIONS"] = {
         # Without IMMEDIATE, a transaction that reads before it writes fails at once when
-        # another has written in between; with it, it waits for the other's end.
+        # another one has written in between; with it, it waits until that one has ended.
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     }
 else:
-    # PgBouncer in transaction mode may be in between: a statement outside a transaction cannot
-    # rely on a cursor that an earlier one has opened. Django prepares no statements by default.
+    # Behind PgBouncer in transaction mode, a statement outside a transaction cannot rely on a
+    # cursor that an earlier one has opened. Django prepares no statements by default.
     _database["DISABLE_SERVER_SIDE_CURSORS"] = True
     if env.flag("DATABASE_POOL", default=False):
-        # The web server turns this on (config/asgi.py); commands need one connection only.
+        # The web server turns this on (config/asgi.py); commands need only one connection.
         _database["OPTIONS"] = {**_database.get("OPTIONS", {}), "pool": True}
 DATABASES = {"default": _database}
 IS_POSTGRESQL = _database["ENGINE"] == "django.db.backends.postgresql"
-# Past the pooler that DATABASE_URL names, if it does: for LISTEN and for migrations.
+# PostgreSQL itself, for LISTEN and for migrations, where DATABASE_URL points to a pooler.
 DATABASE_DIRECT_URL = env.direct_url("DATABASE_DIRECT_URL")
 if CLEANUP_SCHEDULE and not IS_POSTGRESQL:
     raise ImproperlyConfigured("CLEANUP_SCHEDULE needs PostgreSQL; use cron with SQLite.")
@@ -120,22 +120,22 @@ if IS_POSTGRESQL:
 PROCRASTINATE_ON_APP_READY = "agents_app.runs.queue.configure"
 PROCRASTINATE_WORKER_DEFAULTS = {
     "concurrency": 20,
-    "fetch_job_polling_interval": 0.5,  # when no notification comes
+    "fetch_job_polling_interval": 0.5,  # for when a notification is lost
     "shutdown_graceful_timeout": 10,
     "update_heartbeat_interval": 2,
-    # When workers that are starting delete the rows of silent ones. A worker without a row can do
-    # nothing more, and it may only have been cut off from the database.
+    # After this time without a heartbeat, other workers delete a worker's row when they start. A
+    # worker without a row can do nothing more, and it may only have lost its connection.
     "stalled_worker_timeout": 3600,
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- Cache ---------------------------------------------------------------------
 
-# It counts logins for their rate limits, so all processes have to share it. The table of the
-# default comes with the migrations.
+# It counts attempts to log in for rate limits, so all processes have to share it. The migrations
+# create the table of the default.
 CACHES = {"default": env.cache("CACHE_URL", default="dbcache://cache_entries")}
 
-# --- People --------------------------------------------------------------------
+# --- Accounts ------------------------------------------------------------------
 
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
@@ -151,7 +151,7 @@ LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "login"
 AUTHENTICATION_BACKENDS = [
     "agents_app.web.account_backend.AccountBackend",
-    # Tells users apart whose names differ in case only, and keeps older logins valid.
+    # Distinguishes users whose names differ only in case, and keeps older logins valid.
     "django.contrib.auth.backends.ModelBackend",
 ]
 SIGN_UP = env.flag("SIGN_UP", default=False)
@@ -176,13 +176,13 @@ ACCOUNT_SESSION_REMEMBER = True
 ACCOUNT_CHANGE_EMAIL = True  # one address, replaced once the new one is confirmed
 ACCOUNT_REAUTHENTICATION_REQUIRED = True  # before the address changes
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
-# Nobody learns from a form which addresses have an account, nor sends mail to strangers with it.
+# Forms neither reveal which addresses have an account nor send mail to strangers.
 ACCOUNT_PREVENT_ENUMERATION = "strict"
 ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False
 
 # --- E-mail --------------------------------------------------------------------
 
-# To the console in development; without a server, resetting a password is not offered.
+# Printed to the console in development; without a server, passwords cannot be reset.
 _email = env.email("EMAIL_URL", default="consolemail://" if DEBUG else "")
 SENDS_EMAIL = bool(_email)
 _NO_EMAIL = {"EMAIL_BACKEND": "django.core.mail.backends.dummy.EmailBackend"}
@@ -201,7 +201,7 @@ STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 WHITENOISE_USE_FINDERS = DEBUG
 WHITENOISE_AUTOREFRESH = DEBUG
-if not DEBUG:  # names with hashes, which collectstatic makes, so that browsers never ask again
+if not DEBUG:  # collectstatic adds hashes to names, so that browsers can cache files for ever
     STORAGES = {
         "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
         "staticfiles": {"BACKEND": "config.static.HashedStorage"},
@@ -216,9 +216,9 @@ SESSION_COOKIE_SECURE = HTTPS
 CSRF_COOKIE_SECURE = HTTPS
 if env.flag("TRUST_PROXY", default=False):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
-    ALLAUTH_TRUSTED_PROXY_COUNT = 1  # whom rate limits count is in X-Forwarded-For
+    ALLAUTH_TRUSTED_PROXY_COUNT = 1  # rate limits take the address from X-Forwarded-For
 SILENCED_SYSTEM_CHECKS = [
-    # HSTS for subdomains and preloading affect the whole domain: its operator decides, in the
+    # HSTS for subdomains and preloading affect the whole domain: its operator sets them, in the
     # proxy.
     "security.W005",
     "security.W021",
@@ -249,19 +249,19 @@ AGENT_TOKEN_LIMIT = env.number("AGENT_TOKEN_LIMIT", default=1024, minimum=1)  # 
 # A process without a heartbeat for this many seconds is presumed dead, and its runs are marked
 # as interrupted, or taken over by another worker.
 AGENT_HEARTBEAT_TIMEOUT = env.number("AGENT_HEARTBEAT_TIMEOUT", default=12, minimum=5)
-# How long a web process that is told to exit lets its runs go on.
+# For how long a web process that is told to exit lets its runs continue.
 AGENT_GRACE_SECONDS = env.number("AGENT_GRACE_SECONDS", default=2)
 # Where runs are answered: in the web server, or by workers on any machine (PostgreSQL only).
 ANSWERS_IN = env.choice("ANSWERS_IN", ["web", "workers"])
 if ANSWERS_IN == "workers" and not IS_POSTGRESQL:
     raise ImproperlyConfigured("ANSWERS_IN=workers needs PostgreSQL; DATABASE_URL names SQLite.")
-# Touched by a worker every few seconds as long as it does not hang.
+# A file that a worker touches every few seconds unless it hangs.
 WORKER_HEARTBEAT_FILE = env.str("WORKER_HEARTBEAT_FILE", default="")
 AGENT_RUNS_PER_USER = env.number("AGENT_RUNS_PER_USER", default=4, minimum=1)
-# Of each API key; 0 sets no limit.
+# Per API key; 0 sets no limit.
 API_REQUESTS_PER_MINUTE = env.number("API_REQUESTS_PER_MINUTE", default=600)
 AGENT_RUNS_PER_PROCESS = env.number("AGENT_RUNS_PER_PROCESS", default=500, minimum=1)
-# The maximum number of input and output tokens together.
+# The maximum of input and output tokens together.
 AGENT_CONTEXT_TOKENS = env.number("AGENT_CONTEXT_TOKENS", default=8192, minimum=512)
 if AGENT_TOKEN_LIMIT >= AGENT_CONTEXT_TOKENS:
     raise ImproperlyConfigured(
@@ -271,7 +271,7 @@ if AGENT_TOKEN_LIMIT >= AGENT_CONTEXT_TOKENS:
 
 # --- Monitoring ----------------------------------------------------------------
 
-# What /metrics asks for as a bearer token; without one it answers this machine only.
+# The bearer token for /metrics; without one, it answers only clients on this machine.
 METRICS_TOKEN = env.token("METRICS_TOKEN")
 
 # --- Logging -------------------------------------------------------------------
@@ -302,9 +302,9 @@ LOGGING = {
         "sessions_app": {"level": "INFO"},
         "agents_app": {"level": "INFO"},
         # Naming these loggers removes their own handlers: Django's only mail ADMINS, and those of
-        # servers neither escape control characters nor mask API keys.
+        # the servers neither escape control characters nor mask API keys.
         "django": {"level": "WARNING"},
-        # Servers' loggers keep their own levels; uvicorn's are those of its command line.
+        # The servers' loggers keep their levels; uvicorn's are set on its command line.
         **{
             name: {"propagate": True}
             for name in ("django.server", "uvicorn", "uvicorn.error", "uvicorn.access")

@@ -13,9 +13,9 @@ logger = logging.getLogger(__name__)
 
 
 class HashedStorage(CompressedManifestStaticFilesStorage):
-    """Django's names with hashes, also where modules import each other; compressed files.
+    """Names with hashes, also in imports between modules, and compressed files.
 
-    A file that is not collected keeps its name: pages lack their style, and are there.
+    A file that was not collected keeps its plain name, so that pages load, if without styles.
     """
 
     support_js_module_import_aggregation = True
@@ -23,15 +23,15 @@ class HashedStorage(CompressedManifestStaticFilesStorage):
     def stored_name(self, name: str) -> str:
         try:
             return str(super().stored_name(name))
-        except ValueError:  # the middleware has logged what to do
+        except ValueError:  # the middleware has logged the remedy
             return name
 
 
 class StaticFilesMiddleware(WhiteNoiseMiddleware):
     """WhiteNoise with plain instead of streaming responses.
 
-    WhiteNoise streams from a synchronous iterator, which Django under ASGI reads as a whole
-    anyway, with a warning for every file.
+    WhiteNoise streams from a synchronous iterator, which Django under ASGI reads in one go anyway,
+    with a warning for every file.
     """
 
     def add_files(self, root: str | Path, prefix: Any = None) -> None:
@@ -40,7 +40,7 @@ class StaticFilesMiddleware(WhiteNoiseMiddleware):
             super().add_files(root, prefix)
         else:
             logger.warning(
-                "The static files are missing, so pages have no style. Run: manage.py collectstatic"
+                "The static files are missing, so pages lack styles. Run: manage.py collectstatic"
             )
 
     @staticmethod

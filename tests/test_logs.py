@@ -360,10 +360,10 @@ def test_wrong_calls_log_no_api_keys(api_key: str, log_format: str) -> None:
     )
     first, second, third, fourth = ran.stderr.splitlines()
     assert "'Sent %s %s' % ('cs_***',) in " in first
-    assert "is no message: TypeError" in first
+    assert "cannot be formatted: TypeError" in first
     assert "'Sent %d' % ('cs_***',) in " in second
     assert "'Sent cs_*** %s' % (ValueError in repr) in " in third
-    assert "is no message: ValueError" in fourth
+    assert "cannot be formatted: ValueError" in fourth
     assert api_key[:11] not in ran.stderr
 
 

@@ -1,1 +1,1 @@
-"""How dates and times look, by language: Django looks for them here."""
+"""The formats of dates and times, by language (FORMAT_MODULE_PATH)."""

@@ -1,1 +1,1 @@
-"""In English."""
+"""The formats for English."""

@@ -1,4 +1,4 @@
-"""How dates and times look, wherever a page does not say otherwise: on all of the admin's."""
+"""The formats of dates and times where a template gives none, as in the whole admin."""
 
 DATE_FORMAT = SHORT_DATE_FORMAT = "Y-m-d"
 TIME_FORMAT = "H:i"

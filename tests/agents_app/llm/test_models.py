@@ -137,7 +137,7 @@ def test_good_base_urls(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
         ("file:///etc/passwd", "is not a URL such as"),
         ("http://", "is not a URL such as"),
         ("http://[x", "cannot be read"),
-        ("http://me:secret@localhost/v1", "must not hold a user name or a password"),
+        ("http://me:secret@localhost/v1", "must not contain a user name or a password"),
     ],
 )
 def test_bad_base_urls(url: str, problem: str, monkeypatch: pytest.MonkeyPatch) -> None:
