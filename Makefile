@@ -1,11 +1,11 @@
-# What can be done with a checkout; `make help` lists it. Everything goes into .venv.
+# The tasks of a checkout; `make help` lists them. Everything is installed into .venv.
 
 PYTHON ?= python3
 BIN := .venv/bin
 MANAGE := DEBUG=on $(BIN)/python manage.py
 NEWEST_PYTHON ?= python3.13
 AGENT_MODEL ?= local
-# Where make can do it, what runs side by side is printed one after the other.
+# Print the output of parallel targets one after the other, if this make can.
 IN_ORDER := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 ADDRESS ?= 127.0.0.1
 PORT ?= 8000
@@ -32,7 +32,7 @@ run: .venv/installed ## Set up everything and serve on http://127.0.0.1:8000
 	@DEBUG=on AGENT_MODEL=$(AGENT_MODEL) $(BIN)/python -m config.dev_server $(ADDRESS) $(PORT)
 
 test: .venv/installed-dev ## Run the tests on SQLite and, side by side, on PostgreSQL
-	@echo "Running the tests on two databases; their output comes when they are done."
+	@echo "Running the tests on two databases; their output follows when they are done."
 	@$(MAKE) --no-print-directory --jobs=2 $(IN_ORDER) test-sqlite test-postgres
 
 test-sqlite test-postgres: test-%: .venv/installed-dev
