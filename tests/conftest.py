@@ -1,4 +1,4 @@
-"""What tests of more than one kind need."""
+"""Fixtures that many tests share."""
 
 import os
 import subprocess
@@ -69,7 +69,7 @@ def no_signs_of_life_after_a_test() -> Iterator[None]:
 
 @pytest.fixture
 def manage(transactional_db: None) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Start `manage.py` in a process of its own, on the tests' database."""
+    """Start `manage.py` in a separate process, on the tests' database."""
     started: list[subprocess.Popen[str]] = []
 
     def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:

@@ -1,4 +1,4 @@
-"""Rows for tests, with the few values that a test does not care about filled in."""
+"""Creates rows for tests, with defaults for the values that a test does not care about."""
 
 import uuid
 from datetime import datetime

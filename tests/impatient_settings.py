@@ -1,4 +1,4 @@
-"""The project's settings, with a database that is given up on after a moment."""
+"""The project's settings, with a database that times out quickly."""
 
 from config.settings import *  # noqa: F403
 from config.settings import DATABASES

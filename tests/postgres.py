@@ -8,12 +8,12 @@ from urllib.parse import parse_qs, urlsplit
 
 
 def start() -> str:
-    """Start a server with an empty data folder of its own; returns its URL."""
+    """Start a server with its own empty data folder; returns its URL."""
     return Cluster().url
 
 
 class Cluster:
-    """A server with an empty data folder of its own, that can be away for a while."""
+    """A server with its own empty data folder, which can be stopped for a while."""
 
     def __init__(self) -> None:
         with warnings.catch_warnings():

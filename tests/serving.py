@@ -1,4 +1,4 @@
-"""The product on a port of this machine, in a process of its own, as in production."""
+"""Serves the product on a local port, in a separate process, as in production."""
 
 import os
 import socket

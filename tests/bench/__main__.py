@@ -1,10 +1,10 @@
-"""Measures what the product costs, beside the least that does the same.
+"""Measures what the product costs, compared with the minimum that does the same.
 
     python -m tests.bench [PART [OPTIONS]]
 
 Without a part, all of them but `growth`, which takes many minutes and gigabytes. PostgreSQL is
-the server at TEST_DATABASE_URL, or one started for the purpose. Exits with 1 when a bound was
-missed.
+the server at TEST_DATABASE_URL, or one started for the purpose. Exits with 1 when a figure misses
+its bound.
 """
 
 import argparse
@@ -18,14 +18,14 @@ from tests.bench import admin, api, cleanup, first_token, growth, latency, pages
 from tests.bench.data import Databases
 
 _PARTS = {
-    "cleanup": (cleanup, "cleanups, beside one raw DELETE"),
-    "first-token": (first_token, "the time to the first token, beside the model's own"),
-    "streams": (streams, "streamed answers, beside the bare model library"),
-    "scaling": (scaling, "answers per second of two web processes, beside one"),
-    "latency": (latency, "how long storing a message takes beside a cleanup"),
-    "pages": (pages, "pages and searches as chats grow, and what a page weighs"),
-    "api": (api, "the API's lists as sessions grow, beside Automagik's query, and its streams"),
-    "admin": (admin, "the admin's pages at a million sessions; takes minutes to load them"),
+    "cleanup": (cleanup, "cleanups, compared with one raw DELETE"),
+    "first-token": (first_token, "the time to the first token, compared with the model's own"),
+    "streams": (streams, "streamed answers, compared with the bare model library"),
+    "scaling": (scaling, "answers per second of two web processes, compared with one"),
+    "latency": (latency, "how long storing a message takes during a cleanup"),
+    "pages": (pages, "pages and searches as chats grow, and the weight of a page"),
+    "api": (api, "the API's lists, compared with Automagik's query, and its streams"),
+    "admin": (admin, "the admin's pages with a million sessions; takes minutes to load them"),
     "growth": (growth, "cleanups of 2,000,000 sessions; needs minutes and several gigabytes"),
 }
 _DEFAULT = (

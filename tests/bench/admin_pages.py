@@ -1,9 +1,9 @@
-"""What the admin's pages take in one process, on the database at DATABASE_URL; printed as JSON.
+"""The times of the admin's pages in one process, on the database at DATABASE_URL, as JSON.
 
     python -m tests.bench.admin_pages ROUNDS [removal]
 
-Each page is asked for once before it is measured. Beside the product's list stands a stock one:
-a plain ModelAdmin with the same columns less the count of messages.
+Each page is requested once before it is measured. For comparison there is a stock list: a plain
+ModelAdmin with the same columns, except the count of messages.
 """
 
 import json
@@ -30,7 +30,7 @@ urlpatterns: list[Any] = []
 
 
 class Measuring:
-    """A superuser's browser, and what its pages took, in milliseconds."""
+    """A superuser's browser, and the times of its pages, in milliseconds."""
 
     def __init__(self, rounds: int) -> None:
         from django.contrib.auth.models import User
@@ -200,6 +200,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    # The module that the URLs are looked up in must be this one.
+    # ROOT_URLCONF has to find this module, and not import it again.
     sys.modules[__spec__.name] = sys.modules["__main__"]
     main()

@@ -1,9 +1,9 @@
-"""What the HTTP API costs as sessions grow, beside Automagik's own query and the bare library.
+"""What the HTTP API costs as sessions grow, compared with Automagik's query and the bare library.
 
-On PostgreSQL, through the web server, as a program asks: one user's sessions, all of which have
-messages. Each growth is that of requests to two servers, on many sessions and on few, asked in
-turn. Automagik's list joins every session with every message of its, groups the lot, and cuts a
-page out of that; it is run here as bare SQL on the same data, without a server around it.
+On PostgreSQL, through the web server: one user's sessions, all of which have messages. Growth is
+measured with requests in turn to two servers, one with many sessions and one with few. Automagik's
+list joins all sessions with all of their messages, groups the result, and takes a page of that; it
+runs here as bare SQL on the same data, without a server.
 """
 
 import argparse
@@ -93,7 +93,7 @@ def run(options: argparse.Namespace, databases: Databases, console: Console) -> 
 def fill(url: str, sessions: int) -> str:
     """Make the tables, a user with so many sessions, and a key of the user; returns that."""
     _manage(url, "migrate", "--verbosity", "0")
-    # The words of messages are not searched here, and their index takes long to fill.
+    # Messages are not searched here, and their full-text index takes long to fill.
     statement = "DROP INDEX IF EXISTS messages_words"
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(statement)
@@ -117,7 +117,7 @@ def _report_growth(
     of_each = [program.some_sessions() for program in programs]
 
     def details(number: int) -> list[str]:
-        """Some session's path for each of the programs: another one each time."""
+        """The path of some session of each program, a different one each time."""
         return [f"/api/v1/sessions/{some[number % len(some)]}" for some in of_each]
 
     kinds: list[tuple[str, Callable[[int], list[str]]]] = [
@@ -147,7 +147,7 @@ def _medians(programs: Sequence["_Program"], paths: Callable[[int], list[str]]) 
 
 
 def _report_rates(report: Report, program: "_Program", url: str, rounds: int) -> None:
-    """The requests per second, beside how often a second Automagik's queries are through."""
+    """The requests per second, and how often per second Automagik's queries complete."""
     rates = []
     with psycopg.connect(url, autocommit=True) as connection:
 
@@ -183,7 +183,7 @@ def _report_first_token(report: Report, url: str) -> None:
 
 
 class _Program:
-    """Asks with a key, over a connection for each request: idle ones are closed by the server."""
+    """A client with a key, and a new connection for each request: the server closes idle ones."""
 
     def __init__(self, address: str, key: str) -> None:
         self._address = urlsplit(address).netloc
@@ -199,7 +199,7 @@ class _Program:
         """A page of the list's other end."""
         if self._far_page is None:
             first = self.get("/api/v1/sessions?sort_desc=false")
-            # The order of a request decides in which direction its cursor leads.
+            # A request's order decides in which direction its cursor leads.
             self._far_page = f"/api/v1/sessions?cursor={first['next_cursor']}"
         return self._far_page
 

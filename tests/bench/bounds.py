@@ -1,4 +1,4 @@
-"""Figures with the bounds that they are to keep."""
+"""Figures and their bounds."""
 
 from collections.abc import Callable, Sequence
 from statistics import median
@@ -7,11 +7,11 @@ from rich.table import Table
 
 
 class Report:
-    """A table of figures, each round's beside their median, and which bounds were missed."""
+    """A table of figures, with their median and each round's value, and the missed bounds."""
 
     def __init__(self, title: str) -> None:
         self.table = Table(title=title)
-        for heading in ("", "measured", "each round", "to reach"):
+        for heading in ("", "measured", "each round", "bound"):
             self.table.add_column(heading)
         self.missed: list[str] = []
 
@@ -26,9 +26,9 @@ class Report:
         summary: Callable[[Sequence[float]], float] = median,
         details: str | None = None,
     ) -> None:
-        """Add a row whose summary is held against a bound.
+        """Add a row, and compare its summary with a bound.
 
-        `form` is a number with its unit, as in `"{:.2f}×"`; `details` replace the values of
+        `form` formats a number with its unit, as in `"{:.2f}×"`; `details` replace the values of
         the rounds.
         """
         measured = summary(values)
@@ -43,6 +43,6 @@ class Report:
             details = ", ".join(form.format(value).removesuffix(unit) for value in values)
         shown = form.format(measured)
         if is_missed:
-            self.missed.append(f"{name}: {shown}, to reach: {bound}")
+            self.missed.append(f"{name}: {shown}, bound: {bound}")
             bound += " (missed)"
         self.table.add_row(name, shown, details, bound)

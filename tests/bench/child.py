@@ -1,4 +1,4 @@
-"""One measurement in a process of its own; prints it as JSON.
+"""One measurement in a separate process; prints it as JSON.
 
 python -m tests.bench.child clean|delete|dry-run [WORKERS [no-archive]]
 """

@@ -1,4 +1,4 @@
-"""Cleanups of different kinds, beside one raw DELETE."""
+"""Cleanups of different kinds, compared with one raw DELETE."""
 
 import argparse
 import json
@@ -53,12 +53,12 @@ def run(options: argparse.Namespace, databases: Databases, console: Console) -> 
 
 
 def measure_round(databases: Databases, original: str) -> dict[str, Any]:
-    """Each measurement on a copy of its own, side by side in time."""
+    """Each measurement on its own copy of the database, one after the other."""
     results: dict[str, Any] = {}
     for name, arguments in _CLEANUPS.items():
         results[name] = beside_raw_delete(databases, original, *arguments)
     url = databases.copy(original)
-    # Short ones: the best of a few, in turn.
+    # Short ones: the median of a few.
     counts = [raw_statement(url, _RAW_COUNT)["seconds"] for _ in range(5)]
     dry_runs = [measured(url, "dry-run")["seconds"] for _ in range(5)]
     results["dry run"] = {"ratio": median(dry_runs) / median(counts)}
@@ -67,7 +67,7 @@ def measure_round(databases: Databases, original: str) -> dict[str, Any]:
 
 def beside_raw_delete(databases: Databases, original: str, *arguments: str) -> dict[str, Any]:
     """What a cleanup took, with `raw`, the sessions per second of one statement, and `ratio`."""
-    # Each against a raw statement of its own, just before: machines change their speed.
+    # Each with its own raw statement just before, since the speed of machines varies.
     raw = raw_statement(databases.copy(original), _RAW_DELETE)
     result = measured(databases.copy(original), *arguments)
     if result["rows"] != raw["rows"]:
@@ -101,7 +101,7 @@ def measured(url: str, *arguments: str) -> dict[str, Any]:
 
 
 def report(rounds: list[dict[str, Any]], memory_small: list[int]) -> Report:
-    """The medians, with what is to be reached."""
+    """The medians and their bounds."""
     report = Report("Medians; throughput is relative to one raw DELETE just before")
     report.add("raw DELETE", [r["1 worker"]["raw"] for r in rounds], "{:,.0f} sessions/s")
     for name in _CLEANUPS:

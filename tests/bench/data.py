@@ -1,4 +1,4 @@
-"""The databases that are measured on."""
+"""The databases for measurements."""
 
 import os
 import subprocess

@@ -1,8 +1,8 @@
-"""What the product adds to the time to the first token, beside the same model asked directly.
+"""What the product adds to the time to the first token, compared with asking the model directly.
 
 The model is a server on this machine that answers at once, so that only the way to it is
-measured: for the product from posting a message to the first text of its answer, on
-PostgreSQL, through the web server.
+measured: in the product, from posting a message to the first text of the answer, on PostgreSQL,
+through the web server.
 """
 
 import argparse
@@ -48,20 +48,20 @@ def run(_options: argparse.Namespace, databases: Databases, console: Console) ->
 
 
 def added_milliseconds(database_url: str) -> tuple[float, float]:
-    """The medians, in milliseconds: the product's time, and the model's alone."""
+    """The medians of the product's time and of the model's alone, in milliseconds."""
     with announced("tests.model_server") as model_url, product(database_url, model_url) as address:
         return medians_in_turn(_Person(address), Direct(model_url))
 
 
 def medians_in_turn(through_product: "Asker", direct: "Asker") -> tuple[float, float]:
-    """The medians of both, in milliseconds; they are asked in turn."""
+    """The medians of both, asked in turn, in milliseconds."""
     measured = [(through_product.first_token(), direct.first_token()) for _ in range(_CHATS)]
     added, alone = zip(*measured[_WARM_UP:], strict=True)
     return median(added) * 1000, median(alone) * 1000
 
 
 class Asker(Protocol):
-    """Who asks for answers."""
+    """A client that asks for answers."""
 
     def first_token(self) -> float:
         """Ask, and read the answer to its end; returns the seconds until its first text."""
@@ -92,7 +92,7 @@ class Direct:
 
 
 class _Person:
-    """Logs in as one of the demo's users, and starts chats as the page's script does."""
+    """Logs in as a demo user, and starts chats as the page's script does."""
 
     def __init__(self, address: str) -> None:
         self._connection = HTTPConnection(urlsplit(address).netloc)

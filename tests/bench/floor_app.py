@@ -1,4 +1,4 @@
-"""The least that streams an answer: pydantic-ai's events as server-sent events, nothing stored.
+"""The minimum that streams an answer: pydantic-ai's events as server-sent events, nothing stored.
 
 `uvicorn tests.bench.floor_app:application`, with the model's base URL in MODEL_URL. Answers
 every request with one `text` event per token and an `end` event.

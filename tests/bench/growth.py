@@ -1,6 +1,6 @@
-"""Cleanups of many more sessions: as fast for each, and in the same memory.
+"""Cleanups of many more sessions, at the same speed and in the same memory.
 
-Takes minutes and several gigabytes of disk.
+Takes minutes and several gigabytes of disk space.
 """
 
 import argparse

@@ -1,7 +1,7 @@
-"""How long storing a message takes, idle and beside a cleanup, on the same database.
+"""How long storing a message takes, while the database is idle and during a cleanup.
 
-Four processes store 50 messages per second each through `append_message`; a cleanup removes
-300,000 phantom sessions in a process of its own.
+Four processes store 50 messages per second each with `append_message`; a cleanup in another process
+removes 300,000 phantom sessions.
 """
 
 import argparse
@@ -25,15 +25,15 @@ _MESSAGES_PER_SECOND = 200
 _PHANTOMS_PER_SESSION = 0.54  # of what tests.bench.data makes
 _IDLE_SECONDS = 8
 _PAUSE_SECONDS = 1
-_BOUNDS = {1: 1.3, 2: 2.0}  # of p99 beside a cleanup relative to idle, by the cleanup's workers
+_BOUNDS = {1: 1.3, 2: 2.0}  # of p99 during a cleanup relative to idle, by the cleanup's workers
 
 
 @dataclass(frozen=True)
 class Waits:
     """How long messages took to be stored within a period, in milliseconds.
 
-    `late_p99` is counted from when the message was due rather than sent: it also has the wait
-    for a slow one before it on the same connection. `rate` is in messages per second.
+    `late_p99` is counted from when the message was due rather than sent: it includes the wait for
+    a slow one before it on the same connection. `rate` is in messages per second.
     """
 
     p50: float
@@ -56,7 +56,7 @@ def waits_within(messages: list[tuple[float, float, float]], start: float, end: 
     )
 
 
-Rounds = list[tuple[Waits, Waits]]  # idle, and beside a cleanup
+Rounds = list[tuple[Waits, Waits]]  # idle, and during a cleanup
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -79,7 +79,7 @@ def run(options: argparse.Namespace, databases: Databases, console: Console) -> 
 
 
 def measure(url: str, workers: int) -> tuple[Waits, Waits]:
-    """The waits while the database was idle, and beside a cleanup."""
+    """The waits while the database was idle, and during a cleanup."""
     with writers(url) as processes:
         started = time.monotonic()
         for process in processes:
@@ -96,7 +96,7 @@ def measure(url: str, workers: int) -> tuple[Waits, Waits]:
 
 @contextmanager
 def writers(url: str) -> Iterator[list[subprocess.Popen[str]]]:
-    """The processes that store messages, when all of them are ready."""
+    """The processes that store messages, once all of them are ready."""
     per_second = str(_MESSAGES_PER_SECOND / PROCESSES)
     processes = [
         subprocess.Popen(
@@ -121,12 +121,12 @@ def writers(url: str) -> Iterator[list[subprocess.Popen[str]]]:
 
 
 def bounds_report(waits: dict[int, Rounds]) -> Report:
-    title = f"Storing {_MESSAGES_PER_SECOND} messages per second, idle and beside a cleanup"
+    title = f"Storing {_MESSAGES_PER_SECOND} messages per second, idle and during a cleanup"
     report = Report(title)
     for workers, rounds in waits.items():
         label = f"{workers} {'worker' if workers == 1 else 'workers'}"
-        idle, beside = ([pair[side] for pair in rounds] for side in (0, 1))
-        for name, side in (("idle", idle), ("beside", beside)):
+        idle, during = ([pair[side] for pair in rounds] for side in (0, 1))
+        for name, side in (("idle", idle), ("cleanup", during)):
             report.add(f"{label}, {name}: p50", [w.p50 for w in side], "{:.1f} ms")
             report.add(f"{label}, {name}: p99", [w.p99 for w in side], "{:.1f} ms")
             report.add(f"{label}, {name}: p99 since due", [w.late_p99 for w in side], "{:.1f} ms")
@@ -134,7 +134,7 @@ def bounds_report(waits: dict[int, Rounds]) -> Report:
             report.add(f"{label}, {name}: longest", longest, "{:.0f} ms", summary=max)
             report.add(f"{label}, {name}: stored", [w.rate for w in side], "{:.0f}/s")
         report.add(
-            f"{label}: p99 beside / idle",
+            f"{label}: p99, cleanup / idle",
             [busy.p99 / quiet.p99 for quiet, busy in rounds],
             "{:.2f}×",
             at_most=_BOUNDS[workers],

@@ -1,4 +1,4 @@
-"""Users who are logged in, made in the database without asking the server.
+"""Logged-in users, created in the database without the server.
 
     python -m tests.bench.logins COUNT
 

@@ -1,10 +1,10 @@
-"""A model in a process of its own that answers every request at a fixed pace, cheaply.
+"""A model in a separate process that answers every request at a fixed pace, cheaply.
 
     python -m tests.bench.paced_model [SECONDS]
 
 Speaks OpenAI's protocol and prints its base URL. Each answer is TEXT, one token at a time,
-beginning SECONDS after the request. Everything it sends is encoded beforehand, so that many
-hundred streams leave the processor to the server that is measured.
+starting SECONDS after the request. Everything it sends is encoded in advance, so that hundreds of
+streams leave the processor to the server that is measured.
 """
 
 import asyncio
@@ -82,7 +82,7 @@ _CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 
 class _Connection(asyncio.Protocol):
-    """Answers one request after the other."""
+    """Answers one request after another."""
 
     def __init__(self, first_token_after: float) -> None:
         self._first_token_after = first_token_after

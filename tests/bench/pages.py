@@ -1,6 +1,6 @@
-"""What the pages cost as chats grow, and what they weigh.
+"""What the pages cost as chats grow, and how large a chat's page is.
 
-On PostgreSQL, through the web server. Each ratio is that of two pages asked for in turn: a chat
+On PostgreSQL, through the web server. Each ratio is that of two pages requested in turn: a chat
 with many messages and one with few, and the first screen and searches of a user with many chats
 and one with few.
 """
@@ -40,10 +40,10 @@ _WARM_UP = 3
 
 # One in two messages has the first word, one in a thousand the second.
 _COMMON, _RARE = "common", "rare"
-_VOCABULARY = 20_000  # words, of which each is used less than the one before
+_VOCABULARY = 20_000  # words, each used less often than the one before
 
 _LINKS = re.compile(r'<(?:link rel="stylesheet"|script type="module")[^>]* (?:href|src)="([^"]+)"')
-# Not those that are loaded on demand.
+# Without those that are loaded on demand.
 _IMPORTS = re.compile(r"""(?:\bfrom|\bimport|@import)\s*(?:url\()?["']([^"']+)["']""")
 
 
@@ -84,7 +84,7 @@ def run(options: argparse.Namespace, databases: Databases, console: Console) -> 
 
 
 def _medians(*pages: tuple["_Visitor", str]) -> list[float]:
-    """The median time of each page, in seconds; the pages are asked for in turn."""
+    """The median time of each page, requested in turn, in seconds."""
     times: list[list[float]] = [[] for _ in pages]
     for _ in range(_REQUESTS):
         for (visitor, path), own in zip(pages, times, strict=True):
@@ -95,7 +95,7 @@ def _medians(*pages: tuple["_Visitor", str]) -> list[float]:
 
 
 class _Visitor:
-    """A user who is logged in."""
+    """A logged-in user."""
 
     def __init__(self, address: str, cookie: str) -> None:
         self._address = urlsplit(address).netloc
@@ -122,7 +122,7 @@ class _Visitor:
         page = self.get(path)
         weights = {"page": _compressed(page)}
         found = [urljoin(path, link) for link in _LINKS.findall(page)]
-        for file in found:  # and those that are found on the way
+        for file in found:  # grows with the files that a file imports
             text = self.get(file)
             weights[PurePosixPath(file).name] = _compressed(text)
             imported = (urljoin(file, name) for name in _IMPORTS.findall(text))
@@ -135,7 +135,7 @@ def _compressed(text: str) -> float:
 
 
 def _fill(url: str) -> tuple[str, str]:
-    """Make users with few and with many chats; returns their session cookies."""
+    """Create a user with few and one with many chats; returns their session cookies."""
     variables = environment(url)
     subprocess.run(
         [sys.executable, "manage.py", "migrate", "--verbosity", "0"],
@@ -162,7 +162,7 @@ def _fill(url: str) -> tuple[str, str]:
             (uuid.uuid4(), user, name, count)
             for (user,), name, count in zip(users, ("Short", "Long"), (_FEW, _MANY), strict=True)
         ]
-        # Faster to make when there is all that it is of.
+        # Faster to build once all messages are there.
         index = connection.execute("SELECT pg_get_indexdef('messages_words'::regclass)").fetchone()
         connection.execute("DROP INDEX messages_words")
         _copy(connection, chats)
@@ -176,7 +176,7 @@ def _fill(url: str) -> tuple[str, str]:
 def _copy(
     connection: psycopg.Connection[Any], chats: list[tuple[uuid.UUID, int, str, int]]
 ) -> None:
-    """Store chats, each given with its user, its name and the number of its messages."""
+    """Store chats, each given as its id, user, name and number of messages."""
     with (
         connection.cursor() as cursor,
         cursor.copy(
@@ -204,7 +204,7 @@ def _copy(
 
 
 def _texts() -> Iterator[str]:
-    """Texts of 80 words, as unevenly used as those of a language."""
+    """Texts of 80 words, distributed as unevenly as in natural language."""
     words = [f"word{number}" for number in range(_VOCABULARY)]
     weights = list(accumulate(1 / number for number in range(1, _VOCABULARY + 1)))
     chance = random.Random(0)

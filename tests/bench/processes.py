@@ -1,4 +1,4 @@
-"""Processes that take part in a measurement, and the processor time they use."""
+"""The processes of a measurement, and the processor time that they use."""
 
 import json
 import os
@@ -16,7 +16,7 @@ _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 @contextmanager
 def announced(module: str, *arguments: str) -> Iterator[str]:
-    """Run a module that serves; yields the address that it prints first."""
+    """Run a module that is a server; yields the address that it prints first."""
     process = subprocess.Popen(
         [sys.executable, "-m", module, *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True
     )
@@ -29,9 +29,9 @@ def announced(module: str, *arguments: str) -> Iterator[str]:
 
 
 def read_streams(requests: list[dict[str, Any]], *, spread: float) -> list[dict[str, Any]]:
-    """Send the requests over so many seconds, and read their answers to the end.
+    """Send the requests spread over `spread` seconds, and read their answers to the end.
 
-    tests.bench.stream_clients has the shapes.
+    tests.bench.stream_clients describes both.
     """
     done = subprocess.run(
         [sys.executable, "-m", "tests.bench.stream_clients"],
@@ -46,11 +46,11 @@ def read_streams(requests: list[dict[str, Any]], *, spread: float) -> list[dict[
 
 
 def cpu_seconds(process_ids: Iterable[int]) -> float:
-    """User and system time of the processes so far, with all of their threads."""
+    """User and system time of the processes so far, including all of their threads."""
     ticks = 0
     for process_id in process_ids:
         stat = Path(f"/proc/{process_id}/stat").read_text()
-        # The second field is the name in parentheses, which may hold spaces.
+        # The second field is the name in parentheses, which may contain spaces.
         fields = stat.rpartition(")")[2].split()
         ticks += int(fields[11]) + int(fields[12])
     return ticks / _TICKS_PER_SECOND

@@ -1,4 +1,4 @@
-"""The database whose admin is measured: sessions as they are after years of use."""
+"""The database for measuring the admin: sessions like those after years of use."""
 
 import subprocess
 import sys
@@ -64,7 +64,7 @@ _INDEXES = """
 
 
 def fill(databases: Databases, sessions: int) -> str:
-    """Make a database with so many sessions; returns its URL. The superuser is `user-0`."""
+    """Create a database with so many sessions; returns its URL. The superuser is `user-0`."""
     url = databases.empty(f"bench_admin_{sessions}")
     subprocess.run(
         [sys.executable, "manage.py", "migrate", "--verbosity", "0"],
@@ -73,7 +73,7 @@ def fill(databases: Databases, sessions: int) -> str:
         check=True,
     )
     with psycopg.connect(url, autocommit=True) as connection:
-        # No foreign keys to check row by row, and indexes that are made of all rows at once.
+        # Foreign keys are not checked, and indexes are built once all rows are there.
         connection.execute("SET session_replication_role = replica")
         connection.execute("SET maintenance_work_mem = '1GB'")
         indexes = connection.execute(_INDEXES).fetchall()

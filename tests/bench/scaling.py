@@ -1,9 +1,9 @@
-"""How many answers per second two web processes give, beside one.
+"""How many answers per second two web processes give, compared with one.
 
 All chats start at once: more than one process can answer at the model's pace. Clients are split
-over the processes; nothing stands in front of them. The model, the clients and PostgreSQL need
-processors too: with fewer than `_CORES`, what two processes add cannot be seen in answers per
-second, so that the bound is for the CPU that an answer costs them.
+between the processes, without a proxy. The model, the clients and PostgreSQL need processors too:
+with fewer than `_CORES`, answers per second do not show what a second process adds, so the bound is
+for the CPU time per answer.
 """
 
 import argparse
@@ -27,7 +27,7 @@ _WARM_UP = 10  # chats of each process
 
 @dataclass(frozen=True)
 class Throughput:
-    """What so many web processes have done."""
+    """What a number of web processes achieved."""
 
     per_second: float
     cpu_ms: float

@@ -1,4 +1,4 @@
-"""Clients that read many streams of server-sent events at once, in one cheap process.
+"""Clients that read many streams of server-sent events at once, cheaply, in one process.
 
     python -m tests.bench.stream_clients <load >answers
 

@@ -1,8 +1,8 @@
-"""What a streamed answer costs, beside the least that streams the same one.
+"""What a streamed answer costs, compared with the minimum that streams the same one.
 
-Chats start spread over two seconds, and are answered with 60 tokens at 33 per second by a
-model in a process of its own. The product and the floor (tests.bench.floor_app) are served in
-turn, each by one web process that is started for the measurement.
+Chats start spread over two seconds, and a model in another process answers each with 60 tokens at
+33 per second. The product and the floor (tests.bench.floor_app) are served in turn, each by one
+web process that is started for the measurement.
 """
 
 import argparse
@@ -28,7 +28,7 @@ _TRANSACTIONS_BOUND = 8
 
 _SPREAD = 2.0  # seconds
 _WARM_UP = 10  # chats
-# What a server does after the last answer belongs to its cost.
+# What a server does after the last answer is part of its cost.
 _SETTLE_SECONDS = 0.5
 
 
@@ -130,9 +130,9 @@ def measure(target: Target, chats: int, overhead: int = 0) -> Cost:
 def ask(
     serving: Serving, target: Target, chats: int, *, spread: float = _SPREAD
 ) -> list[dict[str, Any]]:
-    """Start so many chats in turn in each of the web processes, and read their answers.
+    """Start so many chats, in turn in each of the web processes, and read their answers.
 
-    tests.bench.stream_clients has the shape.
+    tests.bench.stream_clients describes them.
     """
     requests = [
         {

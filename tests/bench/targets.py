@@ -1,4 +1,4 @@
-"""The servers whose streams are compared: the product, and the least that streams the same."""
+"""The servers whose streams are compared: the product, and the minimum that streams the same."""
 
 import json
 import subprocess
@@ -29,7 +29,7 @@ class Serving:
 
 
 class Target(Protocol):
-    """A server, and how it is asked for an answer."""
+    """A server, and how to request an answer from it."""
 
     first_text: str
     """How the first event with text begins."""
@@ -73,7 +73,7 @@ class Floor:
 
 
 class Product:
-    """The product on PostgreSQL, with users who are logged in."""
+    """The product on PostgreSQL, with logged-in users."""
 
     first_text = "event: text\n"
 

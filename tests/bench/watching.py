@@ -42,7 +42,7 @@ def run(databases: Databases, console: Console) -> list[str]:
 
 
 def start_and_watch(product: Product, ports: list[int]) -> list[list[dict[str, Any]]]:
-    """The answers of each chat, one per process; tests.bench.stream_clients has the shape."""
+    """The answers of each chat, one per process; tests.bench.stream_clients describes them."""
     requests = []
     for number in range(_CHATS):
         path = _start_chat(product, number, ports[0])

@@ -32,7 +32,7 @@ def store(number: int, per_second: float) -> list[tuple[float, float, float]]:
             Message(session_id=chat, role=Message.Role.USER, text_content="A message. " * 10)
         )
 
-    append(0)  # connects, and does what is done once per process
+    append(0)  # connects, and does the work that is done once per process
     _say("ready")
     sys.stdin.readline()
     stored: list[tuple[float, float, float]] = []

@@ -1,4 +1,4 @@
-"""Other connections: threads that talk to the database on their own."""
+"""Other connections: threads with their own connection to the database."""
 
 import threading
 import time
@@ -6,11 +6,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
 from django.db import connection
+
+needs_row_locks = pytest.mark.skipif(
+    not connection.features.has_select_for_update_skip_locked,
+    reason="SQLite has one writer at a time: the situation cannot arise",
+)
 
 
 class Other(threading.Thread):
-    """Runs a function with its own connection; `result()` waits for it and hands on its error."""
+    """Runs a function with its own connection; `result()` waits for it and raises its error."""
 
     def __init__(self, work: Callable[[], Any]) -> None:
         super().__init__(daemon=True)
@@ -36,18 +42,18 @@ class Other(threading.Thread):
 
 
 def elsewhere(work: Callable[[], Any]) -> Any:
-    """Do it on another connection, and wait for it."""
+    """Run `work` on another connection, and wait for it."""
     return Other(work).result()
 
 
 @contextmanager
-def before_statement(start: str, action: Callable[[], Any], *, nth: int = 1) -> Iterator[None]:
-    """On this connection, do `action` once, just before the nth statement that has `start`."""
+def before_statement(text: str, action: Callable[[], Any], *, nth: int = 1) -> Iterator[None]:
+    """Run `action` just before the nth statement of this connection that contains `text`."""
     seen = 0
 
     def wrapper(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
         nonlocal seen
-        if start in sql:
+        if text in sql:
             seen += 1
             if seen == nth:
                 action()
@@ -55,12 +61,12 @@ def before_statement(start: str, action: Callable[[], Any], *, nth: int = 1) -> 
 
     with connection.execute_wrapper(wrapper):
         yield
-    assert seen >= nth, f"{seen} statements had {start!r}"
+    assert seen >= nth, f"{seen} statements contained {text!r}"
 
 
 @contextmanager
 def held_transaction(work: Callable[[], Any]) -> Iterator[Callable[[], None]]:
-    """Another connection's open transaction in which `work` was done; yields its commit."""
+    """Run `work` in a transaction on another connection; yields a function that commits it."""
     from django.db import transaction
 
     worked, commit = threading.Event(), threading.Event()
@@ -84,11 +90,21 @@ def held_transaction(work: Callable[[], Any]) -> Iterator[Callable[[], None]]:
         finish()
 
 
+def waiting_for_a_lock() -> bool:
+    """Whether another connection to this PostgreSQL database waits for a lock."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        )
+        return bool(cursor.fetchone()[0])
+
+
 PATIENCE = 60  # seconds
 
 
 def wait_until(is_so: Callable[[], bool], meanwhile: Callable[[], None] = lambda: None) -> None:
-    """Ask until it is so; fails after PATIENCE."""
+    """Poll until the condition holds; fails after PATIENCE."""
     deadline = time.monotonic() + PATIENCE
     while not is_so():
         assert time.monotonic() < deadline

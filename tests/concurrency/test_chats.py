@@ -1,4 +1,4 @@
-"""People who write at the same time, on connections and in processes of their own."""
+"""Concurrent writers in chats, on separate connections and in separate processes."""
 
 import socket
 import subprocess
@@ -98,7 +98,7 @@ def test_two_processes(answered: AgentRun, manage: Callable[..., "subprocess.Pop
         ]
         gate.settimeout(60)
         waiting = [gate.accept()[0] for _ in senders]
-        for connection in waiting:  # now that both are there
+        for connection in waiting:  # both are ready
             connection.close()
     said = sorted(sender.communicate(timeout=60)[0].strip() for sender in senders)
     assert said == ["refused", "stored"]

@@ -9,7 +9,6 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -20,21 +19,23 @@ from agents_app.runs import storage
 from sessions_app.models import Message, Session
 from sessions_app.querysets import SessionQuerySet
 from tests.agents_app.chats import ask, make_user
-from tests.concurrency.helpers import Other, held_transaction
+from tests.concurrency.helpers import (
+    Other,
+    held_transaction,
+    needs_row_locks,
+    wait_until,
+    waiting_for_a_lock,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-needs_row_locks = pytest.mark.skipif(
-    "not connection.features.has_select_for_update_skip_locked",
-    reason="SQLite has one writer at a time: the situation cannot arise",
-)
 
 CHATS = 3
 STEPS = 25
 
 
 def truth(chat_session: Session) -> str:
-    """What the column is to say, by the runs."""
+    """The expected value of the column, according to the runs."""
     newest = chat_session.runs.order_by("created_at", "pk").last()
     if newest is None:
         return ""
@@ -51,7 +52,7 @@ def answer_rows() -> list[Message]:
 
 
 class Racer:
-    """Does at random what requests, workers and other processes do, on a few chats."""
+    """Does random things that requests, workers and other processes do, in a few chats."""
 
     def __init__(self, user: User, sessions: list[uuid.UUID], seed: int) -> None:
         self.user = user
@@ -145,8 +146,9 @@ def test_races_leave_the_status_of_the_newest_run() -> None:
 @needs_row_locks
 @pytest.mark.parametrize("ending", ["stopped", "failed", "done"])
 def test_end_that_waits_for_its_session_writes_what_is_true_then(ending: str) -> None:
-    """It has to look at the runs after it has the lock: another end may have come meanwhile."""
-    run = ask(make_user("ana"))
+    """It has to read the runs after it has the lock: another end may have been stored meanwhile."""
+    ana = make_user("ana")
+    run = ask(ana)
 
     def end() -> object:
         if ending == "done":
@@ -155,14 +157,11 @@ def test_end_that_waits_for_its_session_writes_what_is_true_then(ending: str) ->
 
     def end_and_ask_again() -> None:
         run.finish(RunStatus.FAILED)
-        services.retry_run(user=make_user_again(), session_id=run.session_id, run_id=run.pk)
-
-    def make_user_again() -> User:
-        return User.objects.get(username="ana")
+        services.retry_run(user=ana, session_id=run.session_id, run_id=run.pk)
 
     with held_transaction(end_and_ask_again) as commit:
         waiting = Other(end)
-        wait_until_blocked()
+        wait_until(waiting_for_a_lock)
         commit()
         assert not waiting.result()
     assert Session.objects.get().last_run_status == "running"
@@ -186,15 +185,3 @@ def test_session_that_is_locked_does_not_delay_the_end_of_other_dead_runs() -> N
     assert free.status == RunStatus.INTERRUPTED
     assert AgentRun.objects.interrupt_presumed_dead() == 1
     assert {row.last_run_status for row in Session.objects.all()} == {"interrupted"}
-
-
-def wait_until_blocked() -> None:
-    """Wait until another connection waits for a lock."""
-    while True:
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-                " AND datname = current_database()"
-            )
-            if cursor.fetchone():
-                return

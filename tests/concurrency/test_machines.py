@@ -1,4 +1,4 @@
-"""Two machines, each with a network and a host name of its own: web on one, workers on both."""
+"""Two machines, each with its own network and host name: web on one, workers on both."""
 
 import os
 import secrets

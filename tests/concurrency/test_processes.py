@@ -34,7 +34,7 @@ PHANTOMS = 1500
 
 @pytest.fixture
 def under_way(manage: Manage) -> "subprocess.Popen[str]":
-    """A cleanup that has removed some of many sessions, and is still at it."""
+    """A cleanup that has removed some of many sessions, and is still running."""
     make_session(name="Mine")
     Session.objects.bulk_create(
         Session(name=f"Session-{number}", platform="automagik") for number in range(PHANTOMS)
@@ -46,7 +46,7 @@ def under_way(manage: Manage) -> "subprocess.Popen[str]":
 
 
 def silent_for_long(run: CleanupRun) -> None:
-    """As if the time after which it is presumed dead had passed."""
+    """Make it look as if its heartbeat had timed out."""
     timeout = CleanupRunQuerySet.HEARTBEAT_TIMEOUT[connection.vendor]
     CleanupRun.objects.filter(pk=run.pk).update(heartbeat_at=Now() - 2 * timeout)
 
@@ -146,7 +146,7 @@ def test_a_cleanup_that_waits_goes_on_beating_and_ends_as_it_should(
         CleanupRun.objects.mark_presumed_dead()
         give_up = time.monotonic() + 60
         while CleanupRun.objects.presumed_dead() or not runs.filter(status="running").exists():
-            assert time.monotonic() < give_up, "no beat was heard"
+            assert time.monotonic() < give_up, "there was no heartbeat"
         revived.append(removed)
 
     run_cleanup(run, Session.objects.all(), Target(), Options(batch_size=1), on_removed=wait)

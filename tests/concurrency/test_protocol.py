@@ -1,6 +1,6 @@
 """The writer's and the cleaner's protocol, on real concurrent connections.
 
-One test for each way to lose a message, or to fail a writer or a cleanup for another's sake.
+One test for each way to lose a message, or to make a writer or a cleanup fail because of another.
 """
 
 import threading
@@ -18,15 +18,18 @@ from sessions_app.cleanup.options import Options, Target
 from sessions_app.cleanup.run import run_cleanup, start_cleanup
 from sessions_app.models import CleanupRun, Message, RemovedSession, Session
 from sessions_app.writing import SessionGone
-from tests.concurrency.helpers import Other, before_statement, elsewhere, held_transaction
+from tests.concurrency.helpers import (
+    Other,
+    before_statement,
+    elsewhere,
+    held_transaction,
+    needs_row_locks,
+    wait_until,
+    waiting_for_a_lock,
+)
 from tests.factories import phantom, say
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-needs_row_locks = pytest.mark.skipif(
-    "not connection.features.has_select_for_update_skip_locked",
-    reason="SQLite has one writer at a time: the situation cannot arise",
-)
 
 
 def clean(*, batch_size: int = 1000, workers: int = 1) -> CleanupRun:
@@ -107,29 +110,19 @@ def test_session_renamed_after_the_count_is_kept() -> None:
 
 @needs_row_locks
 def test_writer_that_is_too_late_gets_a_domain_error() -> None:
-    """SessionGone, and not an integrity error at COMMIT."""
+    """SessionGone rather than an integrity error at COMMIT."""
     chat_session = phantom()
     writers: list[Other] = []
 
     def write_and_wait_for_the_lock() -> None:
         writers.append(Other(lambda: say(chat_session)))
-        while not elsewhere(waiting_for_a_lock):
-            pass
+        wait_until(lambda: elsewhere(waiting_for_a_lock))
 
     with before_statement("DELETE", write_and_wait_for_the_lock):
         assert clean().removed == 1
     with pytest.raises(SessionGone):
         writers[0].result()
     assert not Message.objects.exists()
-
-
-def waiting_for_a_lock() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT count(*) FROM pg_stat_activity "
-            "WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        )
-        return bool(cursor.fetchone()[0])
 
 
 def test_writing_to_a_removed_session_fails() -> None:

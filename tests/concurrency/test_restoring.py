@@ -1,4 +1,4 @@
-"""Restores in slices, where they meet one another, a purge, a cleanup or the same id in use."""
+"""Restores in slices, concurrent with each other, a purge, a cleanup or a use of the same id."""
 
 import contextlib
 import threading
@@ -38,7 +38,7 @@ def cleaned(number: int) -> CleanupRun:
 
 
 def restore_in_slices(run_id: int) -> int:
-    """As requests do, each with a run of its own; returns how many were restored."""
+    """As requests do, each with its own copy of the run; returns how many were restored."""
     after: UUID | None = None
     count = 0
     while True:

@@ -1,4 +1,4 @@
-"""Many answers that stream at once, from the server as people have it."""
+"""Many answers that stream at once, from a real server."""
 
 import os
 import signal
@@ -25,7 +25,7 @@ from tests.serving import serve
 pytestmark = pytest.mark.django_db(transaction=True)
 
 STREAMS = 12
-OWN_CONNECTIONS = 5  # what a process keeps for all of its runs together
+OWN_CONNECTIONS = 5  # that a process keeps for all of its runs together
 
 
 def ask(address: str, cookies: str, agent_id: int) -> HTTPResponse:
@@ -113,9 +113,9 @@ def test_streams_hold_no_connection_while_tokens_flow(agent: Agent, cookies: str
     assert set(AgentRun.objects.values_list("status", flat=True)) == {"done"}
 
 
-@pytest.mark.parametrize("told", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "terminated"])
-def test_server_that_stops_ends_its_streams(agent: Agent, cookies: str, told: int) -> None:
-    """Those who watch can come back; nothing is waited for, and nothing looks like an error."""
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "terminated"])
+def test_server_that_stops_ends_its_streams(agent: Agent, cookies: str, sent: int) -> None:
+    """Watchers can come back; the server waits for nothing, and logs no error."""
     with (
         served_model(ToldModel()) as model,
         serve(
@@ -128,13 +128,13 @@ def test_server_that_stops_ends_its_streams(agent: Agent, cookies: str, told: in
         stream = ask(server.address, cookies, agent.pk)
         answer = model.asked().say("As far as this")
         read_until(stream, "As far as this")
-        server.process.send_signal(told)
+        server.process.send_signal(sent)
         read_until(stream, "event: end")
         assert b'"status":"interrupted"' in stream.readline()
         stream.close()
-        _, said = server.process.communicate(timeout=PATIENCE)
+        _, errors = server.process.communicate(timeout=PATIENCE)
         answer.end()
-    assert said == ""
+    assert errors == ""
     run = AgentRun.objects.get()
     assert (run.status, run.text) == ("interrupted", "As far as this")
 

@@ -1,4 +1,4 @@
-"""Versions that are made and chosen at the same time, on connections of their own."""
+"""Versions that are created and chosen at the same time, on separate connections."""
 
 import threading
 import uuid
@@ -66,7 +66,7 @@ def edited(ana: User, run: AgentRun, text: str) -> AgentRun:
 
 
 def outcomes(*changes: Callable[[], AgentRun]) -> list[str]:
-    """What becomes of changes at the same time, in order."""
+    """The outcomes of concurrent changes, in the order given."""
     start = threading.Barrier(len(changes))
 
     def attempt(change: Callable[[], AgentRun]) -> str:

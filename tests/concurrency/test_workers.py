@@ -73,7 +73,7 @@ class Site:
 def worker_process(
     host: str = "", *, arguments: Sequence[str] = (), **environment: str
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A worker; on a machine of that name, as far as it can tell."""
+    """A worker, with that host name if one is given."""
     elsewhere = ["unshare", "--uts", "sh", "-c", f'hostname {host}; exec "$@"', "sh"]
     process = subprocess.Popen(
         [
@@ -100,7 +100,7 @@ def worker_process(
 
 @pytest.fixture
 def site(request: pytest.FixtureRequest) -> Iterator[Site]:
-    """With settings of its own where a test is parametrized with them."""
+    """A site, with the settings that a test is parametrized with, if any."""
     with ExitStack() as stack:
         yield Site(stack, **getattr(request, "param", {}))
 
