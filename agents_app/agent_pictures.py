@@ -7,8 +7,8 @@ from django.db import transaction
 from agents_app.models import Agent, AgentPicture
 
 MAX_BYTES = 256 * 1024
-# By how the content begins: a file's name and its declared type say nothing certain. SVG is not
-# among them, since it can hold scripts.
+# By the first bytes of the content: a file's name and declared type cannot be trusted. SVG is left
+# out, since it can contain scripts.
 _SIGNATURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 MEDIA_TYPES = [*_SIGNATURES.values(), "image/webp"]
 
@@ -20,17 +20,17 @@ class InvalidPicture(ValueError):
 def check_picture(content: bytes) -> str:
     """The media type of a picture. Raises InvalidPicture."""
     if len(content) > MAX_BYTES:
-        raise InvalidPicture(f"A picture has at most {MAX_BYTES // 1024} KB.")
+        raise InvalidPicture(f"A picture can have at most {MAX_BYTES // 1024} KB.")
     for signature, media_type in _SIGNATURES.items():
         if content.startswith(signature):
             return media_type
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         return "image/webp"
-    raise InvalidPicture("Choose a picture in the format PNG, JPEG or WebP.")
+    raise InvalidPicture("Choose a PNG, JPEG or WebP picture.")
 
 
 def store_picture(agent: Agent, content: bytes) -> None:
-    """Give a stored agent a picture, in place of the one it has. Raises InvalidPicture."""
+    """Set a stored agent's picture, replacing any other. Raises InvalidPicture."""
     values = {"media_type": check_picture(content), "content": content}
     with transaction.atomic():
         AgentPicture.objects.update_or_create(agent=agent, defaults=values)
@@ -38,7 +38,7 @@ def store_picture(agent: Agent, content: bytes) -> None:
 
 
 def remove_picture(agent: Agent) -> None:
-    """Take an agent's picture away, if it has one."""
+    """Remove an agent's picture, if it has one."""
     with transaction.atomic():
         AgentPicture.objects.filter(agent=agent).delete()
         _set_digest(agent, "")

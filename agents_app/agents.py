@@ -10,7 +10,7 @@ import os
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
@@ -44,24 +44,25 @@ __all__ = ["AgentFailed", "ResponseInterrupted", "RunResult", "SimpleAgent"]
 
 logger = logging.getLogger(__name__)
 
-# The library prints a banner at its first use, which does not belong into a server's log.
+T = TypeVar("T")
+
+# On first use, the library prints a banner, which does not belong in a server's log.
 os.environ.setdefault("PYDANTIC_AI_NO_BANNER", "1")
 
 if any(name.startswith("OTEL_EXPORTER_") or name == "OTEL_TRACES_EXPORTER" for name in os.environ):
-    # Traces of every model request go where the variables of OpenTelemetry say.
+    # Every model request is traced, to where OpenTelemetry's variables say.
     ModelAgent.instrument_all()
 
 
-_MAX_COST = 10**6  # what its column holds
+_MAX_COST = 10**6  # more than its column can hold
 
 
 @dataclass(frozen=True)
 class RunResult:
     """The complete answer of one run.
 
-    `text` is what it says, `rows` are its messages as unsaved rows that belong to no session
-    yet (tool calls, what they returned, the answer), and `truncated` says whether it ended at
-    the token limit.
+    `rows` are its messages (tool calls, their outputs, the answer) as unsaved rows without a
+    session, and `truncated` says whether it ended at the token limit.
     """
 
     text: str
@@ -100,7 +101,7 @@ class SimpleAgent:
 
     @classmethod
     def for_row(cls, agent: Agent, options: RunOptions = NO_OPTIONS) -> Self:
-        """The agent that a row describes, with what replaces its values in this run."""
+        """The agent that a row describes, with the options of one run."""
         config = agent.config if isinstance(agent.config, dict) else {}
         replaced = options.as_json() or {}
         return cls(
@@ -115,7 +116,7 @@ class SimpleAgent:
         )
 
     def attach(self, session_id: UUID, *, user_id: int | None) -> None:
-        """Go on with the conversation of a session, as this user.
+        """Continue the conversation of a session as this user.
 
         Raises SessionGone when there is no such session.
         """
@@ -125,7 +126,7 @@ class SimpleAgent:
         self.message_history = history
 
     def history_budget(self, prompt: str) -> int:
-        """How many tokens of history fit into the model's context beside prompt and answer."""
+        """How many tokens of history fit into the model's context with the prompt and answer."""
         return (
             model_strings.context_tokens(self.model_string)
             - self._output_tokens
@@ -135,7 +136,7 @@ class SimpleAgent:
         )
 
     async def run(self, prompt: str) -> str:
-        """Answer on the basis of the message history, and add to it; returns the text.
+        """Answer in the context of the message history, and add to it; returns the text.
 
         The prompt is stored first, and stays when the answer fails with AgentFailed. Raises
         UnstorableText, with nothing stored, for a prompt that cannot be stored exactly.
@@ -174,7 +175,7 @@ class SimpleAgent:
             yield await answering
         finally:
             answering.cancel()
-            # Whatever it raised has been told, unless nobody reads any more.
+            # Its error has been raised above, unless the reader has gone.
             await asyncio.gather(answering, return_exceptions=True)
 
     async def answer(
@@ -189,37 +190,24 @@ class SimpleAgent:
     ) -> RunResult:
         """Answer, calling `on_text` with each piece of text as it arrives.
 
-        `on_reasoning` is called with each piece of what the model thinks, and `on_tools` with each
-        message that calls tools, or holds what they have returned.
+        `on_reasoning` is called with each piece of the model's reasoning, and `on_tools` with each
+        message that has tool calls or their outputs.
 
         The model is sent as much of the history as fits into its context. A system prompt in
-        the history replaces the agent's own. `facts` are filled in on the way, so that they
-        are there however it ends.
+        the history replaces the agent's own. `facts` are filled in along the way, so that they
+        are known however it ends.
 
-        Raises AgentFailed for every failure, also after AGENT_TIME_LIMIT, and its subclass
-        ResponseInterrupted when the provider ends in the middle. Cancelling it cancels the request
+        Raises AgentFailed for every failure, AGENT_TIME_LIMIT included, and its subclass
+        ResponseInterrupted when the provider stops in the middle. Cancelling it cancels the request
         to the model.
         """
-
-        def pass_on(text: str) -> None:
-            check_storable(text)
-            on_text(text)
-
-        def pass_on_reasoning(text: str) -> None:
-            check_storable(text)
-            on_reasoning(text)
-
-        def pass_on_tools(message: ModelMessage) -> None:
-            codec.to_rows([message])  # raises for what cannot be stored
-            on_tools(message)
-
         try:
             async with asyncio.timeout(settings.AGENT_TIME_LIMIT):
                 model = StreamingModel(
                     self._model or await open_model(self.model_string),
-                    on_text=pass_on,
-                    on_reasoning=pass_on_reasoning,
-                    on_tools=pass_on_tools,
+                    on_text=_checked(on_text, check_storable),
+                    on_reasoning=_checked(on_reasoning, check_storable),
+                    on_tools=_checked(on_tools, lambda message: codec.to_rows([message])),
                     max_output_tokens=self._output_tokens,
                 )
                 facts = RunFacts() if facts is None else facts
@@ -251,7 +239,7 @@ class SimpleAgent:
                     raise ResponseInterrupted from error
                 raise
             except ModelAPIError as error:
-                # Tokens are only estimated: a chat must not end because of that.
+                # Tokens are only estimated, and a low estimate must not end the chat.
                 shorter = trimming.trim_to_half(history)
                 if model.has_text or not is_too_long(error) or shorter == history:
                     raise
@@ -270,7 +258,7 @@ class SimpleAgent:
             name=self.name,
             instructions=None if has_own_prompt else self.system_prompt or None,
             tools=self._tools,
-            retries={"output": 0},  # an empty answer is for the user to retry
+            retries={"output": 0},  # the user decides whether to retry an empty answer
         )
         try:
             result = await agent.run(
@@ -282,7 +270,9 @@ class SimpleAgent:
             facts.input_tokens = _token_count(model.usage.input_tokens)
             facts.output_tokens = _token_count(model.usage.output_tokens)
         run_result = _run_result(result, model.wrapped)
-        _add_outcome(facts, result)
+        facts.model = result.response.model_name or facts.model
+        facts.truncated = run_result.truncated
+        facts.cost = _cost([one for one in result.new_messages() if isinstance(one, ModelResponse)])
         return run_result
 
     @property
@@ -298,6 +288,16 @@ class SimpleAgent:
         return model_settings
 
 
+def _checked(callback: Callable[[T], object], check: Callable[[T], object]) -> Callable[[T], None]:
+    """A callback that first raises UnstorableText for what cannot be stored."""
+
+    def call(value: T) -> None:
+        check(value)
+        callback(value)
+
+    return call
+
+
 def _run_result(result: AgentRunResult[str], model: Model) -> RunResult:
     if not result.output.strip():
         raise EmptyAnswer
@@ -310,26 +310,19 @@ def _run_result(result: AgentRunResult[str], model: Model) -> RunResult:
     )
 
 
-def _add_outcome(facts: RunFacts, result: AgentRunResult[str]) -> None:
-    facts.model = result.response.model_name or facts.model
-    facts.truncated = result.response.finish_reason == "length"
-    responses = [one for one in result.new_messages() if isinstance(one, ModelResponse)]
-    facts.cost = _cost(responses)
-
-
 def _cost(responses: Sequence[ModelResponse]) -> Decimal | None:
     """The price of the responses in US dollars, from the library's own list; None if unknown."""
     if any(response.provider_name in UNPRICED_PROVIDERS for response in responses):
         return None
     try:
         cost = sum((response.cost().total_price for response in responses), Decimal())
-    except Exception:  # an answer must not fail for want of its price
+    except Exception:  # the answer matters more than its price
         return None
     return round(cost, 6) if cost < _MAX_COST else None
 
 
 def _token_count(reported: int) -> int | None:
-    """The number that a provider reports, if it is one that can be true and be stored."""
+    """The number that a provider reports, if it is plausible and can be stored."""
     return reported if 0 < reported < 2**31 else None
 
 

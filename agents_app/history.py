@@ -212,7 +212,7 @@ class MessageHistory:
     ) -> list[ModelMessage]:
         """The messages before a stored one, or up to it, as far back as `budget` tokens reach.
 
-        Not trimmed, so that the agent sees whether it leaves something out; the messages know
+        Not trimmed, so that the agent can tell whether it leaves anything out; the messages know
         their positions.
         """
         budget = settings.AGENT_CONTEXT_TOKENS if budget is None else budget

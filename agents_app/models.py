@@ -1,6 +1,6 @@
-"""Agents, their pictures, and the cache's table.
+"""Agents, their pictures, and the cache table.
 
-The models of the app's packages are importable from here as well.
+The models of the app's packages can be imported from here, too.
 """
 
 from zlib import crc32
@@ -61,7 +61,7 @@ class Agent(models.Model):
     starter_prompts = models.TextField(
         blank=True, default="", help_text="Prompts to begin a chat with, one per line."
     )
-    # Of its AgentPicture's content, or empty: part of the picture's address.
+    # The digest of its AgentPicture's content, or empty: part of the picture's URL.
     picture_digest = models.CharField(blank=True, default="", editable=False)
     system_prompt = models.TextField(blank=True, default="")
     config = models.JSONField(default=dict, blank=True)
@@ -80,17 +80,17 @@ class Agent(models.Model):
 
     @property
     def shown_name(self) -> str:
-        """The name that people are shown."""
+        """The name to show to people."""
         return self.display_name or self.name
 
     @property
     def starters(self) -> list[str]:
-        """The prompts to begin a chat with."""
+        """The prompts that people can begin a chat with."""
         return [line.strip() for line in self.starter_prompts.splitlines() if line.strip()]
 
     @property
     def initial(self) -> str:
-        """What stands for the agent when it has no picture."""
+        """The letter shown for an agent without a picture."""
         name = self.shown_name.strip()
         return next(filter(str.isalnum, name), name[:1]).upper()[:1]
 
@@ -101,7 +101,7 @@ class Agent(models.Model):
 
 
 class AgentPicture(models.Model):
-    """An agent's picture. A table of its own, so that reading agents does not load pictures."""
+    """An agent's picture, in a separate table so that reading agents does not load pictures."""
 
     agent = models.OneToOneField(
         Agent, on_delete=models.CASCADE, primary_key=True, related_name="picture"
@@ -117,7 +117,7 @@ class AgentPicture(models.Model):
 
 
 class CacheEntry(models.Model):
-    """The table of Django's database cache; a model, so that a migration makes it."""
+    """The table of Django's database cache; a model so that a migration creates it."""
 
     cache_key = models.CharField(max_length=255, primary_key=True)
     value = models.TextField()

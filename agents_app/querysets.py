@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
     from agents_app.models import Agent, AgentRun, ApiKey, WorkerProcess  # noqa: F401 - quoted below
 
-# PostgreSQL notifies it when progress was saved.
+# The PostgreSQL channel that is notified when progress is saved.
 PROGRESS_CHANNEL = "agent_runs"
-_MAX_DEAD = 1000  # runs presumed dead that `currently` tells from others with their status
+_MAX_DEAD = 1000  # runs presumed dead that `currently` looks up
 
 
 class AgentQuerySet(models.QuerySet["Agent"]):
-    """Agents, in the product's words."""
+    """Agents."""
 
     def active(self) -> Self:
         """Those that can answer."""
@@ -43,7 +43,7 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
 
 
 class WorkerProcessQuerySet(models.QuerySet["WorkerProcess"]):
-    """Processes, in the product's words. Heartbeats are in the database's time."""
+    """Worker processes. Heartbeats are in the database's time."""
 
     def alive(self) -> Self:
         """Those whose heartbeat is not older than AGENT_HEARTBEAT_TIMEOUT."""
@@ -56,7 +56,7 @@ class WorkerProcessQuerySet(models.QuerySet["WorkerProcess"]):
 
 @dataclass(frozen=True)
 class Progress:
-    """The text of a run so far, as one attempt has generated it, and when that has begun."""
+    """The text that one attempt at a run has generated so far, and when the attempt started."""
 
     run_id: UUID
     attempt: int
@@ -65,18 +65,18 @@ class Progress:
 
 
 class AgentRunQuerySet(models.QuerySet["AgentRun"]):
-    """Runs, in the product's words."""
+    """Runs of agents."""
 
     def owned_by(self, user: User) -> Self:
-        """Those of sessions that belong to `user`, in the trash or not."""
+        """Those in the sessions of `user`, including the trash."""
         return self.filter(session__user=user)
 
     def for_user(self, user: User) -> Self:
-        """Those of sessions that belong to `user`, without the trash."""
+        """Those in the sessions of `user`, excluding the trash."""
         return self.owned_by(user).filter(session__trashed_at=None)
 
     def with_owner(self) -> Self:
-        """Those of sessions that belong to any user, without the trash."""
+        """Those in the sessions of any user, excluding the trash."""
         return self.filter(session__trashed_at=None, session__user__isnull=False)
 
     def active(self) -> Self:
@@ -84,20 +84,20 @@ class AgentRunQuerySet(models.QuerySet["AgentRun"]):
         return self.filter(status__in=self.model.ACTIVE)
 
     def requested_by(self, user_id: int | None) -> Self:
-        """Those that this user has asked for, and whose share they take."""
+        """Those that this user has asked for, which count towards the user's limit."""
         return self.filter(user=user_id)
 
     def waiting(self) -> Self:
-        """Those that no worker has begun."""
+        """Those that no worker has started."""
         return self.filter(status=self.model.Status.PENDING)
 
     def queue_position(self, run_id: UUID) -> int | None:
-        """How many runs wait longer than a waiting one; None when it does not wait."""
+        """How many runs have been waiting longer than this one; None if it is not waiting."""
         run = self.waiting().filter(pk=run_id).only("created_at").first()
         return None if run is None else self.waiting().filter(created_at__lt=run.created_at).count()
 
     def ahead_of(self, run: AgentRun) -> Self:
-        """Those of its user that have their turn before it: that run, or have waited longer."""
+        """Its user's other runs that come first: already running, or waiting for longer."""
         earlier = Q(created_at__lt=run.created_at) | Q(created_at=run.created_at, pk__lt=run.pk)
         started = Q(status=self.model.Status.RUNNING)
         others = self.active().requested_by(run.user_id).exclude(pk=run.pk)
@@ -106,7 +106,7 @@ class AgentRunQuerySet(models.QuerySet["AgentRun"]):
     def presumed_dead(self) -> Self:
         """The active ones whose process has had no heartbeat for AGENT_HEARTBEAT_TIMEOUT.
 
-        Their process has died, unless the database was unavailable or locked meanwhile.
+        Their process has died, unless the database was unavailable or locked all that time.
         """
         process = self.model.process_model.objects.alive().filter(pk=OuterRef("process_id"))
         silent = self.active().filter(
@@ -118,7 +118,7 @@ class AgentRunQuerySet(models.QuerySet["AgentRun"]):
     def with_current_status(self) -> Self:
         """Annotate `current_status`: the status, or interrupted when presumed dead.
 
-        For reading: nothing is written.
+        Nothing is written.
         """
         dead = self.model.objects.presumed_dead().filter(pk=OuterRef("pk"))
         presumed_dead = When(Exists(dead), then=Value(self.model.Status.INTERRUPTED.value))
@@ -129,8 +129,8 @@ class AgentRunQuerySet(models.QuerySet["AgentRun"]):
     def currently(self, status: str) -> Self:
         """Those with this current status.
 
-        Those presumed dead are looked up first: they are few, and the others are then found by
-        their status in an index.
+        Those presumed dead are looked up first: there are few, and an index then finds the others
+        by their status.
         """
         dead = list(self.model.objects.presumed_dead().values_list("pk", flat=True)[:_MAX_DEAD])
         if status == self.model.Status.INTERRUPTED and dead:
@@ -165,7 +165,7 @@ class AgentRunQuerySet(models.QuerySet["AgentRun"]):
         return set(own)
 
     def _save_progress_postgresql(self, progress: Collection[Progress]) -> set[UUID]:
-        """Also notifies the channel. A CASE of hundreds of texts would take long to build."""
+        """Also notifies the channel. Building a CASE of hundreds of texts would be slow."""
         with connections[self.db].cursor() as cursor:
             cursor.execute(
                 """
@@ -198,11 +198,11 @@ class AgentRunQuerySet(models.QuerySet["AgentRun"]):
     def interrupt_presumed_dead(self) -> int:
         """Mark those that are presumed dead as interrupted; returns their number.
 
-        Only for a caller that knows that the database was available throughout the timeout
+        To be called only if the database is known to have been available throughout the timeout
         (agents_app.runs.liveness).
         """
         with transaction.atomic():
-            # One row that a deletion or a member of staff keeps locked must not delay the others.
+            # A row that a deletion or a member of staff has locked must not delay the others.
             sessions = Session.objects.filter(pk__in=self.presumed_dead().values("session"))
             sessions = sessions.select_for_update(skip_locked=True, no_key=True)
             session_ids = list(sessions.values_list("pk", flat=True))
@@ -218,10 +218,10 @@ class AgentRunQuerySet(models.QuerySet["AgentRun"]):
             return interrupted
 
     def last_status(self) -> Coalesce:
-        """For an update of sessions: what their `last_run_status` is to be.
+        """The value for an update of the sessions' `last_run_status`.
 
-        That is the status of the session's newest run. One that has not ended counts as running:
-        when a worker begins it is written to the run only.
+        It is the status of the session's newest run. An active run counts as running: that a
+        worker has started it is written to the run only.
         """
         status = self.model.Status
         newest = self.filter(session=OuterRef("pk")).order_by("-created_at", "-pk")
@@ -230,10 +230,9 @@ class AgentRunQuerySet(models.QuerySet["AgentRun"]):
         return Coalesce(Subquery(newest.values(shown=shown)[:1]), Value(""))
 
     def record_last_status(self, session_ids: Collection[UUID]) -> None:
-        """Write the sessions' `last_run_status`, after their runs have changed.
+        """Update the sessions' `last_run_status` after their runs have changed.
 
-        Called with the sessions' rows locked, which every change of it is: sessions are locked
-        before runs.
+        The caller has locked the sessions' rows: sessions are always locked before runs.
         """
         if session_ids:
             sessions = Session.objects.filter(pk__in=session_ids)

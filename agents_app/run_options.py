@@ -1,4 +1,4 @@
-"""The options of a single run, which a client may set. Stored with it: any worker knows them."""
+"""Options that a client may set for a single run; stored with it, for whichever worker answers."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Self
@@ -6,10 +6,10 @@ from typing import Any, Self
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Each replaces the agent's own value; None keeps that."""
+    """Each overrides the agent's own value; None keeps it."""
 
     system_prompt: str | None = None
-    # How many messages of the conversation, beside the system prompt, the model is sent.
+    # How many messages of the conversation the model is sent, not counting the system prompt.
     message_limit: int | None = None
     temperature: float | None = None
     max_tokens: int | None = None

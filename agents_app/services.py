@@ -1,6 +1,6 @@
-"""The use-cases of turns: starting a chat, continuing it, and versions of what was said.
+"""The use-cases of turns: starting a chat, continuing it, and versions of messages and answers.
 
-`start_session` is where sessions come from. What creates a run also dispatches it. Everything
+`start_session` is where chats come from. Whatever creates a run also dispatches it. Everything
 here is synchronous, takes keyword arguments, and raises a ChatError whose text tells the user
 what to do.
 """
@@ -36,21 +36,21 @@ PLATFORM = "web"
 
 @dataclass(frozen=True)
 class TurnDetails:
-    """What a program may say about a message and the run that answers it."""
+    """What a program may specify about a message and the run that answers it."""
 
     message_type: str = "text"
     context: Any = None
     channel_payload: Any = None
     options: RunOptions = NO_OPTIONS
-    # Of a new session: the messages before the first one that is answered, as unsaved rows.
+    # For a new session: the messages before the one that is answered, as unsaved rows.
     earlier: tuple[Message, ...] = ()
-    # Of the whole request, if it may be repeated; see AgentRun.request_digest.
+    # The digest of the whole request, if it may be repeated; see AgentRun.request_digest.
     digest: str = ""
 
 
 _PLAIN = TurnDetails()
-# What a session's row says while it has an active run. What writes to the row before it creates a
-# run writes this too, so that it costs no statement; see AgentRunQuerySet.last_status.
+# A session's values while it has an active run. Whatever writes to the row before creating a run
+# writes these, too, which saves a statement; see AgentRunQuerySet.last_status.
 _ANSWERING = {"last_run_status": AgentRun.Status.RUNNING.value}
 
 
@@ -68,8 +68,8 @@ def start_session(
 
     Without a name, the session is named after the message.
 
-    All three are committed together, or none. `message_id` is made by the client: a second
-    submit of the same form creates nothing, and returns the run of the first one.
+    All three are committed together, or none. The client chooses `message_id`: submitting the
+    same form a second time creates nothing, and returns the first run.
 
     Raises AgentUnavailable, InvalidMessage, InvalidName, or AlreadyUsed.
     """
@@ -90,17 +90,15 @@ def start_session(
             for row in details.earlier:
                 row.session, row.user_id, row.agent = chat_session, user.pk, agent
             insert_first_messages([*details.earlier, message])
-            run = _create_run(chat_session, message, agent, user, details)
-            dispatch.start_run(run)
+            return _start_run(chat_session, message, agent, user, details)
     except IntegrityError:
         return find_first_run(message_id, text, user, agent_id=agent_id, digest=details.digest)
-    return run
 
 
 def create_session(*, user: User, name: str, agent: Agent | None, platform: str) -> Session:
-    """Create an empty session, because a program asks for one. Raises InvalidName."""
+    """Create an empty session at a program's request. Raises InvalidName."""
     check_name(name)
-    # Whatever the name is, it was given, so that no cleanup takes the session for a phantom.
+    # Somebody chose the name: whatever it is, no cleanup may take the session for a phantom.
     return Session.objects.create(user=user, name=name, agent=agent, platform=platform, keep=True)
 
 
@@ -114,11 +112,10 @@ def send_message(
     switch: bool = False,
     details: TurnDetails = _PLAIN,
 ) -> AgentRun:
-    """Store a further message of the user, and the run that answers it; returns the run.
+    """Store another message of the user, and the run that answers it; returns the run.
 
-    A chat whose agent is missing or inactive gets the one of `agent_id` at the same time; with
-    `switch`, so does one that has another agent. A second submit is recognised as by
-    `start_session`.
+    `agent_id` replaces the chat's agent if that is missing or inactive; with `switch`, it
+    replaces any other agent, too. A second submit is handled as in `start_session`.
 
     Raises ChatNotFound, AgentUnavailable, AgentChosen, InvalidMessage, AlreadyUsed, or
     AlreadyAnswering.
@@ -128,15 +125,14 @@ def send_message(
     check_message(text)
     try:
         with transaction.atomic():
-            # It locks the session until the end.
+            # This locks the session until the transaction ends.
             message = append_message(
                 _user_message(message_id, text, user, chat_session, agent, details),
                 session_values=_ANSWERING,
             )
             _assign_agent(chat_session, agent, switch=switch and agent_id is not None)
             _check_not_answering(chat_session)
-            run = _create_run(chat_session, message, agent, user, details)
-            dispatch.start_run(run)
+            return _start_run(chat_session, message, agent, user, details)
     except IntegrityError:
         return find_first_run(
             message_id,
@@ -148,15 +144,14 @@ def send_message(
         )
     except SessionGone:
         raise chat_deleted() from None
-    return run
 
 
 def retry_run(
     *, user: User, session_id: UUID, run_id: UUID, agent_id: int | None = None
 ) -> AgentRun:
-    """Answer the message of a failed run again, in a new run; returns that.
+    """Answer the message of a failed run again; returns the new run.
 
-    A chat whose agent is missing or inactive gets the one of `agent_id`.
+    `agent_id` replaces the chat's agent if that is missing or inactive.
 
     Raises ChatNotFound, AgentUnavailable, AgentChosen, NotRetryable, or AlreadyAnswering.
     """
@@ -165,24 +160,22 @@ def retry_run(
         raise NotRetryable("Only an answer that failed can be retried.")
     agent = _agent_for(failed.session, agent_id)
     with transaction.atomic():
-        # Locked, so that no message arrives meanwhile.
+        # Locked, so that no message can arrive in between.
         _lock_for_run(failed.session)
         _check_not_answering(failed.session)
         if not failed.can_be_retried(failed.last_message()):
             raise NotRetryable("The chat has continued since; send your message again instead.")
         _assign_agent(failed.session, agent)
-        run = _create_run(failed.session, failed.message, agent, user)
-        dispatch.start_run(run)
-    return run
+        return _start_run(failed.session, failed.message, agent, user)
 
 
 def regenerate(
     *, user: User, session_id: UUID, message_id: UUID, agent_id: int | None = None
 ) -> AgentRun:
-    """Answer the chat's last question again, in a new run; returns that.
+    """Answer the chat's last question again; returns the new run.
 
-    The answer so far, however it ended, stays as another version. With an agent, that one
-    answers, and the chat continues with it.
+    The previous answer, however it ended, stays as another version. If an agent is given, that
+    one answers, and the chat continues with it.
 
     Raises ChatNotFound, AgentUnavailable, NotRetryable, or AlreadyAnswering.
     """
@@ -196,9 +189,7 @@ def regenerate(
             raise NotRetryable("The chat has continued since; edit your message instead.")
         versions.set_answer_aside(question)
         _assign_agent(question.session, agent, switch=agent_id is not None)
-        run = _create_run(question.session, question, agent, user)
-        dispatch.start_run(run)
-    return run
+        return _start_run(question.session, question, agent, user)
 
 
 def edit_message(
@@ -212,8 +203,8 @@ def edit_message(
 ) -> AgentRun:
     """Store another version of a message, and the run that answers it; returns the run.
 
-    The message stays as a version, with all that followed it. The same text asks once more. A
-    second submit is recognised as by `start_session`.
+    The original stays as a version, with everything that followed it, even if the text is the
+    same. A second submit is handled as in `start_session`.
 
     Raises ChatNotFound, AgentUnavailable, AgentChosen, InvalidMessage, AlreadyUsed, or
     AlreadyAnswering.
@@ -224,7 +215,7 @@ def edit_message(
     new = _user_message(new_message_id, text, user, chat_session, agent)
     try:
         with transaction.atomic():
-            # It locks the session until the end.
+            # This locks the session until the transaction ends.
             append_message(new, session_values=_ANSWERING)
             _check_not_answering(chat_session)
             edited = get_question(user=user, session_id=session_id, message_id=message_id)
@@ -232,19 +223,17 @@ def edit_message(
             new.version_of = edited.version_of or edited.pk
             new.save(update_fields=["version_of"])
             _assign_agent(chat_session, agent)
-            run = _create_run(chat_session, new, agent, user)
-            dispatch.start_run(run)
+            return _start_run(chat_session, new, agent, user)
     except IntegrityError:
         return find_first_run(new_message_id, text, user, agent_id=agent_id, session_id=session_id)
     except SessionGone:
         raise chat_deleted() from None
-    return run
 
 
 def continue_answer(*, user: User, session_id: UUID, run_id: UUID) -> AgentRun:
-    """Continue an answer that ended at the token limit, in a new run; returns that.
+    """Continue an answer that ended at the token limit; returns the new run.
 
-    What it adds is a further part of the same answer.
+    What the run writes becomes another part of the same answer.
 
     Raises ChatNotFound, AgentUnavailable, NotRetryable, or AlreadyAnswering.
     """
@@ -256,15 +245,13 @@ def continue_answer(*, user: User, session_id: UUID, run_id: UUID) -> AgentRun:
         last = truncated_run.last_message()
         if last is None or not truncated_run.can_be_continued(last):
             raise NotRetryable("Only the chat's last answer can be continued, if it was cut off.")
-        run = _create_run(truncated_run.session, last, agent, user)
-        dispatch.start_run(run)
-    return run
+        return _start_run(truncated_run.session, last, agent, user)
 
 
 def choose_version(*, user: User, session_id: UUID, head: UUID) -> None:
     """Show another version of a message or an answer, with what followed it.
 
-    `head` is as in agents_app.chats.versions. Looking at a version is no activity of the chat.
+    `head` is as in agents_app.chats.versions. This does not count as activity in the chat.
 
     Raises ChatNotFound, AlreadyAnswering, or VersionUnavailable.
     """
@@ -276,14 +263,14 @@ def choose_version(*, user: User, session_id: UUID, head: UUID) -> None:
 
 
 def stop_run(*, user: User, session_id: UUID, run_id: UUID) -> bool:
-    """End a run of a chat of the user, like `stop`. Raises ChatNotFound."""
+    """End a run in one of the user's chats, like `stop`. Raises ChatNotFound."""
     return stop(get_run(user=user, session_id=session_id, run_id=run_id))
 
 
 def stop(run: AgentRun) -> bool:
     """End a run, keeping the text so far. False when it had already ended.
 
-    A process elsewhere that works on it notices within a fraction of a second.
+    Another process that is working on it notices within a fraction of a second.
     """
     was_active = run.finish(AgentRun.Status.STOPPED)
     if was_active:
@@ -312,7 +299,7 @@ def _agent_for(chat_session: Session, agent_id: int | None, *, switch: bool = Fa
 
 
 def _assign_agent(chat_session: Session, agent: Agent, *, switch: bool = False) -> None:
-    """Make it the chat's agent, unless it is. Called with the session's row locked."""
+    """Make it the chat's agent. The caller has locked the session's row."""
     if chat_session.agent_id == agent.pk and not switch:
         return
     # Another request may have chosen one since the session was read.
@@ -322,7 +309,7 @@ def _assign_agent(chat_session: Session, agent: Agent, *, switch: bool = False) 
 
 
 def _other_agent_chosen() -> AgentChosen:
-    return AgentChosen("Another agent was chosen for this chat meanwhile. Send it once more.")
+    return AgentChosen("Another agent has since been chosen for this chat. Send it again.")
 
 
 def _user_message(
@@ -347,35 +334,37 @@ def _user_message(
 
 
 def _lock_for_run(chat_session: Session) -> None:
-    """Lock the session's row until the end, for a run without a further message.
-
-    Raises ChatNotFound.
-    """
+    """Lock the session's row for a run without a new message. Raises ChatNotFound."""
     if not Session.objects.filter(pk=chat_session.pk).update(**_ANSWERING):
         raise chat_deleted()
 
 
-def _create_run(
+def _start_run(
     chat_session: Session,
     message: Message,
     agent: Agent,
     user: User,
     details: TurnDetails = _PLAIN,
 ) -> AgentRun:
-    """Create a run. Called with the session's row locked, and _ANSWERING written to it."""
-    return AgentRun.objects.create(
+    """Create a run, and dispatch it when the transaction is committed.
+
+    The caller has locked the session's row, and written _ANSWERING to it.
+    """
+    run = AgentRun.objects.create(
         session=chat_session,
         message=message,
         agent=agent,
-        user_id=user.pk,  # a worker gets the run, and must not hold the request's user
+        user_id=user.pk,  # a worker is handed the run, and must not keep the request's user
         options=details.options.as_json(),
         request_digest=details.digest,
         process_id=dispatch.process_id(),
         heartbeat_at=Now(),
     )
+    dispatch.start_run(run)
+    return run
 
 
 def _check_not_answering(chat_session: Session) -> None:
-    """Raise AlreadyAnswering when a run is active. Called with the session's row locked."""
+    """Raise AlreadyAnswering if a run is active. The caller has locked the session's row."""
     if AgentRun.objects.active().filter(session=chat_session).exists():
         raise AlreadyAnswering("An answer is still being written; wait for it or stop it.")

@@ -1,4 +1,4 @@
-"""What all responses of server-sent events have in common (HTML standard, 9.2)."""
+"""Headers and constants of all responses of server-sent events (HTML standard, 9.2)."""
 
 CONTENT_TYPE = "text/event-stream"
 HEADERS = {
@@ -8,6 +8,6 @@ HEADERS = {
     "X-Accel-Buffering": "no",
     "Content-Encoding": "identity",
 }
-# A comment, which no client sees, keeps a quiet connection open.
+# A comment, which clients ignore, keeps a quiet connection open.
 KEEP_ALIVE = b": keep-alive\n\n"
 QUIET_SECONDS = 5

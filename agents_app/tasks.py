@@ -1,4 +1,4 @@
-"""The jobs of workers (`manage.py procrastinate worker`): runs, and upkeep of queue and trash.
+"""The tasks of workers (`manage.py procrastinate worker`): runs, and maintenance jobs.
 
 Procrastinate, which is installed on PostgreSQL only, imports this module.
 """
@@ -15,21 +15,21 @@ from agents_app.runs import dispatch
 from agents_app.runs.queue import ANSWER, QUEUE
 
 _MAINTENANCE = "maintenance"
-# A worker is presumed dead, and its maintenance is taken over, after so long without a heartbeat.
+# How long a worker is without a heartbeat before its maintenance jobs are taken over.
 _STALLED_SECONDS = 60
 
 
-# Only a worker that is told to exit raises: another one answers at once.
+# It raises only when its worker is about to exit: another worker then answers immediately.
 @app.task(name=ANSWER, queue=QUEUE, retry=RetryStrategy())
 async def answer_run(*, run_id: str) -> None:
-    """Answer one run. Those of dead processes are queued anew by agents_app.runs.liveness."""
+    """Answer one run. agents_app.runs.liveness requeues the runs of dead processes."""
     await dispatch.work_on(UUID(run_id))
 
 
 @app.periodic(cron="* * * * *")
 @app.task(name="take_over", queue=_MAINTENANCE, queueing_lock="take_over", pass_context=True)
 async def take_over(context: JobContext, timestamp: int) -> None:
-    """Queue the maintenance anew that workers were at which are presumed dead."""
+    """Requeue the maintenance jobs of workers that are presumed dead."""
     manager = context.app.job_manager
     stalled = await manager.get_stalled_jobs(
         queue=_MAINTENANCE, seconds_since_heartbeat=_STALLED_SECONDS

@@ -37,7 +37,7 @@ class UserDescription:
 
 
 def find_user(reference: str) -> User:
-    """The user with this id, original id, e-mail address or phone number; the oldest of several.
+    """The oldest user with this id, original id, e-mail address or phone number.
 
     Raises UserNotFound.
     """
@@ -66,16 +66,16 @@ def find_described(description: UserDescription) -> User | None:
 
 
 def create_described(description: UserDescription) -> User | None:
-    """The described user, created; None if another request has created them meanwhile.
+    """Create the described user; returns None if another request has just created them.
 
-    Nobody can log in as a created one. Raises InvalidEmail.
+    Nobody can log in as this user. Raises InvalidEmail.
     """
     if description.email:
         try:
             validate_email(description.email)
         except ValidationError:
             raise InvalidEmail("The user's email is not an e-mail address.") from None
-    # The name may be that of somebody else, whose address is another one.
+    # The first name may be taken by a user with another address.
     for username in (description.email or description.phone_number, f"channel-{uuid4()}"):
         if find_described(description) is not None:
             return None

@@ -13,7 +13,7 @@ from agents_app.querysets import ApiKeyQuerySet
 
 
 class ImportedUser(models.Model):
-    """Marks a user that an import has created, and that nobody logs in as."""
+    """Marks a user that was created by an import, and that nobody logs in as."""
 
     user = models.OneToOneField(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, primary_key=True, related_name="+"
@@ -27,7 +27,7 @@ class ImportedUser(models.Model):
 
 
 class Theme(models.TextChoices):
-    """The looks of the pages; the empty one is the system's."""
+    """The colour schemes of the pages; the empty one follows the system."""
 
     SYSTEM = "", "System"
     LIGHT = "light", "Light"
@@ -35,7 +35,7 @@ class Theme(models.TextChoices):
 
 
 class Preferences(models.Model):
-    """What a user has chosen for themselves; a user without a row has chosen nothing."""
+    """A user's own settings; a user without a row has the defaults."""
 
     user = models.OneToOneField(
         settings.AUTH_USER_MODEL,
@@ -72,9 +72,9 @@ class ExternalUser(models.Model):
 
 
 class Scope(models.TextChoices):
-    """What an API key is for."""
+    """What an API key permits."""
 
-    CHAT = "chat", "Chat: run agents, and make, rename and delete sessions"
+    CHAT = "chat", "Chat: run agents, and create, rename and delete sessions"
     READ = "read", "Read: agents, sessions and messages"
     CLEANUP = "cleanup", "Clean up sessions (with the permission)"
     USERS = "users", "Look up and act for other users (with the permission)"
@@ -114,7 +114,7 @@ class ApiKey(models.Model):
 
 
 class ApiKeyRequests(models.Model):
-    """How many requests a key has made in its last window of time (agents_app.api.throttling)."""
+    """How many requests a key has made in its latest time window (agents_app.api.throttling)."""
 
     key = models.OneToOneField(
         ApiKey, on_delete=models.CASCADE, primary_key=True, related_name="requests"

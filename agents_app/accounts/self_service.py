@@ -1,4 +1,4 @@
-"""The use-cases of an account: preferences, ending other logins, deleting it all."""
+"""The use-cases of an account: preferences, ending other logins, deleting the account."""
 
 from allauth.account.models import EmailAddress
 from django.contrib.auth.models import User
@@ -21,7 +21,7 @@ class WrongPassword(AccountError):
 
 
 class LastSuperuser(AccountError):
-    """Without this user nobody could administer the site."""
+    """Without this user, nobody could administer the site."""
 
 
 def save_preferences(*, user: User, display_name: str, theme: str) -> Preferences:
@@ -32,15 +32,15 @@ def save_preferences(*, user: User, display_name: str, theme: str) -> Preference
 
 
 def choose_theme(*, user: User, theme: str) -> None:
-    """Store the look of the pages, which those of the chat and of the admin share."""
+    """Store the theme, which the chat pages and the admin share."""
     Preferences.objects.update_or_create(user=user, defaults={"theme": theme})
 
 
 def end_logins(*, user: User, password: str) -> None:
     """End all logins of the user. Raises WrongPassword.
 
-    Django ties a login to the stored hash, and the same password is stored anew with another
-    salt: no table of logins has to be kept and none has to be asked with every request.
+    Django ties a login to the stored hash. Storing the same password with another salt ends them
+    all, without a table of logins that every request would have to query.
     """
     _check_password(user, password)
     user.set_password(password)
@@ -50,9 +50,9 @@ def end_logins(*, user: User, password: str) -> None:
 def delete_account(*, user: User, password: str) -> None:
     """Delete the user with their chats, in the trash or not.
 
-    What else refers to them stays, without them. The chats go in batches, each with its rows
-    locked, so that concurrent writers find them gone; one that is killed half-way is completed by
-    asking again.
+    Other rows that refer to the user stay, without the reference. The chats are deleted in batches
+    with their rows locked, so that concurrent writers find them gone; a deletion that is killed
+    halfway is completed by the next one.
 
     Raises WrongPassword or LastSuperuser.
     """
@@ -61,7 +61,7 @@ def delete_account(*, user: User, password: str) -> None:
     while _delete_chats(user):
         pass
     with transaction.atomic():
-        # Locked, so that no chat can be started meanwhile.
+        # Locked, so that no further chat can be started.
         User.objects.select_for_update().get(pk=user.pk)
         _check_not_last_superuser(user)
         while _delete_chats(user):
@@ -70,10 +70,10 @@ def delete_account(*, user: User, password: str) -> None:
 
 
 def trust_given_address(*, user: User) -> None:
-    """Record the user's address as confirmed if staff gave it to them, rather than a sign-up.
+    """Record the user's address as confirmed if it comes from staff rather than a sign-up.
 
-    Without it, django-allauth would drop the address as soon as another one is asked for, before
-    that is confirmed.
+    Otherwise django-allauth would drop it as soon as another one is requested, before that one is
+    confirmed.
     """
     if not user.email:
         return
@@ -94,7 +94,7 @@ def _check_not_last_superuser(user: User) -> None:
         keys = list(superusers.select_for_update().values_list("pk", flat=True))
     if keys == [user.pk]:
         raise LastSuperuser(
-            "You are the only superuser. Make somebody else one in the admin first."
+            "You are the only superuser. Make another user a superuser in the admin first."
         )
 
 

@@ -105,6 +105,6 @@ def _parameters(url: str) -> dict[str, Any]:
 
 
 def _one_line(error: psycopg.Error) -> str:
-    # Of another server than the product's: all that it says is wanted, and psycopg has it apart.
+    # Unlike database_errors.one_line, all that the server says: it is not the product's own.
     text = error.diag.message_primary or " ".join(str(error).split())
     return text if text.endswith((".", "?")) else f"{text}."

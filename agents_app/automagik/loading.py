@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID
 
 from django.db import reset_queries, transaction
-from django.db.models import QuerySet
 from django.utils import timezone
 
 from agents_app.automagik.rows import CannotImport, Row, batches, shorten
@@ -63,8 +62,8 @@ def import_automagik(
     brings its first messages. Later imports leave it alone, as they do a session whose agent
     was removed here.
 
-    Holds users, agents, the ids of sessions without an agent and one batch of rows in memory,
-    beside what the source holds. With `match_staff`, users are matched to staff by e-mail too.
+    Apart from what the source holds, users, agents, the ids of sessions without an agent and one
+    batch of rows are in memory. With `match_staff`, users are matched to staff by e-mail, too.
 
     Raises CannotImport at the first bad row, and then stores nothing.
     """
@@ -130,7 +129,8 @@ class _Import:
         return len(new)
 
     def _store_messages(self, batch: list[Row]) -> int:
-        existing = _existing_ids(Message.objects.all(), batch)
+        ids = [row.uuid("id") for row in batch]
+        existing = set(Message.objects.filter(pk__in=ids).values_list("pk", flat=True))
         session_ids = {row.uuid("session_id") for row in batch}
         last_activity = dict(
             Session.objects.filter(pk__in=session_ids).values_list("pk", "updated_at")
@@ -220,12 +220,6 @@ class _Import:
         if key not in self._agent_pk_by_key:
             raise row.error("agent_id", f"there is no agent {key}.")
         return self._agent_pk_by_key[key]
-
-
-def _existing_ids(stored: QuerySet[Any], batch: list[Row]) -> set[UUID]:
-    """The ids of the rows that are stored already."""
-    ids = [row.uuid("id") for row in batch]
-    return set(stored.filter(pk__in=ids).values_list("pk", flat=True))
 
 
 def _timestamps(row: Row, *, default: datetime) -> tuple[datetime, datetime]:

@@ -1,1 +1,1 @@
-"""What a user does with their own chats; services has the use-cases that start a run."""
+"""What users do with their own chats; use-cases that start a run are in agents_app.services."""

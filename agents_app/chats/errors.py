@@ -13,7 +13,7 @@ class AgentUnavailable(ChatError):
 
 
 class AgentChosen(ChatError):
-    """The session has another agent that is active, and keeps it."""
+    """The session has another active agent, and keeps it."""
 
 
 class AlreadyAnswering(ChatError):
@@ -25,11 +25,11 @@ class AlreadyUsed(ChatError):
 
 
 class NotRetryable(ChatError):
-    """The answer cannot be written again or go on: its kind, or the chat has continued since."""
+    """The answer is not one that can be retried or continued, or the chat has continued since."""
 
 
 class VersionUnavailable(ChatError):
-    """It is no version of what the chat shows now."""
+    """It is not a version of anything that the chat shows now."""
 
 
 class ChatNotFound(ChatError):

@@ -27,15 +27,15 @@ def give_feedback(
 ) -> Message:
     """Record, or change, what the user thinks of an answer; returns its message.
 
-    Without a reason, the one given before stays as long as the opinion does.
+    Without a reason, the previous one is kept as long as the opinion stays the same.
 
     Raises ChatNotFound or InvalidReason.
     """
     chat_session = get_session(user=user, session_id=session_id)
     _check_reason(reason or "")
     with transaction.atomic():
-        lock_session(chat_session)  # so that the answer is not deleted meanwhile
-        message = _answer(chat_session, message_id)
+        lock_session(chat_session)  # so that the answer cannot be deleted in between
+        message = _get_answer(chat_session, message_id)
         given = Feedback.objects.filter(message=message).first() or Feedback(message=message)
         if reason is None:
             reason = given.reason if given.is_good == is_good else ""
@@ -52,12 +52,12 @@ def withdraw_feedback(*, user: User, session_id: UUID, message_id: UUID) -> Mess
     Raises ChatNotFound.
     """
     chat_session = get_session(user=user, session_id=session_id)
-    message = _answer(chat_session, message_id)
+    message = _get_answer(chat_session, message_id)
     Feedback.objects.filter(message=message).delete()
     return message
 
 
-def _answer(chat_session: Session, message_id: UUID) -> Message:
+def _get_answer(chat_session: Session, message_id: UUID) -> Message:
     answers = Message.objects.filter(session=chat_session, role=Message.Role.ASSISTANT)
     message = answers.only("id", "session_id", "position").filter(pk=message_id).first()
     if message is None:
@@ -67,7 +67,7 @@ def _answer(chat_session: Session, message_id: UUID) -> Message:
 
 def _check_reason(reason: str) -> None:
     if len(reason) > REASON_LENGTH:
-        raise InvalidReason(f"A reason has at most {REASON_LENGTH:,} characters.")
+        raise InvalidReason(f"A reason can have at most {REASON_LENGTH:,} characters.")
     try:
         check_storable(reason)
     except UnstorableText as error:

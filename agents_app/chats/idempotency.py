@@ -1,4 +1,4 @@
-"""The run of a request that is repeated: a form that is submitted twice, a program's second try."""
+"""Finds the run of a repeated request: a form submitted twice, or a program's second attempt."""
 
 from uuid import UUID
 
@@ -19,7 +19,7 @@ def find_first_run(
     session_id: UUID | None = None,
     digest: str = "",
 ) -> AgentRun:
-    """The run that the first request with this message id has made.
+    """The run that the first request with this message id has created.
 
     Raises AlreadyUsed if that was another request, and ChatNotFound if its chat has been deleted.
     """
@@ -34,9 +34,9 @@ def find_first_run(
         and agent_id in {None, message.agent_id}
         and session_id in {None, message.session_id}
     )
-    # A process of the version before stores none.
+    # Processes of the previous version store no digest.
     if first is None or not is_same or first.request_digest not in {"", digest}:
-        raise AlreadyUsed("Another message was sent with this form. Send it once more.")
+        raise AlreadyUsed("Another message was sent with this form. Send it again.")
     if first.session.is_trashed:
         raise chat_deleted()
     return first

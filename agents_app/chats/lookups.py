@@ -1,4 +1,4 @@
-"""Finding what a user's own chats hold: the chat, a run, a message. A miss raises ChatNotFound."""
+"""Looks up a user's own chats, and runs and messages in them. A miss raises ChatNotFound."""
 
 from uuid import UUID
 
@@ -36,7 +36,7 @@ def get_trashed(*, user: User, session_id: UUID) -> Session:
 
 
 def get_run(*, user: User, session_id: UUID, run_id: UUID) -> AgentRun:
-    """A run of one of the user's own sessions, with that and its agent. Raises ChatNotFound."""
+    """A run in one of the user's own sessions, with the session's agent. Raises ChatNotFound."""
     own = AgentRun.objects.for_user(user).select_related("session__agent", "message")
     run = own.filter(pk=run_id, session=session_id).first()
     if run is None:
@@ -45,7 +45,7 @@ def get_run(*, user: User, session_id: UUID, run_id: UUID) -> AgentRun:
 
 
 def get_question(*, user: User, session_id: UUID, message_id: UUID) -> Message:
-    """A user's message on the chosen line of one of their sessions, with that and its agent.
+    """A user's message on the chosen line of one of their sessions, with the session's agent.
 
     Raises ChatNotFound.
     """

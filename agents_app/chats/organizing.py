@@ -13,7 +13,7 @@ from sessions_app.models import Session
 
 
 def rename_session(chat_session: Session, *, name: str) -> None:
-    """Give a chat another name; no cleanup removes it then. Raises ChatNotFound or InvalidName."""
+    """Rename a chat, which also keeps it from cleanups. Raises ChatNotFound or InvalidName."""
     check_name(name)
     own = Session.objects.not_trashed().filter(pk=chat_session.pk)
     if not own.update(name=name, keep=True):
@@ -21,7 +21,7 @@ def rename_session(chat_session: Session, *, name: str) -> None:
 
 
 def pin_sessions(*, user: User, session_ids: Collection[UUID], pinned: bool) -> int:
-    """Put chats at the top of the list, or back in their places; returns how many."""
+    """Pin chats to the top of the list, or unpin them; returns how many."""
     with transaction.atomic():
         chats = lock_sessions(Session.objects.for_user(user).filter(pk__in=session_ids))
         return chats.update(pinned_at=timezone.now() if pinned else None)

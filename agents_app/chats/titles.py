@@ -1,4 +1,4 @@
-"""The names of chats: what people are shown, and what a chat that nobody has named is called."""
+"""The names of chats: the one that people are shown, and the one made from a first message."""
 
 import re
 import unicodedata
@@ -7,9 +7,9 @@ from sessions_app.models import Session
 
 _OPENING_LENGTH = 60  # of a name that is derived from a message
 UNNAMED = "Untitled chat"
-# Letters and symbols that show nothing.
+# Letters and symbols that are invisible.
 _BLANK = "\u115f\u1160\u2800\u3164\uffa0"
-# Markdown's marks of headings, quotations and lists, of emphasis and code, and of links.
+# Markdown for headings, quotations and lists, for emphasis and code, and for links.
 _LINE_MARK = re.compile(r"^[ \t]{0,3}(?:(?:#{1,6}|>|[-*+])[ \t]+|(?:```|~~~)[^\n]*)", re.MULTILINE)
 _PAIRED_MARK = re.compile(r"(\*\*|~~|`+)(?=\S)([^\n]+?)(?<=\S)\1")
 _LINK = re.compile(r"!?\[([^\]\n]*)\]\([^)\s]*\)")
@@ -17,7 +17,7 @@ _JOINERS = "\u200c\u200d"  # parts of words and of emoji
 
 
 def display_name(chat_session: Session) -> str:
-    """The name that people are shown; `opening` is annotated by `with_opening()`."""
+    """The name to show to people; `opening` is annotated by `with_opening()`."""
     opening = getattr(chat_session, "opening", "")
     return title_from_message(opening) if opening else chat_session.name or UNNAMED
 
@@ -35,12 +35,12 @@ def title_from_message(text: str) -> str:
 
 
 def _without_marks(text: str) -> str:
-    """The text without the most usual marks of Markdown; a name is not rendered."""
+    """The text without the most common Markdown: a name is not rendered."""
     return _PAIRED_MARK.sub(r"\2", _LINK.sub(r"\1", _LINE_MARK.sub("", text)))
 
 
 def _printable(char: str) -> str:
-    """The character as a name may hold it: on one line, without invisible marks."""
+    """The character as it may appear in a name: on one line, and not invisible."""
     category = unicodedata.category(char)
     if category == "Cf":
         return char if char in _JOINERS else ""

@@ -9,33 +9,25 @@ NAME_LENGTH = 200
 
 def check_message(text: str) -> None:
     """Raise InvalidMessage unless the text can be a message."""
-    _check_text(
-        text,
-        InvalidMessage,
-        if_blank="Write a message first.",
-        longest=MESSAGE_LENGTH,
-        if_longer=f"A message has at most {MESSAGE_LENGTH:,} characters; this one has {len(text)}.",
-    )
+    if not text.strip():
+        raise InvalidMessage("Write a message first.")
+    if len(text) > MESSAGE_LENGTH:
+        raise InvalidMessage(
+            f"A message can have at most {MESSAGE_LENGTH:,} characters; this one has {len(text):,}."
+        )
+    _check_storable(text, InvalidMessage)
 
 
 def check_name(name: str) -> None:
     """Raise InvalidName unless the text can be the name of a chat."""
-    _check_text(
-        name,
-        InvalidName,
-        if_blank="A chat needs a name.",
-        longest=NAME_LENGTH,
-        if_longer=f"A name has at most {NAME_LENGTH} characters.",
-    )
+    if not name.strip():
+        raise InvalidName("A chat needs a name.")
+    if len(name) > NAME_LENGTH:
+        raise InvalidName(f"A name can have at most {NAME_LENGTH} characters.")
+    _check_storable(name, InvalidName)
 
 
-def _check_text(
-    text: str, error: type[ChatError], *, if_blank: str, longest: int, if_longer: str
-) -> None:
-    if not text.strip():
-        raise error(if_blank)
-    if len(text) > longest:
-        raise error(if_longer)
+def _check_storable(text: str, error: type[ChatError]) -> None:
     try:
         check_storable(text)
     except UnstorableText as unstorable:

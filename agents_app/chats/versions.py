@@ -1,12 +1,12 @@
 """Versions of a chat's messages and answers: which of them are on the chosen line.
 
-A chat is a list of rows by position. Of the versions of a question, or of an answer, one is on
-the chosen line, which is what pages show and models are told. Another one is set aside, with all
-that followed it: its rows are marked with its head, which is the id of the user's message, of
-the run that was to write the answer, or, if it is an imported one, of its first row. What was
-set aside before, further on the same line, keeps its own mark, and so comes back as it was left.
+A chat's rows are ordered by position. Of the versions of a question or an answer, one is on the
+chosen line, which is what pages show and models are sent. The others are set aside, each with all
+that followed it: the rows are marked with the version's head, which is the id of the user's
+message, of the run that was to write the answer or, for an imported answer, of its first row. Rows
+further down that had been set aside earlier keep their own mark, and come back as they were left.
 
-Everything here is called with the session's row locked.
+The caller has locked the session's row.
 """
 
 from uuid import UUID
@@ -21,7 +21,7 @@ from sessions_app.writing import append_messages
 
 
 def set_aside(chat_session: Session, head: UUID, *, start: int, end: int | None = None) -> None:
-    """Take a version off the chosen line: its rows and all that follow, up to a position."""
+    """Take a version off the chosen line: its rows and all that follow, up to `end`."""
     rows = _line(chat_session).filter(position__gte=start)
     if end is not None:
         rows = rows.filter(position__lt=end)
@@ -38,7 +38,7 @@ def set_answer_aside(question: Message) -> None:
 def choose(chat_session: Session, head: UUID) -> None:
     """Bring a version back to the chosen line, in place of the one there now.
 
-    Raises VersionUnavailable when it is no version of anything on the chosen line.
+    Raises VersionUnavailable if it is not a version of anything on the chosen line.
     """
     run = chat_session.runs.select_related("message", "session").filter(pk=head).first()
     current, start = _place_of(chat_session, head, run)
@@ -47,14 +47,14 @@ def choose(chat_session: Session, head: UUID) -> None:
     aside = chat_session.messages.filter(set_aside_with=head)
     has_text = run is not None and not run.is_active and bool(run.text.strip())
     if current is None or not (has_text or aside.exists()):
-        raise VersionUnavailable("The chat has another version by now. Reload the page.")
+        raise VersionUnavailable("The chat has changed since. Reload the page.")
     set_aside(chat_session, current, start=start)
     if not aside.update(set_aside_with=None) and run is not None:
         _store_text(run)
 
 
 def _place_of(chat_session: Session, head: UUID, run: AgentRun | None) -> tuple[UUID | None, int]:
-    """The head of the version that is chosen where this one belongs, and where that begins."""
+    """The head and the start of the chosen version, which this one would replace."""
     if run is not None:
         question: Message | None = run.message
     else:
@@ -79,7 +79,7 @@ def _answer_head(question: Message) -> UUID | None:
     following = later.order_by("position").first()
     if following is not None and following.role != Message.Role.USER:
         return following.run_id or following.pk
-    # A run without an answer: the last one before the chat went on.
+    # A run without an answer: the last one before the chat continued.
     runs = AgentRun.objects.filter(message=question)
     if following is not None:
         first = following.version_of or following.pk
@@ -88,7 +88,7 @@ def _answer_head(question: Message) -> UUID | None:
 
 
 def _store_text(run: AgentRun) -> None:
-    """Make the text of a run that ended early a message, now that the chat continues from it."""
+    """Store the text of a run that ended early as a message, which the chat now continues from."""
     message = Message(role=Message.Role.ASSISTANT, text_content=run.text, run=run)
     message.session, message.agent = run.session, run.agent
     message.user_id = run.user_id

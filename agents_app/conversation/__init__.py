@@ -1,1 +1,1 @@
-"""Conversations for models: rows to messages and back, trimming, and where rows are stored."""
+"""Conversations for models: converting rows to messages and back, trimming, and storage."""

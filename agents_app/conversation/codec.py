@@ -1,10 +1,10 @@
-"""Converts Message rows to pydantic-ai's ModelMessages and back. No function here queries.
+"""Converts Message rows to pydantic-ai's ModelMessages and back, without queries.
 
-One ModelMessage is stored as one row. Role, text and tools have columns of their own, for
-people and queries; `model_message` holds the whole message as pydantic-ai's adapter
-serializes it, and is what gets loaded. Rows without it (imported, or written by a form) are
-rebuilt from the columns that people can see. Their payloads are never read: a crafted one
-could make the server fetch files, or carry hidden instructions for the model.
+One ModelMessage is stored as one row. Role, text and tools have separate columns, for people
+and queries; `model_message` holds the whole message as pydantic-ai's adapter serializes it,
+and is what gets loaded. Rows without it (imported, or written by a form) are rebuilt from the
+columns that people can see. Their payloads are never read: a crafted one could make the server
+fetch files, or carry hidden instructions for the model.
 """
 
 import json
@@ -55,7 +55,7 @@ def to_model_messages(rows: Iterable[Message]) -> list[ModelMessage]:
 
 
 def to_positioned_messages(rows: Iterable[Message]) -> list[ModelMessage]:
-    """Like `to_model_messages`; the messages know their rows' positions, for `position_of`."""
+    """Like `to_model_messages`, but `position_of` gives the positions of the messages' rows."""
     positioned = []
     for row in rows:
         for message in _to_model_messages(row):
@@ -65,7 +65,7 @@ def to_positioned_messages(rows: Iterable[Message]) -> list[ModelMessage]:
 
 
 def position_of(message: ModelMessage) -> int | None:
-    """The position of the row that a message was read from, if it knows that."""
+    """The position of the row that a message was read from, if it is known."""
     return (message.metadata or {}).get(_POSITION)
 
 
@@ -101,8 +101,8 @@ def build_messages(
 
     First come the completed calls, then their outputs, then the text with the calls that have
     no output. Calls and outputs are lists of mappings as in Message's columns, or Automagik's
-    `{"0": …}`; entries that name no tool are skipped. For an output without a call, a call is
-    made up. Calls without an id get one that starts with `call_id_prefix`.
+    `{"0": …}`; entries that name no tool are skipped. An output without a call gets one. Calls
+    without an id get one that starts with `call_id_prefix`.
     """
     open_calls = [
         _build_call(entry, f"{call_id_prefix}-{number}")
@@ -149,7 +149,7 @@ def _to_row(message: ModelMessage) -> Message:
 def _serialize(message: ModelMessage) -> Any:
     """The message as JSON that every database stores exactly. Raises UnstorableText."""
     try:
-        # Checked before it is JSON: the adapter silently replaces what JSON cannot hold.
+        # Checked before it becomes JSON: the adapter silently replaces what JSON cannot represent.
         _check_values(ModelMessagesTypeAdapter.dump_python([message]))
         return storable_json(ModelMessagesTypeAdapter.dump_python([message], mode="json")[0])
     except (PydanticSerializationError, RecursionError) as error:
@@ -184,7 +184,7 @@ def _role(message: ModelMessage) -> Message.Role:
 
 
 def _text(message: ModelMessage) -> str:
-    """The message's text for people, without tool outputs, which have a column of their own."""
+    """The message's text for people, without tool outputs, which have their own column."""
     if isinstance(message, ModelResponse):
         return message.text or ""
     parts: Sequence[ModelRequestPart] = message.parts

@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from sessions_app.models import Message
 from sessions_app.writing import append_messages
 
-# Rows per query while a model's context is filled up from the newest message.
+# Rows per query while a model's context is filled from the newest message back.
 BATCH_SIZE = 50
 
 # The columns that the codec reads.

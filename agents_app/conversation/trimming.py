@@ -4,7 +4,7 @@ The oldest turns go first. A turn is a user's message with everything up to the 
 is kept or dropped as a whole: providers refuse a tool output without its call, and a
 conversation that starts with a response.
 
-Files are never sent again: the server or the provider would fetch a stored URL anew in every
+Files are never sent again: the server or the provider would fetch a stored URL again in every
 later turn.
 """
 
@@ -106,9 +106,9 @@ def trim_to_half(messages: Sequence[ModelMessage]) -> list[ModelMessage]:
 def first_position_if_trimmed(
     messages: Sequence[ModelMessage], trimmed: Sequence[ModelMessage]
 ) -> int | None:
-    """The position where the trimmed messages begin; None when nothing was left out.
+    """The position where the trimmed messages begin; None if nothing was left out.
 
-    Without any message left, that is after the last one.
+    If no message is left, it is the one after the last message.
     """
     if len(trimmed) == len(messages):
         return None
@@ -122,8 +122,8 @@ def first_position_if_trimmed(
 def drop_foreign_thinking(messages: Sequence[ModelMessage], provider: str) -> list[ModelMessage]:
     """The messages without the thinking that this provider would be sent as plain text.
 
-    A provider takes back its own, which has an id or a signature; everything else the library
-    would write into the assistant's text, between tags.
+    A provider takes back its own, which has an id or a signature. The library would write any
+    other into the assistant's text, between tags.
     """
     return [
         replace(message, parts=[part for part in message.parts if not _is_foreign(part, provider)])

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from pydantic_ai.models import Model
 
 
-# The servers of one's own, which set no price on tokens, whatever their models are called.
 _OWN_SERVER = "openai-compatible"
+# Their tokens are free, even if a model has the name of one that the library knows a price for.
 UNPRICED_PROVIDERS = {LOCAL, _OWN_SERVER}
 
 
@@ -56,7 +56,7 @@ async def open_model(text: str) -> "Model":
         model: asyncio.Future[Model] = loop.create_future()
         opened[key] = _OpenModel(model, loop.create_task(_keep_open(text, model)))
     try:
-        # Shielded: other runs may be waiting for the same model when this one is cancelled.
+        # Shielded: when this run is cancelled, others may still be waiting for the same model.
         return await asyncio.shield(opened[key].model)
     except Exception:
         opened.pop(key, None)  # so that the next call tries again
@@ -81,7 +81,7 @@ async def _keep_open(text: str, opened: "asyncio.Future[Model]") -> None:
     """
     async with AsyncExitStack() as stack:
         try:
-            # In a thread: importing a provider's library or loading the embedded model takes long.
+            # In a thread: importing a provider's library or loading the embedded model is slow.
             model = await asyncio.to_thread(resolve_model, text)
             await stack.enter_async_context(model)
         except Exception as error:
@@ -89,7 +89,7 @@ async def _keep_open(text: str, opened: "asyncio.Future[Model]") -> None:
             return
         client = getattr(model, "client", None)
         if isinstance(client, AbstractAsyncContextManager):
-            # The model does not close a client that was passed to it.
+            # The model does not close a client that it was given.
             stack.push_async_exit(client)
         stack.callback(_opened.pop, asyncio.get_running_loop(), None)
         opened.set_result(model)
@@ -143,8 +143,8 @@ def _hosted_model(text: str) -> "Model":
     try:
         return infer_model(text)
     except UserError as error:
-        # Provider classes do not tell which variables they need: only this text does, in
-        # backticks, among advice for programmers.
+        # Provider classes do not say which variables they need. Only this text does, in backticks,
+        # among advice for programmers.
         variables = re.findall(r"`([A-Z][A-Z0-9_]+)`", error.message)
         if not variables:
             raise ModelNotConfigured(f"The model {text} cannot be used. {HOW_TO}") from error

@@ -29,7 +29,7 @@ OUTPUT_TOKENS = 512
 
 # Conversations answered at the same time; others wait.
 _SLOTS = 2
-# One core is left to everything else: the threads wait for one another in busy loops, and
+# One core is left for everything else: the threads wait for one another in busy loops, and
 # without a core each, 100 tokens per second drop to 4.
 _THREADS = max(1, min(4, (os.cpu_count() or 1) - 1))
 _CACHE_MEBIBYTES = 256
@@ -86,8 +86,8 @@ def close() -> None:
             _running = None
 
 
-# Registered at import: exit handlers run in reverse order, so that handlers of code that uses
-# the model run first.
+# Registered at import: exit handlers run in reverse order, so the handlers of code that uses the
+# model run first.
 atexit.register(close)
 
 
@@ -109,7 +109,7 @@ def _start() -> tuple[Endpoint, Any]:
 
 
 def _wait_until_ready(endpoint: Endpoint) -> None:
-    """Wait until the server's listening and computing threads run, by requesting one token.
+    """Request one token, to wait until the server's listening and computing threads run.
 
     A server that is freed before both have started never stops, and the process hangs.
     Raises OSError or HTTPException.
@@ -173,7 +173,7 @@ def _parameters(params: Any, api_key: str) -> Any:
 
 
 def _find_weights() -> Path:
-    # Not imported: the package is a plugin for a program that is not installed.
+    # Not imported: the package is a plugin of a program that is not installed.
     spec = importlib.util.find_spec(_WEIGHTS)
     for folder in (spec.submodule_search_locations or []) if spec else []:
         for path in sorted(Path(folder).glob("*.gguf")):

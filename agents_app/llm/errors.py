@@ -1,7 +1,7 @@
-"""Why models and providers fail: in words for people, who learn what they can do, and for staff.
+"""Turns the errors of models and providers into texts: what people can do, and why for staff.
 
-Both stand in one table. What staff have to mend is logged as an error, so that "Staff have been
-told" is true for whoever watches the log; a run's `error` in the admin has it as well.
+Whatever staff have to fix is logged as an error, which makes "Staff have been notified" true for
+those who watch the log; a run's `error` in the admin has it as well.
 """
 
 import logging
@@ -16,14 +16,14 @@ from sessions_app.storable import UnstorableText
 
 logger = logging.getLogger(__name__)
 
-_STAFF_TOLD = "Staff have been told."
-_NOT_SET_UP = f"The model is not set up. {_STAFF_TOLD}"
+_NOTIFIED = "Staff have been notified."
+_NOT_SET_UP = f"The model is not set up. {_NOTIFIED}"
 
 
 class AgentFailed(Exception):
     """The agent gave no answer; the text tells people what they can do.
 
-    `reason` tells staff why. Neither holds anything secret.
+    `reason` tells staff why. Neither contains secrets.
     """
 
     def __init__(self, text: str, reason: str = "") -> None:
@@ -57,18 +57,18 @@ def is_too_long(error: BaseException) -> bool:
 
 
 def as_agent_failed(error: Exception, agent_name: str) -> AgentFailed:
-    """The error in words; logs the reason."""
+    """The error as texts for people and staff; logs the reason."""
     failure = _failure(error)
     if failure is None:
         logger.error("Agent %s failed unexpectedly", agent_name, exc_info=error)
-        text = f"Something went wrong while the agent was answering. {_STAFF_TOLD}"
+        text = f"Something went wrong while the agent was answering. {_NOTIFIED}"
         return AgentFailed(text, f"{type(error).__name__}; the log has the details.")
     reason = (
         failure.reason
         if isinstance(error, ModelNotConfigured)
         else f"{failure.reason} ({_details(error)})".lstrip()
     )
-    level = logging.ERROR if _STAFF_TOLD in failure.text else logging.WARNING
+    level = logging.ERROR if _NOTIFIED in failure.text else logging.WARNING
     logger.log(level, "Agent %s failed: %s", agent_name, reason)
     return AgentFailed(failure.text, reason)
 
@@ -91,7 +91,7 @@ def _failure(error: Exception) -> _Failure | None:
 
 
 def _failures() -> list[_Failure]:
-    """The failures by error type. The first match counts: subclasses precede their bases."""
+    """The failures by error type. The first match counts, so subclasses precede their bases."""
     return [
         _Failure(
             (TimeoutError, ai.ModelRequestTimeout, ai.ModelTimeoutError),
@@ -99,11 +99,11 @@ def _failures() -> list[_Failure]:
         ),
         _Failure(
             (ai.UsageLimitExceeded, ai.OutputTokenLimitExceeded),
-            "The answer became longer than the token limit allows. Ask for a shorter one.",
+            "The answer exceeded the token limit. Ask for a shorter one.",
         ),
         _Failure(
             ai.ModelConnectionError,
-            f"The model's server cannot be reached. {_STAFF_TOLD} Try again later.",
+            f"The model's server cannot be reached. {_NOTIFIED} Try again later.",
             "Is the server running, and is its address right?",
         ),
         _Failure(
@@ -114,18 +114,18 @@ def _failures() -> list[_Failure]:
         _Failure(ai.ModelNotFoundError, _NOT_SET_UP, "The provider does not know this model."),
         _Failure(
             ai.ModelQuotaExceededError,
-            f"The model cannot answer at the moment. {_STAFF_TOLD}",
+            f"The model cannot answer at the moment. {_NOTIFIED}",
             "The quota of the model's provider is used up.",
         ),
         _Failure(ai.ModelRateLimitError, "The model's provider is busy. Try again in a moment."),
         _Failure(
             ai.ContentFilterError,
-            "The provider's content filter withheld the answer. Put your message differently.",
+            "The provider's content filter withheld the answer. Rephrase your message.",
         ),
         _Failure(
             ai.ModelRequestRejectedError,
-            f"The model's provider refused the request. {_STAFF_TOLD} Put your message "
-            "differently, or start a new chat.",
+            f"The model's provider refused the request. {_NOTIFIED} Rephrase your message, or "
+            "start a new chat.",
         ),
         _Failure(ai.ModelAPIError, "The model's server has a problem. Try again later."),
         _Failure(
@@ -148,7 +148,7 @@ def _is_empty_answer(error: Exception) -> bool:
 
 
 def _details(error: Exception) -> str:
-    """The error for the log, without the provider's own text, which may quote a key."""
+    """The error for the log, without the provider's text, which may quote a key."""
     status = getattr(error, "status_code", "")
     code = getattr(error, "provider_error_code", "") or getattr(error, "provider_error_type", "")
     return " ".join(str(part) for part in (type(error).__name__, status, code) if part)

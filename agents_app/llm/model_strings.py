@@ -68,7 +68,7 @@ def parse_model_string(text: str) -> ModelName:
     """Parse a model string; empty is the default. Raises ModelNotConfigured."""
     text = text.strip() or settings.AGENT_MODEL
     if not text and settings.AGENT_BASE_URL:
-        raise ModelNotConfigured("AGENT_BASE_URL is set; name a model of it in AGENT_MODEL.")
+        raise ModelNotConfigured("AGENT_BASE_URL is set; name one of its models in AGENT_MODEL.")
     if not text:
         raise ModelNotConfigured(f"No model is set up. {HOW_TO}")
     if text == LOCAL:
@@ -158,7 +158,7 @@ def _check_hosted(text: str) -> None:
 
 
 def _package_for(provider: str) -> str:
-    """The package to install for a provider: an extra of the library, named like the provider."""
+    """The package to install for a provider: the library with the extra named like the provider."""
     extras = metadata("pydantic-ai-slim").get_all("Provides-Extra") or []
     matching = [name for name in (provider, provider.partition("-")[0]) if name in extras]
     return f"pydantic-ai-slim[{matching[0]}]" if matching else "a package"

@@ -1,8 +1,8 @@
 """A model whose text can be read while the agent waits for its whole response.
 
-The library's agent can pass on a model's events itself, but each of them goes through a dozen of
-its generators and a lock: that is a quarter of what an answer costs (`python -m tests.bench
-streams`). Here the text is taken where the model's own stream is read.
+The library's agent can pass on a model's events itself, but each goes through a dozen generators
+and a lock, which is a quarter of the cost of an answer (`python -m tests.bench streams`). Here the
+text is taken where the model's stream is read.
 """
 
 from collections.abc import Callable
@@ -29,14 +29,14 @@ _EVENTS_PER_CHECK = 50
 class StreamingModel(WrapperModel):
     """Streams each response, and calls `on_text` with its text, piece by piece.
 
-    `on_reasoning` is called with what the model thinks, piece by piece, and `on_tools` with each
-    response that calls tools, and with what they have returned.
+    `on_reasoning` is called with the model's reasoning, piece by piece, and `on_tools` with each
+    response that calls tools, and with their outputs.
 
-    What it says after it has called tools or thought again is a paragraph of its own, as it is in
-    the response's text. `usage` is that of all requests so far, also of one that was interrupted.
+    Text that follows a tool call or more reasoning begins a new paragraph, as it does in the
+    response's text. `usage` is that of all requests so far, including an interrupted one.
 
-    A request raises UsageLimitExceeded when the model does not keep to `max_output_tokens`, and
-    what the callbacks raise.
+    A request raises UsageLimitExceeded when the model exceeds `max_output_tokens`, and whatever
+    the callbacks raise.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ def _text_of(event: ModelResponseStreamEvent) -> str:
 
 
 def _reasoning_of(event: ModelResponseStreamEvent) -> str | None:
-    """What an event adds to what the model thinks."""
+    """The reasoning that an event adds; None if it is about something else."""
     if isinstance(event, PartStartEvent) and isinstance(event.part, ThinkingPart):
         return event.part.content
     if isinstance(event, PartDeltaEvent) and isinstance(event.delta, ThinkingPartDelta):
@@ -124,7 +124,7 @@ def _reasoning_of(event: ModelResponseStreamEvent) -> str | None:
 
 
 def _begins_paragraph(event: ModelResponseStreamEvent) -> bool:
-    """Whether the text that begins comes after something else, as the response's text has it."""
+    """Whether the event begins a text that is a new paragraph in the response's text."""
     if not isinstance(event, PartStartEvent) or not isinstance(event.part, TextPart):
         return False
     return event.previous_part_kind not in {None, "text"}

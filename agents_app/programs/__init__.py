@@ -1,1 +1,1 @@
-"""What programs ask for: runs in sessions by id or by name, one after another in each."""
+"""What programs request: runs in sessions given by id or name, one after another in each."""

@@ -1,4 +1,4 @@
-"""Sessions that programs ask for by name."""
+"""Sessions that programs refer to by name."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from sessions_app.storable import is_storable
 
 
 def find_named(*, user: User, name: str) -> Session | None:
-    """The user's session of this name, the last used one of several."""
+    """The user's session with this name; the last used one if there are several."""
     if not is_storable(name):
         return None
     named = Session.objects.for_user(user).named(name).select_related("agent")
@@ -23,7 +23,7 @@ def find_named(*, user: User, name: str) -> Session | None:
 def send_to_named(
     *, user: User, name: str, agent: Agent, platform: str, wait_seconds: float, **message: Any
 ) -> AgentRun:
-    """Continue the user's session of this name, or create it: of requests at once, one does.
+    """Continue the user's session with this name, or create it: concurrent requests create one.
 
     Raises what services.start_session and agents_app.programs.session_queue.send_when_idle do.
     """

@@ -9,10 +9,10 @@ from sessions_app.models import Session
 
 
 class Ticket(models.Model):
-    """A number in a session's queue, as a ticket lock gives out.
+    """A place in a session's queue, as in a ticket lock.
 
     A program's message takes one while it waits for the session's active run to end. They are
-    served in the order of their ids. One that has expired belongs to a request that is gone.
+    served in the order of their ids. An expired one belongs to a request that is gone.
     """
 
     session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="+")

@@ -1,6 +1,6 @@
-"""Runs that programs ask for: in a session that they name, or in a new one.
+"""Runs that programs request, in an existing session or a new one.
 
-Perhaps for a person who is new as well, and who is made together with what was asked for.
+The person can be new as well, and is then created with the session.
 """
 
 from typing import Any
@@ -50,7 +50,7 @@ def request_run(
                     platform=platform,
                     **message,
                 )
-        # Another request has created them meanwhile.
+        # Another request has just created them.
         found = find_described(person)
         if found is None:
             raise UserNotFound("This user has just been deleted.")

@@ -1,6 +1,6 @@
-"""Messages for a session whose answer is being written wait, in order of arrival.
+"""Has messages wait while their session is being answered, and sends them in order of arrival.
 
-Tickets in the database keep the order, whichever process a request has come to.
+Tickets in the database keep the order across processes.
 """
 
 import time
@@ -11,6 +11,7 @@ from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.db import IntegrityError, connections
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -21,8 +22,8 @@ from agents_app.models import AgentRun, Ticket
 from agents_app.runs import watching
 from sessions_app.models import Message
 
-_PAUSE = 0.1  # seconds between two looks at a queue in which others come first
-_SPARE = timedelta(seconds=10)  # in which a request that has timed out deletes its ticket
+_PAUSE = 0.1  # seconds between looks at the queue while others come first
+_SPARE = timedelta(seconds=10)  # for a request that has timed out to delete its ticket
 
 
 def send_when_idle(
@@ -43,7 +44,7 @@ def send_when_idle(
     if is_repeated or not _tickets(session_id).exists():
         with suppress(AlreadyAnswering):
             return send()
-    # A message that cannot be sent does not wait.
+    # A message that cannot be sent need not wait.
     get_session(user=user, session_id=session_id)
     ticket = _take_ticket(session_id, wait_seconds)
     try:
@@ -61,7 +62,7 @@ def send_when_idle(
         ticket.delete()
 
 
-def _tickets(session_id: UUID) -> Any:
+def _tickets(session_id: UUID) -> QuerySet[Ticket]:
     return Ticket.objects.filter(session=session_id, expires_at__gt=Now())
 
 
@@ -78,7 +79,7 @@ def _wait_until_idle(session_id: UUID, seconds: float) -> None:
     active = AgentRun.objects.active().filter(session=session_id)
     run_id = active.values_list("pk", flat=True).first()
     if run_id is None:
-        connections.close_all()  # none is held while waiting
+        connections.close_all()  # hold none while waiting
         time.sleep(min(_PAUSE, seconds))
     else:
         watching.wait_in_thread(run_id, seconds)

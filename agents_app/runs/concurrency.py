@@ -1,8 +1,8 @@
-"""Limits and fair shares: how many runs a process works on at a time, and how many each user has.
+"""Limits how many runs a process works on at a time, and how many of them are of one user.
 
-What is beyond waits in the event loop, and holds neither a thread nor a connection. The user's
-share holds across processes: the database knows of the runs of others. Workers have shares of their
-own (agents_app.runs.queue).
+Further runs wait in the event loop, without a thread or a connection. A user's limit holds across
+processes, since the database knows the runs of the others. agents_app.runs.queue limits the runs
+of workers.
 """
 
 import asyncio
@@ -15,14 +15,14 @@ from django.db import connection
 
 from agents_app.models import AgentRun
 
-_LOCK = 1_346_456_908  # the first key of the lock on a user: any number that nothing else uses
+_LOCK = 1_346_456_908  # the first key of the lock on a user; an arbitrary number
 
 
 def has_room(run: AgentRun) -> bool:
-    """Whether the share of a new run's user has room for it.
+    """Whether a new run is within its user's limit.
 
-    Called in the transaction that creates the run. No other process asks for the same user
-    before that has ended, so that each sees the runs of the others.
+    Called in the transaction that creates the run. Until that ends, no other process can ask for
+    the same user, so that each sees the runs of the others.
     """
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
@@ -32,7 +32,7 @@ def has_room(run: AgentRun) -> bool:
 
 
 class Slots:
-    """The slots of one event loop. Waiting runs are let in in their order of arrival.
+    """The slots of one event loop. Waiting runs are admitted in order of arrival.
 
     A run whose user has reached the limit lets others pass.
     """

@@ -1,4 +1,4 @@
-"""Database work of asynchronous code, in a few threads with connections of their own.
+"""Runs the database work of asynchronous code in a few threads with separate connections.
 
 Runs do not share the connections of requests: neither slow requests nor a pool that waits for
 an unavailable database may keep an answer from being stored.
@@ -46,8 +46,8 @@ async def run_in_db_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwar
         with own_connection():
             return work(*args, **kwargs)
 
-    # A plain executor does: neither asgiref's thread sensitivity nor the caller's context, which
-    # sync_to_async would bring along, is needed.
+    # A plain executor is enough: sync_to_async would add thread sensitivity and the caller's
+    # context.
     return await asyncio.get_running_loop().run_in_executor(_threads, work_on_own_connection)
 
 
@@ -73,9 +73,9 @@ async def run_in_db_thread_with_retries(
 
 
 async def store_in_db_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """As `run_in_db_thread_with_retries`, for what nobody else has: it is never given up.
+    """As `run_in_db_thread_with_retries`, without giving up, for what would otherwise be lost.
 
-    Raises only what another attempt would not change.
+    Raises only errors that another attempt would not avoid.
     """
     while True:
         try:
@@ -126,10 +126,10 @@ def close_idle(*, idle_seconds: float = _IDLE_SECONDS) -> None:
 
 
 def check_connection(connection: BaseDatabaseWrapper, used_at: float) -> None:
-    """Replace a connection that is broken, if that is likely.
+    """Replace a connection if it is likely to be broken, and is.
 
-    Asking each time would cost as many statements as the work itself. One that breaks within
-    a few seconds fails in its next statement, which is retried.
+    Checking each time would cost as many statements as the work itself. A connection that breaks
+    within a few seconds fails in its next statement, which is retried.
     """
     if connection.errors_occurred or time.monotonic() - used_at > _FRESH_SECONDS:
         connection.close_if_unusable_or_obsolete()

@@ -1,7 +1,7 @@
-"""Has runs answered: in this process, or by workers on any machine (ANSWERS_IN).
+"""Dispatches runs: to this process, or to workers on any machine (ANSWERS_IN).
 
 A process has one event loop for its workers: the web server's, where the watchers are, or
-under WSGI one in a thread of its own. A worker holds nothing of the request that started it.
+under WSGI one in a separate thread. A worker keeps nothing of the request that started it.
 """
 
 import asyncio
@@ -30,15 +30,15 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# How long a process that is told to exit waits for the ends of its runs to be stored, after it has
-# let them continue for AGENT_GRACE_SECONDS.
+# How long an exiting process waits until the ends of its runs are stored, after the
+# AGENT_GRACE_SECONDS in which they may finish.
 _SHUTDOWN_TIMEOUT = 5
-# How often a run asks whether it has its turn, while others of its user run in other processes.
+# How often a run checks whether it is its turn, while others of its user run in other processes.
 _TURN_INTERVAL = 0.5
 
 
 def start_run(run: AgentRun) -> None:
-    """Have a new run answered when the transaction under way is committed.
+    """Have a new run answered once the current transaction is committed.
 
     With workers, its job is committed with it.
     """
@@ -54,13 +54,13 @@ def start_run(run: AgentRun) -> None:
 def submit(
     run_id: UUID, user_id: int | None, run: AgentRun | None = None, *, must_wait: bool = False
 ) -> None:
-    """Work in this process on a run that has been committed; returns at once.
+    """Work in this process on a run that has been committed; returns immediately.
 
-    `run` is the run with its message and agent as they are now; without it, they are read. One
-    that must wait has its turn when enough others of its user have ended, in any process.
+    `run` is the run with its message and agent as they are now; without it, they are read. If it
+    must wait, it starts when enough others of its user have ended, in any process.
     """
     worker = _open(run_id, attempt=0, loop=_loop())
-    work = _work_in_slot(worker, user_id, None if must_wait else run, must_wait)
+    work = _work_in_slot(worker, user_id, run, must_wait)
     # An empty context: the work outlives the request, and must not use what belongs to it.
     contextvars.Context().run(asyncio.run_coroutine_threadsafe, work, worker.loop)
 
@@ -68,7 +68,7 @@ def submit(
 async def work_on(run_id: UUID) -> None:
     """Work on a run from the queue, in this event loop, until it has ended.
 
-    When it is cancelled, the run is handed back before CancelledError is raised.
+    When it is cancelled, the run is requeued before CancelledError is raised.
     """
     run = await run_in_db_thread_with_retries(storage.claim, run_id)
     if run is None:
@@ -84,17 +84,17 @@ async def work_on(run_id: UUID) -> None:
 
 
 def concurrency_slot(user_id: int | None) -> AbstractAsyncContextManager[bool]:
-    """A user's turn in this event loop, for an answer that is not stored as a run."""
+    """A user's slot in this event loop, for an answer that is not stored as a run."""
     return _slots.setdefault(asyncio.get_running_loop(), Slots()).slot(user_id)
 
 
 def run_in_loop(work: Coroutine[Any, Any, T]) -> T:
-    """Run something in the event loop of this process's workers, and wait for its result."""
+    """Run a coroutine in the event loop of this process's workers, and wait for its result."""
     return asyncio.run_coroutine_threadsafe(work, _loop()).result()
 
 
 def cancel(run_id: UUID) -> None:
-    """Tell a worker of this process that its run was stopped, if there is one."""
+    """Cancel this process's work on a run that has been stopped, if there is any."""
     worker = _workers.get(run_id)
     if worker is not None:
         worker.loop.call_soon_threadsafe(worker.cancel)
@@ -109,13 +109,13 @@ def process_id() -> UUID | None:
 
 
 def use_loop(loop: asyncio.AbstractEventLoop) -> None:
-    """Work in the event loop of the web server; called when it starts."""
+    """Use the event loop of the web server; called when it starts."""
     global _server_loop
     _server_loop = loop
 
 
 def warm_up() -> None:
-    """Import what workers need, so that the first run does not wait for it: about a second."""
+    """Import what workers need, which takes about a second, so that no run waits for it."""
     import agents_app.agents  # noqa: F401 - imported for later importers
 
     clients.import_library()
@@ -156,7 +156,7 @@ def _loop_in_thread() -> asyncio.AbstractEventLoop:
 
 
 def _open(run_id: UUID, attempt: int, loop: asyncio.AbstractEventLoop) -> RunWorker:
-    # A process that was presumed dead, and is not, may get back what it still works on.
+    # A process that was wrongly presumed dead may claim a run that it is still working on.
     cancel(run_id)
     worker = RunWorker(run_id, attempt, open_broadcast(run_id), loop)
     _workers[run_id] = worker
@@ -171,6 +171,7 @@ async def _work_in_slot(
     async with AsyncExitStack() as stack:
         turn = _take_slot(worker, user_id, stack, must_wait)
         has_waited = await worker.unless_cancelled(turn)
+        # After a wait, the run is read again: it may have changed.
         await _work(worker, run if has_waited is False else None)
 
 
@@ -179,17 +180,16 @@ async def _take_slot(
 ) -> bool:
     """Wait until the run may be worked on while `stack` is open; returns whether it had to."""
     slots = _slots.setdefault(worker.loop, Slots())
-    tell = partial(worker.broadcast.set_waiting, True)
+    on_wait = partial(worker.broadcast.set_waiting, True)
     if must_wait:
-        tell()
-    has_waited = await stack.enter_async_context(slots.slot(user_id, on_wait=tell))
-    with suppress(*UNAVAILABLE_ERRORS):  # whoever works on it finds that out, and records it
-        while must_wait:
-            must_wait = not await run_in_db_thread_with_retries(storage.may_begin, worker.run_id)
-            if must_wait:
+        on_wait()
+    has_waited = await stack.enter_async_context(slots.slot(user_id, on_wait=on_wait))
+    if must_wait:
+        with suppress(*UNAVAILABLE_ERRORS):  # the work itself meets and records the same error
+            while not await run_in_db_thread_with_retries(storage.may_start, worker.run_id):
                 await asyncio.sleep(_TURN_INTERVAL)
     worker.broadcast.set_waiting(False)
-    return has_waited
+    return has_waited or must_wait
 
 
 async def _work(worker: RunWorker, run: AgentRun | None = None) -> None:
@@ -200,7 +200,7 @@ async def _work(worker: RunWorker, run: AgentRun | None = None) -> None:
         await worker.fail("The answer could not be stored. Try again.")
     except Exception:
         logger.exception("Run %s failed unexpectedly", worker.run_id)
-        await worker.fail("Something went wrong here. Try again.")
+        await worker.fail("Something went wrong. Try again.")
     finally:
         if _workers.get(worker.run_id) is worker:
             del _workers[worker.run_id]

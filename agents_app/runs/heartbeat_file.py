@@ -1,7 +1,7 @@
-"""A file that a worker touches, for whoever restarts workers that hang (WORKER_HEARTBEAT_FILE).
+"""A file that a worker touches, so that one that hangs can be restarted (WORKER_HEARTBEAT_FILE).
 
-It tells whether the event loop turns, and nothing else. A worker waits for a database that is away:
-to be restarted for that would cost it what it has.
+It shows that the event loop runs, and nothing else. A worker waits while the database is
+unavailable: a restart would lose the answers that it has not stored yet.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ _INTERVAL = 5  # seconds
 
 
 def start(path: Path) -> asyncio.Task[None]:
-    """Touch the file now and, in this event loop, again and again; raises if it cannot be."""
+    """Touch the file now, and then regularly in this event loop; raises OSError if it cannot."""
     path.touch()
     return asyncio.create_task(_keep_touching(path), name="heartbeat file")
 

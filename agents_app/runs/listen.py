@@ -1,12 +1,10 @@
 """PostgreSQL's LISTEN: wakes this process when another one has saved progress.
 
 A notification only shortens the wait: without any, as on SQLite or behind a pooler, watchers
-look at the rows several times a second.
+read the rows several times a second.
 """
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -16,31 +14,24 @@ from django.db import connection
 from agents_app.querysets import PROGRESS_CHANNEL
 
 _CONNECT_TIMEOUT = 3  # seconds
-# Between two attempts to connect, so that watchers are not kept waiting by each.
+# Between two attempts to connect, each of which keeps the watchers waiting.
 _RECONNECT_INTERVAL = 10
 
 
-@contextmanager
-def listen() -> Iterator[Callable[[float, float], None]]:
-    """Yields a function that waits so many seconds for a notification, and at least so many.
+class Listener:
+    """Waits for notifications on its own connection, which bypasses the pooler.
 
-    The connection is one of its own, past the pooler: a pooler in transaction mode passes no
-    notifications on (PgBouncer manual, "SQL feature map for pooling modes").
+    A pooler in transaction mode passes no notifications on (PgBouncer manual, "SQL feature map for
+    pooling modes").
     """
-    listener = _Listener()
-    try:
-        yield listener.wait
-    finally:
-        listener.close()
 
-
-class _Listener:
     def __init__(self) -> None:
         self._connection: psycopg.Connection[Any] | None = None
         self._can_listen = connection.vendor == "postgresql"
         self._connect_at = time.monotonic()
 
     def wait(self, seconds: float, at_least: float) -> None:
+        """Wait for a notification, at most `seconds`; return no earlier than after `at_least`."""
         started = time.monotonic()
         may_connect = self._can_listen and started >= self._connect_at
         if self._connection is None and not may_connect:

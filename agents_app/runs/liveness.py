@@ -1,12 +1,12 @@
-"""The heartbeat of this process, from a thread with a connection of its own.
+"""This process's heartbeat, and what becomes of the runs of processes that are presumed dead.
 
-Every second it renews the process's heartbeat, and sees to the runs of processes that are
-presumed dead: it marks them as interrupted or, where there are workers, queues them anew. Nothing
-else does, and reading never does.
+Every second, a thread with its own connection renews the heartbeat, and marks the runs of
+processes that are presumed dead as interrupted or, where there are workers, requeues them. It
+alone does this: reading a run never does.
 
 A process is presumed dead when its heartbeat is too old. After the database was unavailable,
 or locked by a long write, the heartbeats of living processes are just as old. So a process
-judges others only when it has itself been able to write for as long as the timeout.
+presumes others dead only when it has itself been able to write for as long as the timeout.
 """
 
 import logging
@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 _HEARTBEAT_INTERVAL = 1.0  # seconds
 _STOP_TIMEOUT = 5
 
-# A fork of a process is another one.
+# By pid: a fork is another process.
 _process_ids: dict[int, uuid.UUID] = {}
 
 
@@ -93,7 +93,7 @@ class _LivenessThread(threading.Thread):
         check_connection(connection, self._wrote_at)
         with transaction.atomic():  # on SQLite it waits here for other writers
             self._renew_heartbeat()
-            self._judge_others()
+            self._handle_presumed_dead()
         if settings.ANSWERS_IN == "workers":
             from agents_app.runs import queue
 
@@ -111,7 +111,7 @@ class _LivenessThread(threading.Thread):
                 pk=process_id(), host=socket.gethostname(), pid=os.getpid(), heartbeat_at=Now()
             )
 
-    def _judge_others(self) -> None:
+    def _handle_presumed_dead(self) -> None:
         timeout = settings.AGENT_HEARTBEAT_TIMEOUT
         others = AgentRun.objects.exclude(process_id=process_id())
         any_presumed_dead = others.presumed_dead().exists()
@@ -126,16 +126,16 @@ class _LivenessThread(threading.Thread):
             from agents_app.runs import queue
 
             if count := queue.requeue_presumed_dead():
-                logger.warning("Queued %s runs anew whose processes are presumed dead", count)
+                logger.warning("Requeued %s runs whose processes are presumed dead", count)
             others = queue.without_job(others)
         if any_presumed_dead and (count := others.interrupt_presumed_dead()):
-            logger.warning("Marked %s runs as interrupted whose processes are presumed dead", count)
+            logger.warning("Interrupted %s runs whose processes are presumed dead", count)
 
     def _delete_own_row(self) -> None:
         try:
             WorkerProcess.objects.filter(pk=process_id()).delete()
         except Error as error:
-            release_cursors(error)  # its heartbeat will be too old
+            release_cursors(error)  # its heartbeat will expire
 
     def _on_error(self, error: Error) -> None:
         self._steady_since = None

@@ -22,30 +22,30 @@ if TYPE_CHECKING:
 
 
 class Signal(enum.Enum):
-    """What a watcher is told beside the text."""
+    """What a watcher gets in addition to the text."""
 
     QUIET = "there was nothing new for a while"
     WAITING = "the run waits for its turn"
-    RESTARTED = "the run was taken over, and its text starts anew"
+    RESTARTED = "the run was taken over, and its text starts over"
 
 
 @dataclass(frozen=True)
 class Reasoning:
-    """A piece of what the model thinks; it is stored with the answer only."""
+    """A piece of the model's reasoning, which is stored with the answer only."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class ToolUse:
-    """A message of the answer that calls tools, or holds what they have returned."""
+    """A message of the answer that has tool calls or their outputs."""
 
     message: "ModelMessage"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended, and the messages that it has stored; not each run leaves one."""
+    """How a run ended, and the messages that it has stored. Not every run leaves one."""
 
     run: AgentRun
     rows: list[Message]
@@ -88,7 +88,7 @@ class Broadcast:
         _wake(watchers)
 
     def restart(self) -> None:
-        """What was published so far is void."""
+        """Discard what was published so far."""
         with self._lock:
             self._pieces, self._texts = [], []
             self._restarts += 1
@@ -106,17 +106,17 @@ class Broadcast:
     async def follow(self, *, quiet_seconds: float) -> AsyncGenerator[Piece]:
         """The text from the start, piece by piece, until the run has ended.
 
-        In between, if this process works on the run, come its reasoning and its uses of tools.
-        Yields Signal.QUIET whenever nothing was published for `quiet_seconds`, Signal.WAITING when
-        the run has to wait for its turn, and Signal.RESTARTED when the text so far is void; an
-        Outcome, if there is one, comes last.
+        If this process works on the run, its reasoning and tool use come in between. Yields
+        Signal.QUIET whenever nothing was published for `quiet_seconds`, Signal.WAITING when the run
+        has to wait for its turn, and Signal.RESTARTED when the text so far is void; an Outcome, if
+        there is one, comes last.
         """
         watcher = _Watcher()
         with self._lock:
             self._watchers.add(watcher)
             restarts = self._restarts
         seen = 0
-        has_told_of_waiting = False
+        has_signalled_waiting = False
         try:
             while True:
                 with self._lock:
@@ -126,7 +126,7 @@ class Broadcast:
                     fresh, seen = self._pieces[seen:], len(self._pieces)
                     ended = self._ended
                     is_waiting = self._is_waiting
-                    has_told_of_waiting = has_told_of_waiting and is_waiting
+                    has_signalled_waiting = has_signalled_waiting and is_waiting
                 if restarted:
                     yield Signal.RESTARTED
                 if fresh:
@@ -138,8 +138,8 @@ class Broadcast:
                     if self._outcome is not None:
                         yield self._outcome
                     return
-                elif is_waiting and not has_told_of_waiting:
-                    has_told_of_waiting = True
+                elif is_waiting and not has_signalled_waiting:
+                    has_signalled_waiting = True
                     yield Signal.WAITING
                 elif not await watcher.wait(quiet_seconds):
                     yield Signal.QUIET
@@ -160,7 +160,7 @@ class _Watcher:
         if self._event.is_set() or self._loop.is_closed():
             return
         if threading.get_ident() == self._thread:
-            self._event.set()  # without the self-pipe, which costs a system call a piece
+            self._event.set()  # without the self-pipe, which costs a system call per piece
         else:
             self._loop.call_soon_threadsafe(self._event.set)
 

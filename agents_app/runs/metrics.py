@@ -1,6 +1,6 @@
 """Metrics of this process's runs, observed where they happen; config.metrics serves them.
 
-A worker serves no pages: what is to be seen of it goes to the database, with its heartbeat.
+A worker serves no pages, so its save lag goes to the database with its heartbeat.
 """
 
 from prometheus_client import Counter, Histogram
@@ -30,7 +30,7 @@ def observe_end(status: str, seconds: float) -> None:
 
 
 def observe_save_lag(seconds: float) -> None:
-    """Record the age of the oldest text that the last save has saved."""
+    """Record the age of the oldest text in the latest save."""
     global _save_lag
     _save_lag = seconds
 

@@ -45,10 +45,7 @@ class WorkerProcess(models.Model):
 
 @dataclass
 class RunFacts:
-    """What is known about a run beside its text, filled in as it becomes known.
-
-    The fields are the columns of AgentRun.
-    """
+    """Facts about a run, filled in as they become known. The fields are columns of AgentRun."""
 
     model: str = ""
     input_tokens: int | None = None
@@ -72,7 +69,7 @@ class AgentRun(models.Model):
     FAILED_STATUSES = _FAILED
     ANSWERED_STATUSES = _ANSWERED
     process_model = WorkerProcess
-    # What the run is marked with when its process is presumed dead.
+    # The error of a run whose process is presumed dead.
     PRESUMED_DEAD_ERROR = "The server stopped while it was answering."
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -87,14 +84,14 @@ class AgentRun(models.Model):
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="agent_runs"
     )
     status = models.CharField(choices=RunStatus, default=RunStatus.PENDING)
-    # What the client has asked for in this run only: agents_app.run_options.
+    # What the client has set for this run only: agents_app.run_options.
     options = models.JSONField(null=True, editable=False)
     # Of the request, if it came with an Idempotency-Key: the same key must mean the same request.
     request_digest = models.CharField(blank=True, default="", db_default="", editable=False)
-    # The WorkerProcess that has taken it on. No foreign key: processes come and go.
+    # The WorkerProcess that has claimed it. No foreign key: processes come and go.
     process_id = models.UUIDField(null=True, editable=False)
-    # Grows whenever a process takes it on or hands it back. A process that finds a higher number
-    # than its own has lost the run.
+    # Grows whenever a process claims or requeues it. A process that finds a higher number than its
+    # own has lost the run.
     attempt = models.PositiveSmallIntegerField(default=0, editable=False)
     # How often the process that worked on it was presumed dead.
     deaths = models.PositiveSmallIntegerField(default=0, db_default=0, editable=False)
@@ -110,9 +107,9 @@ class AgentRun(models.Model):
         max_digits=12, decimal_places=6, null=True, help_text="In US dollars, if it is known."
     )
     truncated = models.BooleanField(default=False, help_text="The answer ended at the token limit.")
-    # Where what the model was told begins, if that was not the whole chat.
+    # The position where the model's context began, if it was not the whole chat.
     context_from = models.PositiveIntegerField(null=True, editable=False)
-    # When a process has begun to answer, at the latest attempt; none while the run waits.
+    # When the latest attempt was started; none while the run waits.
     started_at = models.DateTimeField(null=True)
     first_token_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField(default=timezone.now)
@@ -131,7 +128,7 @@ class AgentRun(models.Model):
             # The same for one status, and on the dashboard: runs per day by status,
             # the newest failures, the times of the newest answers.
             models.Index(fields=["status", "-created_at", "-id"], name="agent_runs_by_status"),
-            # The same by model, and which models the newest runs have had.
+            # The same by model, and which models the newest runs have used.
             models.Index(
                 fields=["model", "-created_at", "-id"],
                 name="agent_runs_by_model",
@@ -170,7 +167,7 @@ class AgentRun(models.Model):
 
     @property
     def is_continuation(self) -> bool:
-        """Whether it continues an answer, whose last message is then its own."""
+        """Whether it continues an answer: `message` is then the last one of that answer."""
         return self.message.role == Message.Role.ASSISTANT
 
     @property
@@ -188,7 +185,7 @@ class AgentRun(models.Model):
 
     @property
     def public_error(self) -> str:
-        """The error without what only staff are told."""
+        """The error without the part for staff."""
         return self.error.partition("\n")[0]
 
     def finish(
@@ -200,12 +197,12 @@ class AgentRun(models.Model):
         attempt: int | None = None,
         facts: RunFacts | None = None,
     ) -> bool:
-        """Record how it ended. False, with nothing changed, when it had ended before.
+        """Record how it ended. False, with nothing changed, if it had already ended.
 
-        A worker says at which attempt: another process may have taken the run over.
+        A worker passes its attempt: another process may have taken the run over.
         """
         with transaction.atomic():
-            # Without the model's id: a worker knows the run's only.
+            # Not by `session_id`: a worker knows only the run's id.
             session = Session.objects.filter(runs=self.pk).select_for_update(of=("self",))
             session_ids = list(session.values_list("pk", flat=True))
             ended = self.record_end(status, text=text, error=error, attempt=attempt, facts=facts)
@@ -222,7 +219,7 @@ class AgentRun(models.Model):
         attempt: int | None = None,
         facts: RunFacts | None = None,
     ) -> bool:
-        """Like finish(), for a caller that has locked the session, and writes its row after it."""
+        """Like finish(), for a caller that has locked the session and updates its row itself."""
         changes = {} if facts is None else dict(vars(facts))
         if text is not None:
             changes["text"] = text
@@ -239,11 +236,11 @@ class AgentRun(models.Model):
         return bool(ended)
 
     def resume(self) -> bool:
-        """Undo that its process was presumed dead; False when the chat has continued since.
+        """Continue after its process was wrongly presumed dead; False if the chat has continued.
 
         Called by that process, in a transaction that has locked the session.
         """
-        if not self.is_latest_attempt():
+        if not self.can_still_answer():
             return False
         interrupted = AgentRun.objects.filter(pk=self.pk, status=RunStatus.INTERRUPTED)
         values = {"status": RunStatus.RUNNING, "finished_at": None, "error": ""}
@@ -251,8 +248,8 @@ class AgentRun(models.Model):
         AgentRun.objects.record_last_status([self.session_id])
         return resumed
 
-    def is_latest_attempt(self) -> bool:
-        """Whether an answer of it has its place at the chat's end: no other run is to write one."""
+    def can_still_answer(self) -> bool:
+        """Whether its answer still belongs at the chat's end: no later run answers instead."""
         later = AgentRun.objects.filter(message=self.message_id, created_at__gt=self.created_at)
         return not later.exists() and self._is_before_answer(self.last_message())
 
@@ -262,15 +259,15 @@ class AgentRun(models.Model):
         return chosen.order_by("-position").first()
 
     def can_be_retried(self, last: Message | None) -> bool:
-        """Whether it failed, and its chat, whose last message this is, has not continued since."""
+        """Whether it failed, and its chat, which ends with `last`, has not continued since."""
         return self.has_failed and self._is_before_answer(last)
 
     def can_be_continued(self, last: Message | None) -> bool:
-        """Whether its chat's last message is its answer, which ended at the token limit."""
+        """Whether its chat ends with its answer, and that ended at the token limit."""
         if last is None or last.run_id != self.pk or last.role != Message.Role.ASSISTANT:
             return False
         return self.is_truncated
 
     def _is_before_answer(self, last: Message | None) -> bool:
-        """Whether the chat ends with what it answers."""
+        """Whether the chat ends with the message that it answers."""
         return last is not None and last.pk == self.message_id

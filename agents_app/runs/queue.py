@@ -1,8 +1,8 @@
 """The queue of runs for workers on any machine: jobs of Procrastinate, in PostgreSQL.
 
-A job is deferred on Django's own connection, in the transaction under way. Workers connect
-straight to PostgreSQL where a pooler stands in front: they need LISTEN, which a pooler in
-transaction mode does not pass on (PgBouncer manual, "SQL feature map for pooling modes").
+A job is deferred on Django's own connection, in the current transaction. Workers bypass a pooler:
+they need LISTEN, which a pooler in transaction mode does not pass on (PgBouncer manual, "SQL
+feature map for pooling modes").
 """
 
 from typing import Any
@@ -27,7 +27,7 @@ QUEUE = "answers"
 
 
 def defer(run: AgentRun) -> None:
-    """Queue the job of a new run; it is committed with the transaction under way."""
+    """Queue the job of a new run; it is committed with the current transaction."""
     job = app.configure_task(ANSWER, queue=QUEUE, lock=_slot(run.user_id))
     job.defer(run_id=str(run.pk))
 
@@ -46,10 +46,10 @@ def _slot(user_id: int | None) -> str:
 
 
 def fill_free_slots() -> None:
-    """Give free slots of a user to the jobs that wait longest behind others in theirs.
+    """Move the jobs that have waited longest behind others to free slots of their users.
 
-    A slot can become free while another one has several jobs, and two jobs that are queued at
-    once can choose the same.
+    A slot can become free while another one has several jobs, and two jobs that are queued at the
+    same time can choose the same slot.
     """
     with connection.cursor() as cursor:
         cursor.execute(
@@ -80,12 +80,12 @@ def fill_free_slots() -> None:
 
 
 def requeue_presumed_dead() -> int:
-    """Queue the jobs anew that nobody works on; returns their number.
+    """Requeue the jobs that nobody works on; returns their number.
 
-    The process that has taken on the run is silent; or none has, long after a worker has
-    fetched the job; or the run has ended, and the worker is silent that was to say so.
+    The process that claimed the run is presumed dead; or none has claimed it, long after a worker
+    fetched the job; or the run has ended, but the worker that had to report this is presumed dead.
 
-    Only for a caller that knows that the database was available throughout the timeout
+    To be called only if the database is known to have been available throughout the timeout
     (agents_app.runs.liveness).
     """
     values: dict[str, Any] = {

@@ -54,7 +54,7 @@ class RunWorker:
     attempt: int
     broadcast: Broadcast
     loop: asyncio.AbstractEventLoop
-    has_begun: bool = False
+    has_started: bool = False
     outcome: Outcome | None = None
     facts: RunFacts = field(default_factory=RunFacts)
     _answering: "asyncio.Task[RunResult] | None" = None
@@ -64,7 +64,7 @@ class RunWorker:
     _started_at: float = field(default_factory=time.monotonic)
 
     async def unless_cancelled(self, waiting: Coroutine[Any, Any, bool]) -> bool | None:
-        """Wait for its result, but no longer when there is an end to record; None then."""
+        """Wait for a result; None if this worker is cancelled first, and has an end to record."""
         self._waiting = asyncio.create_task(waiting)
         if self._cancelled:
             self._waiting.cancel()
@@ -74,38 +74,21 @@ class RunWorker:
     async def work(self, run: AgentRun | None = None) -> None:
         """Answer, and store the answer or why there is none.
 
-        `run`, with its message and agent, spares reading it when it has just been committed.
+        A `run` that has just been committed, with its message and agent, need not be read.
         """
-        from agents_app.agents import AgentFailed, ResponseInterrupted
-
         self.facts.started_at = run.started_at if run else None
-        run_input = await self._begin(run)
+        run_input = await self._start(run)
         if run_input is None:
             return
         self.facts.started_at = run_input.run.started_at or timezone.now()
-        self.has_begun = True  # the saver records it, together with all others
+        self.has_started = True  # the saver records it, together with all others
         self._answering = asyncio.create_task(self._answer(run_input))
         if self._cancelled:
             self._answering.cancel()
         await asyncio.wait([self._answering])
-        if self._resuming is not None:  # it must not undo the end that is recorded now
+        if self._resuming is not None:  # it must not undo the end that is recorded below
             await self._resuming
-        try:
-            result = self._answering.result()
-        except ResponseInterrupted as error:
-            recorded = await self._finish(RunStatus.INTERRUPTED, error.for_staff)
-        except AgentFailed as error:
-            recorded = await self._finish(RunStatus.FAILED, error.for_staff)
-        except asyncio.CancelledError:
-            recorded = await self._record_cancelled()
-        else:
-            recorded = await store_in_db_thread(
-                storage.store_answer, run_input.run, self.attempt, result.rows, self.facts
-            )
-            self._observe_end(RunStatus.DONE, recorded)
-            if recorded:
-                self._set_outcome(run_input, result.rows)
-        if not recorded:
+        if not await self._record_end(self._answering, run_input):
             await store_in_db_thread(
                 storage.store_partial_answer,
                 *(self.run_id, self.attempt, self.text, uuid4(), self.facts),
@@ -149,6 +132,28 @@ class RunWorker:
         finally:
             self._resuming = None
 
+    async def _record_end(
+        self, answering: "asyncio.Task[RunResult]", run_input: storage.RunInput
+    ) -> bool:
+        """Record how the answering ended; False if the run had already ended or was lost."""
+        from agents_app.agents import AgentFailed, ResponseInterrupted
+
+        try:
+            result = answering.result()
+        except ResponseInterrupted as error:
+            return await self._finish(RunStatus.INTERRUPTED, error.for_staff)
+        except AgentFailed as error:
+            return await self._finish(RunStatus.FAILED, error.for_staff)
+        except asyncio.CancelledError:
+            return await self._record_cancelled()
+        recorded = await store_in_db_thread(
+            storage.store_answer, run_input.run, self.attempt, result.rows, self.facts
+        )
+        self._observe_end(RunStatus.DONE, recorded)
+        if recorded:
+            self._set_outcome(run_input, result.rows)
+        return recorded
+
     async def _record_cancelled(self) -> bool:
         match self._cancelled:
             case CancelReason.ENDED:
@@ -160,14 +165,19 @@ class RunWorker:
 
     async def _finish(self, status: RunStatus, error: str) -> bool:
         recorded = await store_in_db_thread(
-            storage.finish, self.run_id, self.attempt, status, self.text, error, self.facts
+            AgentRun(pk=self.run_id).finish,
+            status,
+            text=self.text,
+            error=error,
+            attempt=self.attempt,
+            facts=self.facts,
         )
         self._observe_end(status, recorded)
         return recorded
 
     def _set_outcome(self, run_input: storage.RunInput, rows: list[Message]) -> None:
-        """Spare the watchers reading from the database what this process has just stored."""
-        run = copy(run_input.run)  # a request may still be looking at it
+        """Give watchers what this process has just stored, so that they need not read it."""
+        run = copy(run_input.run)  # a request may still be using it
         run.status, run.text = RunStatus.DONE, ""
         for name, value in vars(self.facts).items():
             setattr(run, name, value)
@@ -179,9 +189,9 @@ class RunWorker:
         if recorded:
             metrics.observe_end(status, time.monotonic() - self._started_at)
 
-    async def _begin(self, run: AgentRun | None) -> storage.RunInput | None:
+    async def _start(self, run: AgentRun | None) -> storage.RunInput | None:
         if run is None:
-            return await run_in_db_thread_with_retries(storage.begin, self.run_id)
+            return await run_in_db_thread_with_retries(storage.start, self.run_id)
         if run.message.position == 1:
             return storage.input_of(run)
         return await run_in_db_thread_with_retries(storage.input_of, run)

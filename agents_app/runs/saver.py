@@ -1,8 +1,8 @@
-"""Saves the texts of this process's runs, from one thread with a connection of its own.
+"""Saves the texts of this process's runs, in one thread with its own connection.
 
-One statement saves all texts that have grown, a few times a second however many runs there
-are; another tells which runs were ended, or taken over, by another process. The first words of
-a run are saved in between, without the texts of the others.
+A few times a second, one statement saves all texts that have grown, however many runs there are,
+and another finds the runs that another process has ended or taken over. The first words of a run
+are saved in between, without the texts of the others.
 """
 
 import logging
@@ -22,7 +22,7 @@ from sessions_app.database_errors import one_line
 logger = logging.getLogger(__name__)
 
 SAVE_INTERVAL = 0.25  # seconds
-# Saving takes at most so much of the time, while that is no more than a second in all.
+# Saving takes at most this share of the time, unless the interval would exceed a second.
 _LARGEST_SHARE = 0.1
 _LONGEST_INTERVAL = 1.0
 # The first words of a run are saved sooner, for watchers in other processes.
@@ -35,7 +35,7 @@ class Worker(Protocol):
 
     run_id: UUID
     attempt: int
-    has_begun: bool
+    has_started: bool
     facts: RunFacts
 
     @property
@@ -135,9 +135,9 @@ class _SaverThread(threading.Thread):
             metrics.observe_save_lag(0)
             return
         self._saved = {pk: length for pk, length in self._saved.items() if pk in workers}
-        # The first save, maybe of no text yet, records that the run has begun.
-        begun = (_progress_of(worker) for worker in workers.values() if worker.has_begun)
-        saved = self._save([one for one in begun if len(one.text) != self._saved.get(one.run_id)])
+        # The first save, perhaps of no text yet, records that the run has started.
+        started = (_progress_of(worker) for worker in workers.values() if worker.has_started)
+        saved = self._save([one for one in started if len(one.text) != self._saved.get(one.run_id)])
         if saved:
             metrics.observe_save_lag(time.monotonic() - self._saved_at)
         self._saved_at = time.monotonic()

@@ -1,7 +1,7 @@
 """What a worker reads and writes of its run: one transaction each, synchronous.
 
 Every write is conditional on the attempt: a process that has lost a run to another one changes
-nothing of it.
+nothing.
 """
 
 import logging
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# A run whose process has died so often is not taken over again.
+# A run whose processes have died so often is not taken over again.
 MAX_DEATHS = 3
 
 # What a model is asked when an answer has ended at the token limit.
@@ -50,10 +50,10 @@ class RunInput:
 
 
 def claim(run_id: UUID) -> AgentRun | None:
-    """Take on a run that is waiting, or whose process has died; returns it as it is now.
+    """Claim a run that is waiting, or whose process has died; returns it with message and agent.
 
-    It has its message and agent. None when it has ended, is gone, or another process was quicker.
-    A run whose process has died too often fails.
+    None if it has ended or was deleted, or if another process was quicker. A run whose processes
+    have died too often fails.
     """
     with transaction.atomic():
         run = _with_input().filter(pk=run_id).first()
@@ -90,7 +90,7 @@ def requeue(run_id: UUID, attempt: int) -> bool:
     own = AgentRun.objects.active().filter(pk=run_id, attempt=attempt)
     requeued = own.update(
         status=RunStatus.PENDING,
-        # The saver may just be saving the text of this attempt, which begins the run.
+        # The saver may be saving the text of this attempt right now, which would start the run.
         attempt=attempt + 1,
         process_id=None,
         text="",
@@ -100,8 +100,8 @@ def requeue(run_id: UUID, attempt: int) -> bool:
     return bool(requeued)
 
 
-def may_begin(run_id: UUID) -> bool:
-    """Whether a waiting run may be worked on, as far as its user's others are concerned.
+def may_start(run_id: UUID) -> bool:
+    """Whether a waiting run may be worked on, given its user's others.
 
     True also for one that has ended: it need not wait.
     """
@@ -111,8 +111,8 @@ def may_begin(run_id: UUID) -> bool:
     return AgentRun.objects.ahead_of(run).count() < settings.AGENT_RUNS_PER_USER
 
 
-def begin(run_id: UUID) -> RunInput | None:
-    """The run's input, now that it is worked on; None when it has been stopped or deleted."""
+def start(run_id: UUID) -> RunInput | None:
+    """Record that the run is worked on; returns its input, or None if it was stopped or deleted."""
     run = _with_input().filter(pk=run_id).first()
     if run is None or not (run.is_active or run.is_interrupted):
         return None
@@ -138,7 +138,7 @@ def _load_history(run: AgentRun, options: RunOptions) -> "list[ModelMessage]":
     from agents_app.history import MessageHistory
 
     history = MessageHistory(run.session_id, user_id=run.message.user_id, no_auto_create=True)
-    # An answer that continues is the end of what it continues from.
+    # A run that continues an answer continues from the answer itself.
     messages = history.before(run.message, inclusive=run.is_continuation)
     if options.message_limit is not None:
         messages = trimming.trim_to_count(messages, options.message_limit)
@@ -147,25 +147,13 @@ def _load_history(run: AgentRun, options: RunOptions) -> "list[ModelMessage]":
     return messages
 
 
-def finish(
-    run_id: UUID,
-    attempt: int,
-    status: RunStatus,
-    text: str,
-    error: str,
-    facts: RunFacts | None = None,
-) -> bool:
-    """Record how a run ended; False, with nothing changed, when it had ended or was lost."""
-    return AgentRun(pk=run_id).finish(status, text=text, error=error, attempt=attempt, facts=facts)
-
-
 def store_answer(
     run: AgentRun, attempt: int, rows: list[Message], facts: RunFacts | None = None
 ) -> bool:
     """Store the answer's rows and the end of the run; False, storing neither, if it has ended."""
     try:
         with transaction.atomic():
-            # An active run is its session's newest, so that one statement writes and locks the
+            # An active run is its session's newest, so one statement writes and locks the
             # session's row, and none needs to read it.
             _append(run, rows, last_status=RunStatus.DONE.value)
             if run.record_end(RunStatus.DONE, text="", attempt=attempt, facts=facts):
@@ -175,7 +163,7 @@ def store_answer(
         logger.info("Run %s finished after its chat was deleted", run.pk)
         return False
     except IntegrityError:
-        pass  # most likely its rows are stored: see below
+        pass  # most likely its rows are stored already: see below
     return _store_late_answer(run.pk, attempt, rows, facts)
 
 
@@ -214,7 +202,7 @@ def store_partial_answer(
         if Message.objects.filter(pk=message_id).exists():
             return
         is_stopped = run.status == RunStatus.STOPPED
-        if is_stopped and text.strip() and run.is_latest_attempt():
+        if is_stopped and text.strip() and run.can_still_answer():
             row = Message(id=message_id, role=Message.Role.ASSISTANT, text_content=text)
             _append(run, [row], last_status=AgentRun.objects.last_status())
             text = ""

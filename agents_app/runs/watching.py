@@ -1,7 +1,7 @@
-"""Following a run from anywhere: its text as it grows, until it has ended.
+"""Follows a run of any process: its text as it grows, until it has ended.
 
-A watcher has no part in the run: it may come and go. Watchers of a run of this process are fed
-by its worker. For runs of other processes one thread reads the rows of all that are watched
+The run does not depend on its watchers, which come and go. Those of a run of this process are fed
+by its worker. For runs of other processes, one thread reads the rows of all that are watched
 here, in one query, when it is woken by a notification and otherwise a few times a second.
 """
 
@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import AsyncGenerator
-from contextlib import aclosing, suppress
+from contextlib import aclosing, closing, suppress
 from uuid import UUID
 
 from asgiref.sync import async_to_sync
@@ -19,7 +19,7 @@ from django.db import Error, connection, connections
 from agents_app.models import AgentRun, RunStatus
 from agents_app.runs import db_threads
 from agents_app.runs.db_threads import own_connection, release_cursors
-from agents_app.runs.listen import listen
+from agents_app.runs.listen import Listener
 from agents_app.runs.local_broadcast import Broadcast, Piece, get_broadcast
 from sessions_app.database_errors import one_line
 
@@ -31,8 +31,8 @@ POLL_INTERVAL = 0.25  # seconds
 _SHORTEST_WAIT = 0.08
 _LONGEST_WAIT = 1.0
 _LARGEST_SHARE = 0.1
-# A run that no process has begun after so long, in seconds, waits for its turn.
-_BEGUN_WITHIN = 1.0
+# A run that no process has started after so many seconds counts as waiting.
+_STARTED_WITHIN = 1.0
 _STOP_TIMEOUT = 5
 
 
@@ -58,7 +58,7 @@ async def wait(run_id: UUID, seconds: float) -> None:
 
 
 def wait_in_thread(run_id: UUID, seconds: float) -> None:
-    """Like wait(), for synchronous code. The thread holds no database connection meanwhile."""
+    """Like wait(), for synchronous code. The thread holds no database connection while waiting."""
     connections.close_all()
     async_to_sync(wait)(run_id, seconds)
 
@@ -69,7 +69,7 @@ def load_run(run_id: UUID) -> AgentRun | None:
 
 
 def stop() -> None:
-    """End the following of runs of other processes: this process is about to exit."""
+    """Stop following runs of other processes: this process is about to exit."""
     with _lock:
         thread = _reader.thread
         _reader.stopping.set()
@@ -121,7 +121,7 @@ class _RemoteRun:
         elif self._pending_since is None:
             self._pending_since = now
         since = now if self._pending_since is None else self._pending_since
-        self.broadcast.set_waiting(now - since >= _BEGUN_WITHIN)
+        self.broadcast.set_waiting(now - since >= _STARTED_WITHIN)
 
 
 _lock = threading.Lock()
@@ -156,7 +156,7 @@ class _RemoteReader:
                 del self.runs[run_id]
 
     def _run(self) -> None:
-        with own_connection(), listen() as wait:
+        with own_connection(), closing(Listener()) as listener:
             while True:
                 with _lock:
                     runs = dict(self.runs)
@@ -174,7 +174,7 @@ class _RemoteReader:
                     logger.exception("Reading the runs failed unexpectedly")
                 pause = (time.monotonic() - started) / _LARGEST_SHARE
                 at_least = min(max(pause, _SHORTEST_WAIT), _LONGEST_WAIT)
-                wait(max(POLL_INTERVAL, at_least), at_least)
+                listener.wait(max(POLL_INTERVAL, at_least), at_least)
 
     def _on_error(self, error: Error, runs: dict[UUID, _RemoteRun]) -> None:
         now = time.monotonic()

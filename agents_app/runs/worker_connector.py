@@ -1,6 +1,6 @@
-"""The connections of Procrastinate's worker, which outlives a database that is away.
+"""Connections with which Procrastinate's worker survives an outage of the database.
 
-Procrastinate's own worker exits when a statement fails, and takes all answers with it.
+With its own, the worker exits when a statement fails, and loses all unfinished answers.
 """
 
 import asyncio
@@ -25,10 +25,9 @@ Pool = AsyncConnectionPool[Connection]
 
 
 class WorkerConnector(PsycopgConnector):
-    """Repeats what fails because the database is away.
+    """Retries statements that fail because the database is unavailable.
 
-    A job that is fetched without the worker learning of it is queued anew by
-    agents_app.runs.liveness.
+    A job that is fetched without the worker learning of it is requeued by agents_app.runs.liveness.
     """
 
     def __init__(self, **connecting: Any) -> None:
@@ -36,7 +35,7 @@ class WorkerConnector(PsycopgConnector):
             **connecting,
             pool_factory=_unchecked_pool,
             configure=_commit_each_statement,
-            # The pool by itself would try less and less often.
+            # By default, the pool would retry less and less often.
             reconnect_timeout=2.0,
             reconnect_failed=_check,
         )
@@ -62,15 +61,15 @@ class WorkerConnector(PsycopgConnector):
         """Called once, when a worker starts."""
         liveness.start()
         if settings.WORKER_HEARTBEAT_FILE:
-            # To the end: a worker that is told to exit listens no more, and still answers.
-            self._beating = heartbeat_file.start(Path(settings.WORKER_HEARTBEAT_FILE))
+            # Until the end: an exiting worker stops listening, but still answers.
+            self._heartbeat = heartbeat_file.start(Path(settings.WORKER_HEARTBEAT_FILE))
         listen = super().listen_notify
         await self._with_retries(inf, listen, on_notification=on_notification, channels=channels)
 
     async def _with_retries(
         self, seconds: float, work: Callable[..., Awaitable[T]], *args: Any, **options: Any
     ) -> T:
-        """Raises the last error when the database has been away for so long."""
+        """Raises the last error when the database has been unavailable for so long."""
         loop = asyncio.get_running_loop()
         give_up_at = loop.time() + seconds
         while True:
@@ -84,16 +83,16 @@ class WorkerConnector(PsycopgConnector):
 
 
 def _unchecked_pool(**options: Any) -> Pool:
-    """Procrastinate has each connection checked whenever it is used.
+    """A pool without Procrastinate's check of each connection that is used.
 
-    That is a transaction more for each statement, and not needed: a statement that finds its
-    connection broken is repeated.
+    It would cost a further transaction per statement, and is not needed: a statement that finds
+    its connection broken is retried.
     """
     return AsyncConnectionPool(**options | {"check": None})
 
 
 async def _commit_each_statement(connection: Connection) -> None:
-    """Procrastinate's are functions of its own, which need no BEGIN and COMMIT around them."""
+    """Procrastinate's statements are calls of functions, which need no BEGIN and COMMIT."""
     await connection.set_autocommit(True)
 
 

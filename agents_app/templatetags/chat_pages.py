@@ -33,13 +33,13 @@ def product_name() -> str:
 
 @register.simple_tag
 def max_length(what: str) -> int:
-    """How many characters fields that a template writes itself take."""
+    """The maximum length of a field that is written in a template."""
     return {"name": NAME_LENGTH, "reason": REASON_LENGTH}[what]
 
 
 @register.simple_tag
 def icon(name: str, label: str = "") -> SafeString:
-    """An icon of the sprite, with a label for those who do not see it."""
+    """An icon of the sprite, with a label for screen readers."""
     drawing = format_html(
         '<svg class="icon" aria-hidden="true"><use href="{}#{}"/></svg>',
         static("agents_app/icons.svg"),
@@ -51,7 +51,7 @@ def icon(name: str, label: str = "") -> SafeString:
 
 
 class _Block(template.Node):
-    """What is between two tags."""
+    """The content between two tags."""
 
     def __init__(self, nodelist: NodeList) -> None:
         self.nodelist = nodelist
@@ -64,7 +64,7 @@ class _Block(template.Node):
 def joinlines(parser: Parser, token: Token) -> _Block:
     """Leave out the line breaks of a template, and the indentation after them.
 
-    Those of the values in it stay, whatever they hold, and those of the templates that it includes.
+    Those in values and in included templates stay.
     """
     nodelist = parser.parse(["endjoinlines"])
     parser.delete_first_token()
@@ -84,13 +84,13 @@ def moment(at: datetime, css_class: str = "") -> SafeString:
 
 @register.filter
 def chat_name(chat_session: Session) -> str:
-    """The name of a chat that people are shown."""
+    """The name of a chat, as shown to people."""
     return titles.display_name(chat_session)
 
 
 @register.inclusion_tag("agents_app/sidebar.html", takes_context=True)
 def sidebar(context: dict[str, Any]) -> dict[str, Any]:
-    """The user's chats beside the page."""
+    """The user's chats, next to the page."""
     request = context["request"]
     match = request.resolver_match
     return {
@@ -100,6 +100,6 @@ def sidebar(context: dict[str, Any]) -> dict[str, Any]:
         "sidebar": read_sidebar(request.user),
         "current": match.kwargs.get("session_id") if match else None,
         "page": match.url_name if match else "",
-        # The page can have another one, which needs another id.
+        # The search page has another one, which needs other ids.
         "search": SearchForm(initial={"q": context.get("query")}, auto_id="sidebar-%s"),
     }

@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 class AccountBackend(AuthenticationBackend):
     """Logs in by name or e-mail address, and reads a user together with their preferences.
 
-    Every page shows the name and the theme: joined, they cost no query.
+    Every page shows the name and the theme, so the join saves a query.
     """
 
     def get_user(self, user_id: Any) -> User | None:

@@ -1,4 +1,4 @@
-"""The choice of an agent in a message form. Only reads: one query."""
+"""The choice of an agent in a message form. Takes one query."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ class AgentChoice:
 
 
 def choice_for_new_chat(user: User | AnonymousUser, form: MessageForm) -> AgentChoice:
-    """All agents; selected is the one of the user's newest chat, unless the form has another."""
+    """All agents, with the one of the user's newest chat selected unless the form has another."""
     newest = Session.objects.for_user(user).with_messages().order_by("-updated_at", "pk")
     is_last_used = Q(pk=Subquery(newest.values("agent")[:1]))
     agents = _in_order(_active().annotate(is_last_used=is_last_used))
@@ -59,7 +59,7 @@ def choice_for_new_chat(user: User | AnonymousUser, form: MessageForm) -> AgentC
 
 
 def choice_for_chat(own: Agent | None, form: MessageForm) -> AgentChoice:
-    """The agents that a chat can continue with; selected is its own, if that is active."""
+    """The agents that a chat can continue with, with its own selected if that is active."""
     agents = _in_order(_active())
     if own is None or not own.active:
         selected = _chosen(form, agents) or _default(agents)
@@ -73,12 +73,12 @@ def _active() -> AgentQuerySet:
 
 
 def _in_order(agents: Iterable[Any]) -> list[Any]:
-    """As people read their names, which databases sort in different ways."""
+    """Sorted by the names that people see, which databases would sort in different ways."""
     return sorted(agents, key=lambda agent: (agent.shown_name.casefold(), agent.pk))
 
 
 def _chosen(form: MessageForm, agents: list[Agent]) -> Agent | None:
-    """The agent that was chosen in the form, which is shown again, or by its address."""
+    """The agent that was chosen in a form that is shown again, or in the page's URL."""
     key = str(form["agent"].value() or "")
     return next((agent for agent in agents if str(agent.pk) == key), None)
 

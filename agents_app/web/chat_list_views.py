@@ -1,6 +1,6 @@
-"""The views of the lists of chats: the sidebar, all chats with what is done to several, the trash.
+"""The views of the lists of chats: the sidebar, all chats with bulk actions, and the trash.
 
-What is done with one chat is in agents_app.web.chat_organizing_views.
+Actions on a single chat are in agents_app.web.chat_organizing_views.
 """
 
 from uuid import UUID
@@ -36,7 +36,7 @@ from agents_app.web.login_required import login_required
 @never_cache
 @require_safe
 def sidebar(request: HttpRequest) -> HttpResponse:
-    """The sidebar's chats by themselves, all from the first one or the next ones."""
+    """The sidebar's chats as a fragment: from the first one on, or the next ones."""
     form = SidebarForm(request.GET)
     if not form.is_valid():
         raise Http404
@@ -54,7 +54,7 @@ def sidebar(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @render_domain_errors(new_chat_page)
 def restore_together(request: HttpRequest) -> HttpResponse:
-    """Undoes a deletion of one chat or of several; who comes here by a login finds the trash."""
+    """Undoes the deletion of one or more chats; a GET, as after a login, leads to the trash."""
     if request.method != "POST":
         return redirect(reverse("chats-trash"))
     form = posted_form(TrashRestoreForm, request)
@@ -70,14 +70,14 @@ def restore_together(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def all_chats(request: HttpRequest) -> HttpResponse:
-    """All chats, to tick; posted, does something with those that are ticked."""
+    """All chats, with checkboxes; posted, applies an action to the selected ones."""
     after = _cursor(request)
     if request.method != "POST":
         context = {"list": read_all(request.user, after=after)}
         return render(request, "agents_app/chats_all.html", context)
     form = BulkForm(request.POST)
     if form.is_valid():
-        _do_together(request, form.cleaned_data["action"], form.cleaned_data["chats"])
+        _apply_action(request, form.cleaned_data["action"], form.cleaned_data["chats"])
     else:
         messages.error(request, str(InvalidForm(form)))
     return redirect(request.get_full_path())
@@ -122,14 +122,14 @@ def empty_trash(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def restore_all(request: HttpRequest) -> HttpResponse:
-    """Takes all chats out of the trash; who comes here by a login finds that."""
+    """Restores all chats from the trash; a GET, as after a login, leads there."""
     if request.method == "POST":
         count = chat_trash.restore_all(current_user(request))
         messages.success(request, f"Restored {_chats(count)}.")
     return redirect(reverse("chats-trash"))
 
 
-def _do_together(request: HttpRequest, action: str, session_ids: list[UUID]) -> None:
+def _apply_action(request: HttpRequest, action: str, session_ids: list[UUID]) -> None:
     user = current_user(request)
     if action == "delete":
         count, trashed_at = chat_trash.trash_sessions(user=user, session_ids=session_ids)

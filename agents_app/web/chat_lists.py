@@ -1,6 +1,6 @@
 """What the lists of chats show: the sidebar, the list of all chats, and the trash. Only reads.
 
-Each is read in pages by a position in an index, so that its time does not grow with the chats.
+Each is read page by page from a position in an index, however many chats there are.
 """
 
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ from sessions_app.querysets import SessionQuerySet
 
 SIDEBAR_CHATS = 40
 MOST_SIDEBAR_CHATS = 400
-PINNED_CHATS = 100  # that are shown at most
+PINNED_CHATS = 100  # shown at most
 CHATS_PER_PAGE = 50
 
 AnyUser = User | AnonymousUser
@@ -76,7 +76,7 @@ class ChatListPage:
 def read_sidebar(
     user: AnyUser, *, after: Cursor | None = None, count: int = SIDEBAR_CHATS
 ) -> Sidebar:
-    """The user's chats, pinned ones first, the others by when they were last used. Two queries."""
+    """The user's chats, pinned ones first, then by last use. Two queries."""
     chats = _listed(user).annotate(answering=Exists(_active_runs()))
     pinned = list(chats.filter(pinned_at__isnull=False).order_by("-pinned_at", "pk")[:PINNED_CHATS])
     page = _page(chats.filter(pinned_at=None), "updated_at", after, count)

@@ -1,4 +1,4 @@
-"""The views of what is done with one chat: rename, pin, delete, restore.
+"""The views of actions on a single chat: rename, pin, delete, restore.
 
 They work like those of agents_app.web.chat_views.
 """
@@ -28,7 +28,7 @@ from agents_app.web.login_required import login_required
 def rename_page(
     request: HttpRequest, session_id: UUID, *, error: Exception | None = None
 ) -> HttpResponse:
-    """The form for a chat's name, for those who have no script that asks for it in a dialog."""
+    """The form for a chat's name; with JavaScript, there is a dialog for it."""
     chat_session = lookups.get_session(user=current_user(request), session_id=session_id)
     form = RenameForm(
         request.POST if request.method == "POST" else None,
@@ -98,7 +98,7 @@ def delete(request: HttpRequest, session_id: UUID) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @render_domain_errors(new_chat_page)
 def delete_forever(request: HttpRequest, session_id: UUID) -> HttpResponse:
-    """Asks for confirmation; posted, deletes a chat of the trash."""
+    """Asks for confirmation; posted, deletes a chat in the trash."""
     chat_session = lookups.get_trashed(user=current_user(request), session_id=session_id)
     if request.method != "POST":
         return _confirmation(request, chat_session, forever=True)

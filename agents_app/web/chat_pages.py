@@ -1,4 +1,4 @@
-"""The pages that forms return to: that of a new chat, which can show a search, and a chat's."""
+"""The pages that forms return to: a chat's, and that of a new chat, which can show a search."""
 
 from typing import Any
 from uuid import UUID
@@ -25,12 +25,12 @@ from agents_app.web.transcript import TranscriptPage, TranscriptSlice, read_tran
 from agents_app.web.unsent_message import keep_unsent_message, take_unsent_message
 from sessions_app.models import Session
 
-PRINTED_MESSAGES = 2000  # whose page takes a few seconds to make
+PRINTED_MESSAGES = 2000  # which take a few seconds to render
 NO_CHAT = UUID(int=0)  # the id of a chat that does not exist yet
 
 
 def new_chat_page(request: HttpRequest, *, error: Exception | None = None) -> HttpResponse:
-    """The form for a new chat; or, if the address has words, what a search for them finds."""
+    """The form for a new chat or, if the URL has a query, the results of that search."""
     search = SearchForm(request.GET)
     search.is_valid()
     if "q" in search.errors or search.cleaned_data["q"]:
@@ -54,9 +54,9 @@ def new_chat_page(request: HttpRequest, *, error: Exception | None = None) -> Ht
 
 
 def _chat_frame(request: HttpRequest, choice: AgentChoice) -> str:
-    """The page of the chat that begins with the selected agent, before it exists. No queries.
+    """The page of a chat with the selected agent, before the chat exists. No queries.
 
-    What begins a chat has it already, so that the first answer need not bring it along.
+    The form for a new chat comes with it, so that the first answer need not include it.
     """
     chat_session = Session(pk=NO_CHAT, agent=choice.selected)
     context = {
@@ -67,7 +67,7 @@ def _chat_frame(request: HttpRequest, choice: AgentChoice) -> str:
 
 
 def search_page(request: HttpRequest, form: SearchForm) -> HttpResponse:
-    """The names and messages of the user's chats that have the words of a search."""
+    """The results of a search in the names and messages of the user's chats."""
     query = form.cleaned_data.get("q")
     number = form.cleaned_data.get("page") or 1
     results = search_chats(current_user(request), query, page=number) if query else None
@@ -112,7 +112,7 @@ def chat_page(
 
 
 def _keep_message(request: HttpRequest, session_id: UUID, form: MessageForm) -> None:
-    """Keep a message that cannot be sent yet: without a script the page is loaded again first."""
+    """Keep a message that cannot be sent yet, until the page is reloaded without JavaScript."""
     text, agent = (form[name].value() or "" for name in ("text", "agent"))
     if text:
         keep_unsent_message(request, path=chat_url(session_id), text=text, agent=agent)

@@ -1,9 +1,9 @@
 """The views of a chat, and of the first page, where a new one starts and chats are searched.
 
-They call the use-cases in agents_app.services. What the pages show is put together in
-.chat_pages; it is read by .transcript, .chat_lists, .search and .agent_choice.
+They call the use-cases in agents_app.services. .chat_pages renders the pages, from what
+.transcript, .chat_lists, .search and .agent_choice read.
 
-Every form works without JavaScript: post, wait, redirect to the answer. A script asks for
+Every form works without JavaScript: post, wait, redirect to the answer. Scripts ask for
 events, the answer as it is written, or for JSON, which says where the answer will be.
 """
 

@@ -1,4 +1,4 @@
-"""Posted forms, and the errors of forms and use-cases as responses: a page, or JSON for scripts."""
+"""Validates posted forms; turns errors of forms and use-cases into pages, or JSON for scripts."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -45,7 +45,7 @@ class InvalidForm(Exception):
 def posted_form(form_class: type[F], request: HttpRequest, *, session_id: UUID | None = None) -> F:
     """The form that was posted. Raises InvalidForm.
 
-    With the id of a chat that is not the user's, it raises ChatNotFound whatever was posted.
+    With the id of a chat that is not the user's, raises ChatNotFound for an invalid form.
     """
     form = form_class(request.POST)
     if not form.is_valid():
@@ -59,7 +59,7 @@ def render_domain_errors(page: Page) -> Callable[[View], View]:
     """Turn the errors of services and forms into responses.
 
     A script is sent the error's text. Otherwise `page` shows it, with what was entered; it may
-    raise ChatNotFound in turn, since the chat may have been deleted meanwhile.
+    raise ChatNotFound in turn, since the chat may have been deleted in the meantime.
     """
 
     def decorate(view: View) -> View:
@@ -82,7 +82,7 @@ def render_domain_errors(page: Page) -> Callable[[View], View]:
 
 
 def _error_response(request: HttpRequest, error: Exception) -> HttpResponse:
-    """The error by itself, without the page of the form."""
+    """The error on its own, without the form's page."""
     if is_script(request):
         is_answering = isinstance(error, chat_errors.AlreadyAnswering)
         body = {"error": str(error), "is_answering": is_answering}

@@ -1,16 +1,15 @@
 """Server-sent events for the chat page: a run as HTML, while it is answering.
 
-`text` events, then one `end`. A `text` event has what has changed since the one before it, as
-`Delta` in agents_app.web.rendering.incremental_markdown describes; the first one of a response has
-all of the text so far. `reasoning` events have what the model thinks, if this process works on the
-run: HTML that goes on from event to event, and begins with the folded part that the text is in.
-`waiting` events have the queue position of a run that has not begun. Before them, the response to a
-posted form has the `turn` that it started, or the new `chat`: its transcript, name and address, for
-which the page has a frame (chat_frame.html). The `html` of `end` leaves out a text that is on the
-page already.
+`text` events, then one `end`. A `text` event has the changes since the previous one, as `Delta` in
+agents_app.web.rendering.incremental_markdown describes; the first one of a response has all of the
+text so far. `reasoning` events have the model's reasoning, if this process works on the run: HTML
+that continues from event to event, and begins with the folded element around it. `waiting` events
+have the queue position of a run that has not started. Before them, the response to a posted form
+has the `turn` that it started, or the new `chat`: its transcript, name and URL, for which the page
+has a frame (chat_frame.html). The `html` of `end` leaves out text that is already on the page.
 
-They are rendered without the request, so that their forms have no CSRF token: the page's script
-sends the page's own.
+They are rendered without the request, so their forms have no CSRF token: the page's script sends
+the page's own.
 """
 
 import asyncio
@@ -44,11 +43,11 @@ _MIN_PAUSE_SECONDS = 0.1
 _MAX_PAUSE_SECONDS = 1.0
 _PAUSE_PER_RENDERING = 10
 _PAUSE_PER_STREAM = 0.004
-_LONG = 2_000  # characters, whose rendering would hold up the event loop
+_LONG = 2_000  # characters, which would block the event loop for too long
 
 
 def chat_event(chat_session: Session, transcript: TranscriptPage) -> bytes:
-    """A new chat: its transcript, its name, and the address and title of its page."""
+    """A new chat: its transcript, its name, and the URL and title of its page."""
     context = {"chat_session": chat_session, "transcript": transcript, "has_script": True}
     html = render_to_string("agents_app/transcript.html", context)
     name = display_name(chat_session)
@@ -66,7 +65,7 @@ def turn_event(run: AgentRun, *, read: Callable[[AgentRun], Turn] = read_turn) -
 def run_events(
     run_id: UUID, *, id_prefix: str = "", render_first: Callable[[], bytes] | None = None
 ) -> AsyncGenerator[bytes]:
-    """The events of a run of any process, after a first one that is rendered at once."""
+    """The events of a run of any process, after a first one that is rendered right away."""
     # Followed before the rendering, during which a quick run may end.
     pieces = watching.follow(run_id, quiet_seconds=QUIET_SECONDS)
     return _run_events(run_id, pieces, id_prefix, render_first() if render_first else b"")
@@ -92,8 +91,8 @@ async def _run_events(
         async with aclosing(pieces):
             async for piece in pieces:
                 if piece is Signal.QUIET or piece is Signal.WAITING:
-                    has_begun = bool(text.text) or has_reasoning
-                    yield KEEP_ALIVE if has_begun else await _waiting_event(run_id)
+                    has_started = bool(text.text) or has_reasoning
+                    yield KEEP_ALIVE if has_started else await _waiting_event(run_id)
                 elif piece is Signal.RESTARTED:
                     text = IncrementalMarkdown(id_prefix=id_prefix)
                     yield _text_event(Delta(keep=0, html="", reset=True))
@@ -151,7 +150,7 @@ def _reasoning_event(text: str, *, is_first: bool) -> bytes:
 async def _end_events(
     run_id: UUID, outcome: Outcome | None, text: IncrementalMarkdown
 ) -> list[bytes]:
-    """The end of a run, after what is missing of a text that is on the page already."""
+    """The end of a run, after the rest of a text that is already on the page."""
     if outcome is None or outcome.run.is_continuation:
         turn = await run_in_db_thread_with_retries(_load_turn, run_id)
     else:

@@ -1,11 +1,11 @@
-"""Chats as files that their users take with them: Markdown to read, JSON to work with.
+"""Exports chats: as Markdown for people, and as JSON for programs.
 
 Everything here is a generator of pieces and reads a page of messages at a time, so that neither
 a long chat nor thousands of them have to fit into memory. Between two pieces nothing is open in
 the database.
 
-Markdown has what the chat's page shows: the chosen line, with the calls of tools folded. JSON
-has every message, in this shape, to which keys may be added, but none will be taken away:
+Markdown has what the chat's page shows: the chosen line, with tool calls folded. JSON has every
+message, in this shape; keys may be added to it, but none will be removed:
 
     {
       "format": "chat", "version": 1,
@@ -24,7 +24,7 @@ has every message, in this shape, to which keys may be added, but none will be t
       }]
     }
 
-Times are in ISO 8601, in UTC. Agents of messages and runs are named.
+Times are in ISO 8601, in UTC. Agents of messages and runs are given by name.
 """
 
 import json
@@ -49,7 +49,7 @@ _MESSAGES_AT_ONCE = 200
 _CHATS_AT_ONCE = 100
 _PIECE = 64 * 1024  # bytes
 _NAME_LENGTH = 80
-# What some system does not allow in file names, and marks that change the text's direction.
+# What some systems do not allow in file names, and characters that change the text's direction.
 _NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f<>:\"/\\|?*\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")
 
@@ -74,7 +74,7 @@ def as_markdown(chat_session: Session) -> Iterator[str]:
 
 
 def as_json(chat_session: Session) -> Iterator[str]:
-    """All that a chat has."""
+    """The whole chat."""
     agent = chat_session.agent
     head = {
         "format": "chat",
@@ -101,8 +101,8 @@ FORMATS: dict[str, Callable[[Session], Iterator[str]]] = {"md": as_markdown, "js
 
 def zip_of_chats(user: User) -> Iterator[bytes]:
     """All chats of a user but those in the trash, each in every format."""
-    written = _Written()
-    with zipfile.ZipFile(cast("IO[bytes]", written), "w") as archive:
+    buffer = _Buffer()
+    with zipfile.ZipFile(cast("IO[bytes]", buffer), "w") as archive:
         for chat_session in _chats(user):
             for ending, pieces in FORMATS.items():
                 name = f"{file_name(chat_session)} {chat_session.pk.hex[:8]}.{ending}"
@@ -111,9 +111,9 @@ def zip_of_chats(user: User) -> Iterator[bytes]:
                 with archive.open(entry, "w") as file:
                     for piece in pieces(chat_session):
                         file.write(piece.encode())
-                        if len(written.content) > _PIECE:
-                            yield written.take()
-    yield written.take()
+                        if len(buffer.content) > _PIECE:
+                            yield buffer.take()
+    yield buffer.take()
 
 
 def file_name(chat_session: Session) -> str:
@@ -123,8 +123,8 @@ def file_name(chat_session: Session) -> str:
     return f"{chat_session.created_at.isoformat()[:10]} {shown}"
 
 
-class _Written:
-    """A file that cannot seek: what is written to it is taken away from time to time."""
+class _Buffer:
+    """A file that cannot seek, whose content is taken out from time to time."""
 
     def __init__(self) -> None:
         self.content = bytearray()
@@ -142,7 +142,7 @@ class _Written:
 
 
 def _chats(user: User) -> Iterator[Session]:
-    """The last used first; those that are deleted meanwhile are left out."""
+    """Last used first, without those that are deleted in the meantime."""
     own = Session.objects.for_user(user)
     listed = own.exclude(pk__in=own.removable()).order_by("-updated_at", "pk")
     ids = list(listed.values_list("pk", flat=True))
@@ -153,7 +153,7 @@ def _chats(user: User) -> Iterator[Session]:
 
 
 def _messages(messages: MessageQuerySet) -> Iterator[Message]:
-    """The messages of a chat in order, some at a time."""
+    """The messages of a chat in order, read a page at a time."""
     ordered = messages.without_payloads().select_related("agent").order_by("position")
     last = -1
     while page := list(ordered.filter(position__gt=last)[:_MESSAGES_AT_ONCE]):
@@ -163,7 +163,7 @@ def _messages(messages: MessageQuerySet) -> Iterator[Message]:
 
 def _runs(chat_session: Session) -> list[Any]:
     runs = AgentRun.objects.filter(session=chat_session).select_related("agent")
-    # The text of one that is done is stored as a message, too.
+    # The text of a finished one is stored as a message.
     is_done = When(status=AgentRun.Status.DONE, then=Value(""))
     unfinished = Case(is_done, default=F("text"), output_field=TextField())
     runs = runs.defer("text").annotate(unfinished_text=unfinished)
@@ -192,12 +192,12 @@ def _section(message: Message) -> str:
 
 
 def _failure(run: Any) -> str:
-    """What there is instead of an answer."""
+    """What the chat has instead of an answer."""
     if run is None or run.is_active or run.status == AgentRun.Status.DONE:
         return ""
-    said = with_fences_closed(encodable(run.unfinished_text))
-    how = encodable(f"{run.get_status_display()}. {run.error}").strip()
-    shown = "\n\n".join(filter(None, [said, f"*{how}*"]))
+    text = with_fences_closed(encodable(run.unfinished_text))
+    outcome = encodable(f"{run.get_status_display()}. {run.error}").strip()
+    shown = "\n\n".join(filter(None, [text, f"*{outcome}*"]))
     author = run.agent.shown_name if run.agent else "Agent"
     return f"\n## {author}, {_time(run.created_at)}\n\n{shown}\n"
 
@@ -214,7 +214,7 @@ def _folded(details: Details) -> str:
 
 
 def with_fences_closed(text: str) -> str:
-    """Markdown whose last block of code ends with it: an answer may have been stopped within."""
+    """The Markdown with its last code block closed, in which an answer may have been stopped."""
     opened = ""
     for line in text.split("\n"):
         match = _FENCE.fullmatch(line.rstrip("\r"))
@@ -270,10 +270,10 @@ def _list_items(items: Iterator[dict[str, Any]]) -> Iterator[str]:
 
 
 def _dumped(value: object) -> str:
-    return json.dumps(encodable_json(value), ensure_ascii=False, default=_plain)
+    return json.dumps(encodable_json(value), ensure_ascii=False, default=_json_default)
 
 
-def _plain(value: object) -> str:
+def _json_default(value: object) -> str:
     return _time(value) if isinstance(value, datetime) else str(value)
 
 

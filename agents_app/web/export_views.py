@@ -1,4 +1,4 @@
-"""The views that export chats: files that are sent while they are being made."""
+"""The views that export chats: files that are sent while they are generated."""
 
 import unicodedata
 from collections.abc import Iterator
@@ -58,11 +58,11 @@ def _download(
     }
     if request.method == "HEAD":
         return HttpResponse(headers=headers)
-    connections.close_all()  # none is held while the file is sent
+    connections.close_all()  # hold none while the file is sent
     return StreamingHttpResponse(iterate_in_threads(pieces), headers=headers)
 
 
 def _attachment(name: str) -> str:
-    """With a name in ASCII for programs that read no other."""
+    """With an ASCII name as well, for programs that understand no other."""
     ascii_name = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
     return f"attachment; filename=\"{ascii_name}\"; filename*=UTF-8''{quote(name, safe='')}"

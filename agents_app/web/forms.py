@@ -48,7 +48,7 @@ class MessageField(UncheckedTextField):
 
 
 class AgentField(forms.IntegerField):
-    """The key of an agent; whether it exists, is active and is needed, the services check."""
+    """The key of an agent; the services check whether it exists, is active and is needed."""
 
     def __init__(self, **options: Any) -> None:
         messages = {"required": "Choose an agent.", "invalid": "Choose an agent."}
@@ -58,8 +58,7 @@ class AgentField(forms.IntegerField):
 class MessageForm(forms.Form):
     """A message, and the agent that the chat is to continue with, if one was chosen.
 
-    `is_substitute` is set where the agent is for a chat that has none: one that was chosen
-    meanwhile is kept.
+    `is_substitute` is set where the chat has no agent: one that has since been chosen is kept.
 
     `message_id` is new each time the form is shown, so that a second submit of the same form
     is recognised. A form that is shown again was refused, and counts as a new one.
@@ -88,19 +87,20 @@ class NewChatForm(MessageForm):
 
 
 class PrefillForm(forms.Form):
-    """What the form of a new chat is filled in with: an agent, and one of its starter prompts."""
+    """The initial values of the form of a new chat: an agent, and one of its starter prompts."""
 
     agent = forms.IntegerField(required=False, min_value=1)
     starter = forms.IntegerField(required=False, min_value=0)
 
     def text(self, agent: Agent | None) -> str:
-        """The starter prompt; empty when the agent has no such one."""
-        at = self.cleaned_data.get("starter")
-        return "" if agent is None or at is None else "".join(agent.starters[at : at + 1])
+        """The starter prompt; empty if the agent does not have it."""
+        index = self.cleaned_data.get("starter")
+        starters = agent.starters if agent else []
+        return starters[index] if index is not None and index < len(starters) else ""
 
 
 class RetryForm(forms.Form):
-    """The agent of a retry in a chat that has none, or the one that answers anew."""
+    """The agent for a retry in a chat that has none, or for another answer."""
 
     agent = AgentField(required=False)
 
@@ -163,8 +163,8 @@ class SearchForm(forms.Form):
 class TranscriptSliceForm(forms.Form):
     """Which part of a chat is shown, as a page or a fragment of one.
 
-    The messages before, after or around a position, or all of them. `q` are the words that a search
-    has found at the position.
+    The messages before, after or around a position, or all of them. `q` is the search that found
+    the message at the position.
     """
 
     before = forms.IntegerField(required=False, min_value=1, max_value=2**31 - 1)
@@ -176,6 +176,6 @@ class TranscriptSliceForm(forms.Form):
 
 
 class ChatExportForm(forms.Form):
-    """In which format a chat is exported."""
+    """The format in which a chat is exported."""
 
     format = forms.ChoiceField(choices=[("md", "Markdown"), ("json", "JSON")])

@@ -1,4 +1,4 @@
-"""The words of a search, marked in the message that it has found."""
+"""Marks the words of a search in the message that it has found."""
 
 import re
 from collections.abc import Iterator
@@ -12,14 +12,14 @@ from agents_app.web.transcript import TranscriptPage
 from sessions_app.search import messages as search
 from sessions_app.search.excerpts import matching
 
-# The HTML is our own, or the sanitiser's: attributes are in double quotes. What has no text of
-# the message, or could not hold a mark, is taken as a whole.
+# The HTML is our own, or the sanitiser's: attributes are in double quotes. What is not text of the
+# message, or could not contain a mark, is matched as a whole.
 _PART = re.compile(
     r"""(?P<markup><(?P<tag>math|button)\b.*?</(?P=tag)>|<[^>"]*(?:"[^"]*"[^>"]*)*>)"""
     r"|&[#\w]+;|[^<]",
     re.DOTALL,
 )
-# Characters of HTML; a longer message is opened without marks, since each character is looked at.
+# Characters of HTML; a longer message has no marks, since every character has to be examined.
 _LONGEST = 300_000
 
 
@@ -27,7 +27,7 @@ _LONGEST = 300_000
 class FoundWords:
     """The message that a search has found: its position, and its HTML with marked words.
 
-    The first of them has the message's id, so that the browser opens the page at them.
+    The first mark has the message's id, so that the browser scrolls to it.
     """
 
     position: int
@@ -68,7 +68,7 @@ def marked(html: SafeString, pattern: re.Pattern[str]) -> SafeString:
     characters = [part for part in parts if not part["markup"]]
     text = "".join(unescape(part[0]) for part in characters)
     if len(text) != len(characters) or "".join(part[0] for part in parts) != html:
-        return html  # not of the form that is expected: better without marks than damaged
+        return html  # not the expected form: better without marks than damaged
     found = {at for match in pattern.finditer(text) for at in range(*match.span())}
     return mark_safe("".join(_with_marks(parts, found)))  # noqa: S308 - only marks are added
 

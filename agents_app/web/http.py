@@ -1,4 +1,4 @@
-"""What the chat pages' views share: the user, preferred types, redirects."""
+"""Helpers of the chat pages' views: the user, preferred types, redirects."""
 
 from http import HTTPStatus
 from typing import cast
@@ -32,5 +32,5 @@ def chat_url(session_id: UUID, run_id: UUID | None = None) -> str:
 
 
 def redirect(url: str) -> HttpResponse:
-    """303 See Other: the browser gets the URL, whatever the method of this request was."""
+    """303 See Other: the browser follows with a GET, whatever this request's method is."""
     return HttpResponse(status=HTTPStatus.SEE_OTHER, headers={"Location": url})

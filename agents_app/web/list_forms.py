@@ -36,7 +36,7 @@ class MomentField(forms.Field):
 
 
 class IdsField(forms.Field):
-    """The ids of ticked chats."""
+    """The ids of the selected chats."""
 
     widget = forms.MultipleHiddenInput
 
@@ -73,10 +73,10 @@ class TrashRestoreForm(forms.Form):
 
 
 class BulkForm(forms.Form):
-    """Ticked chats, and what to do with them."""
+    """The selected chats, and what to do with them."""
 
     action = forms.ChoiceField(
         choices=[(name, name) for name in ("delete", "pin", "unpin")],
         error_messages={"required": DAMAGED, "invalid_choice": DAMAGED},
     )
-    chats = IdsField(error_messages={"required": "Tick the chats first."})
+    chats = IdsField(error_messages={"required": "Select the chats first."})

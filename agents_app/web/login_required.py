@@ -20,11 +20,11 @@ View = Callable[..., HttpResponseBase]
 
 
 def login_required(view: View) -> View:
-    """Ask visitors to log in, and lead them back.
+    """Ask visitors to log in, and bring them back afterwards.
 
-    A script gets 401 with the login's address. A message that was sent stays in the login's form
-    until it comes back in the composer: nothing is stored for visitors. After any other form, and
-    after a link of a page that only users see, the login says why it is there.
+    A script gets 401 with the login's URL. A message that was sent stays in the login form until it
+    is back in the composer: nothing is stored for visitors. After any other form, and after a link
+    on a page that only users see, the login page says that the session has expired.
     """
 
     @wraps(view)
@@ -42,28 +42,28 @@ def _ask_to_log_in(request: HttpRequest, **ids: Any) -> HttpResponse:
         return JsonResponse(error, status=HTTPStatus.UNAUTHORIZED)
     if request.method in {"GET", "HEAD"}:
         if _comes_from_users_page(request):
-            return _tell_of_expiry(request.get_full_path())
+            return _redirect_as_expired(request.get_full_path())
         return redirect_to_login(request.get_full_path())
     page = chat_url(ids["session_id"]) if "session_id" in ids else request.path
     if text := request.POST.get("text"):
         others = {name: request.POST.get(name, "") for name in ("agent", "writer")}
         form = LoginForm(initial={"text": text, **others}, request=request)
         return _login_page(request, form, next_url=page)
-    return _tell_of_expiry(page)
+    return _redirect_as_expired(page)
 
 
 def _comes_from_users_page(request: HttpRequest) -> bool:
-    """Whether a link of this site led here; those on visitors' pages lead to the first page."""
+    """Whether a link on this site led here; visitors' pages link to the first page only."""
     is_own_link = request.headers.get("Sec-Fetch-Site") == "same-origin"
     return is_own_link and request.path != reverse("chats")
 
 
-def _tell_of_expiry(next_url: str) -> HttpResponse:
+def _redirect_as_expired(next_url: str) -> HttpResponse:
     return redirect(f"{reverse('login')}?{urlencode({'expired': 'on', 'next': next_url})}")
 
 
 def _login_page(request: HttpRequest, form: LoginForm, *, next_url: str) -> HttpResponse:
-    """The login page in place of another one."""
+    """The login page in place of the one that was requested."""
     context = {
         "form": form,
         "redirect_field_value": next_url,

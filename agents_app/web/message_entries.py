@@ -31,7 +31,7 @@ class MessageEntry:
     """
 
     message: Message
-    reasoning: Details | None = None  # what the model thought before it wrote
+    reasoning: Details | None = None  # the model's, before it wrote the message
     before: tuple[Details, ...] = ()
     after: tuple[Details, ...] = ()
     id_prefix: str = ""
@@ -63,14 +63,14 @@ def id_prefix(before: Message) -> str:
     """The prefix for the text that comes after a message.
 
     Taken from the message before it: a text that is being written has no position yet, and its
-    numbers are to stay what they are when it is stored.
+    ids must not change when it is stored.
     """
     return f"{before.position}-"
 
 
 def message_entry(message: Message, *, before: Message | None = None) -> MessageEntry:
     """A message as it is shown, after the one `before` it, if that is on the page."""
-    # No other text on the page comes after the position right before this one.
+    # Unique on the page: no other text comes right after that position.
     prefix = id_prefix(before) if before else f"{message.position - 1}-"
     thoughts = _reasoning(message)
     reasoning = reasoning_details(thoughts) if thoughts else None
@@ -95,12 +95,12 @@ def message_entry(message: Message, *, before: Message | None = None) -> Message
 
 
 def reasoning_details(text: str) -> Details:
-    """What a model thinks, as it is shown."""
+    """A model's reasoning, as it is shown."""
     return Details("Reasoning", text, is_prose=True)
 
 
 def _reasoning(message: Message) -> str:
-    """What the model thought before it wrote a message."""
+    """The model's reasoning before it wrote a message."""
     if "model_message" in message.get_deferred_fields():
         stored = getattr(message, "reasoning_in", None)
     else:
@@ -111,7 +111,7 @@ def _reasoning(message: Message) -> str:
 
 
 def _heading(what: str, column: object) -> str:
-    """What was done, with the names of the tools if the column has any."""
+    """`what`, with the names of the tools if the column has any."""
     return encodable(": ".join(filter(None, [what, tool_names(column)])))
 
 

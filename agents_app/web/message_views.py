@@ -59,7 +59,7 @@ def regenerate(request: HttpRequest, session_id: UUID, message_id: UUID) -> Http
 def edit_page(
     request: HttpRequest, session_id: UUID, message_id: UUID, *, error: Exception | None = None
 ) -> HttpResponse:
-    """A message in a form, for those who have no script that puts one in its place."""
+    """The form for editing a message; with JavaScript, it takes the message's place in the chat."""
     question = get_question(
         user=current_user(request), session_id=session_id, message_id=message_id
     )

@@ -1,4 +1,4 @@
-"""The responses to what starts a run: its events, its page, or the addresses of both."""
+"""The responses to requests that start a run: its events, its page, or the URLs of both."""
 
 from collections.abc import Callable
 from functools import partial
@@ -24,7 +24,7 @@ WAIT_SECONDS = 25
 def run_response(
     request: HttpRequest, run: AgentRun, *, read: Callable[[AgentRun], Turn] = read_turn
 ) -> HttpResponseBase:
-    """The run's events, its page, or the addresses of both, as the request prefers."""
+    """The run's events, its page, or the URLs of both, as the request prefers."""
     preferred = preferred_type(request)
     if preferred == EVENTS:
         return stream(run, render_first=partial(turn_event, run, read=read))
@@ -53,7 +53,7 @@ def stream(
 ) -> StreamingHttpResponse:
     prefix = id_prefix(run.message)
     events = run_events(run.pk, id_prefix=prefix, render_first=render_first)
-    connections.close_all()  # none is held while the stream is open
+    connections.close_all()  # hold none while the stream is open
     return StreamingHttpResponse(events, headers=sse.HEADERS)
 
 

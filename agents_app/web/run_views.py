@@ -41,7 +41,7 @@ def retry(request: HttpRequest, session_id: UUID, run_id: UUID) -> HttpResponseB
 @require_POST
 @render_domain_errors(chat_page)
 def continue_answer(request: HttpRequest, session_id: UUID, run_id: UUID) -> HttpResponseBase:
-    """Have an answer that ended at the token limit continued."""
+    """Continues an answer that ended at the token limit."""
     run = services.continue_answer(user=current_user(request), session_id=session_id, run_id=run_id)
     return run_response(request, run, read=read_turn_again)
 

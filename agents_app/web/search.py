@@ -1,7 +1,7 @@
-"""What a search in one's own chats finds. Only reads: four queries at most.
+"""Searches a user's own chats. Four queries at most.
 
-Looked through are the names of chats and the messages on the chosen line, which are those that
-a chat's page shows: other versions are not found, nor is the trash.
+It finds the names of chats and the messages on the chosen line, which a chat's page shows, but
+neither other versions nor anything in the trash.
 """
 
 import re
@@ -26,7 +26,7 @@ MESSAGES_COUNTED = 100
 
 @dataclass(frozen=True)
 class Hit:
-    """A message with the words, and where it says them."""
+    """A message with the words, and an excerpt that has them."""
 
     message: Message
     parts: list[Segment]
@@ -36,7 +36,7 @@ class Hit:
 class Results:
     """A page of what was found.
 
-    The messages are those of the chats used last, in each of them in their order. No more than
+    Messages are grouped by chat, the last used one first, and ordered by position. No more than
     MESSAGES_COUNTED can be shown.
     """
 
@@ -53,7 +53,7 @@ class Results:
 
 
 def search_chats(user: User, text: str, *, page: int = 1) -> Results:
-    """The user's chats with the words in their name, on the first page, and messages with them."""
+    """Messages with the words and, on the first page, chats with the words in their names."""
     terms = search.parse(text)
     chats = _named(user, terms or [search.Term(text)]) if page == 1 else []
     found = _mentioning(user, terms) if terms else []
@@ -86,9 +86,9 @@ def _is_in_name(text: str) -> Q:
 
 
 def _mentioning(user: User, terms: Sequence[search.Term]) -> list[UUID]:
-    """The ids alone: only some are shown, and most of the time goes into reading texts."""
+    """Only ids: not all are shown, and most of the time would go into reading the texts."""
     visible = Message.objects.for_user(user).chosen().filter(role__in=VISIBLE_ROLES)
-    # Not by position, too: the database would have to look through all of a long chat first.
+    # Not by position as well: the database would have to search all of a long chat first.
     latest = visible.mentioning(terms).order_by("-session__updated_at")
     rows = list(latest.values_list("session", "position", "pk")[: MESSAGES_COUNTED + 1])
     places = {chat: place for place, chat in enumerate(dict.fromkeys(row[0] for row in rows))}
@@ -96,7 +96,7 @@ def _mentioning(user: User, terms: Sequence[search.Term]) -> list[UUID]:
 
 
 def _read(ids: Sequence[UUID]) -> list[Message]:
-    """The messages in that order, without those that have been deleted meanwhile."""
+    """The messages in that order, without those that have just been deleted."""
     chats = Prefetch("session", Session.objects.with_opening())
     messages = (
         Message.objects.select_related("agent")

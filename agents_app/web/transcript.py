@@ -37,7 +37,7 @@ class Turn:
     is_last: bool = False
     question_versions: Versions | None = None
     answer_versions: Versions | None = None
-    begins_context: bool = False  # the agent was not told what is above it
+    begins_context: bool = False  # the agent was not sent what is above it
 
     @property
     def session_id(self) -> UUID:
@@ -46,7 +46,7 @@ class Turn:
 
     @property
     def own_entries(self) -> list[MessageEntry]:
-        """What its run has written; a run that continues an answer has not written all."""
+        """What its run has written; a run that continues an answer has written only a part."""
         runs = {None, self.run.pk} if self.run else {None}
         return [entry for entry in self.entries if entry.message.run_id in runs]
 
@@ -90,7 +90,7 @@ class Turn:
 
     @property
     def is_answer_missing(self) -> bool:
-        """Whether the run has ended without a failure, and yet nothing of it was read."""
+        """Whether the run has ended without a failure, but none of its messages were read."""
         answered = self.run is not None and self.run.has_answered
         return self.is_last and answered and not self.own_entries and not self.partial_text
 
@@ -185,10 +185,10 @@ def read_transcript(chat_session: Session, part: TranscriptSlice = LATEST) -> Tr
 
 
 def read_turn(run: AgentRun, answer: list[Message] | None = None) -> Turn:
-    """The turn of one run, with its answer, if that is known already.
+    """The turn of one run, without its versions.
 
-    Otherwise it takes one query; none while the run is active: it has no messages yet. One that
-    continues an answer takes another. It does not say which versions there are.
+    An answer that is not given takes one query; none while the run is active: it has no messages
+    yet. A run that continues an answer takes another.
     """
     turn = Turn(run.message, run=run, is_last=True)
     if run.is_continuation:
@@ -207,7 +207,7 @@ def read_turn(run: AgentRun, answer: list[Message] | None = None) -> Turn:
 
 
 def read_turn_again(run: AgentRun) -> Turn:
-    """The turn of a run that answers what had an answer, or another version, before."""
+    """The turn of a run that answers again, or another version of a message."""
     turn = read_turn(run)
     _add_versions([turn])
     return turn
@@ -260,8 +260,7 @@ def _read_page(chat_session: Session, part: TranscriptSlice) -> TranscriptPage:
     if turns and not has_newer:
         turns[-1].is_last = True
     first, last = (page[0].position, page[-1].position) if page else (None, 0)
-    is_latest = not has_newer
-    context_from = _context_from(chat_session, turns, is_latest=is_latest)
+    context_from = _context_from(chat_session, turns, is_latest=not has_newer)
     _mark_context(turns, context_from, has_older=has_older)
     return TranscriptPage(turns, first if has_older else None, last if has_newer else None)
 
@@ -306,7 +305,7 @@ def _add_versions(turns: list[Turn]) -> None:
 
 
 def _context_from(chat_session: Session, turns: list[Turn], *, is_latest: bool) -> int | None:
-    """Where what the agent was told last begins; None when it was told everything."""
+    """The position where the agent's last context began; None if it was the whole chat."""
     if is_latest:
         runs = (turn.run for turn in reversed(turns))
         return next((run.context_from for run in runs if run and run.has_answered), None)

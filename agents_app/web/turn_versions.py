@@ -17,9 +17,9 @@ from sessions_app.models import Message
 
 @dataclass(frozen=True)
 class Versions:
-    """The number of a version among the others, its head, and the heads beside it.
+    """A version's head, its number among all versions, and the heads of its neighbours.
 
-    Of answers by several agents, also which of them wrote those beside it.
+    For answers by several agents, also which agents wrote the neighbours.
     """
 
     head: UUID
@@ -68,8 +68,8 @@ def read_versions(turns: Sequence[TurnRows]) -> list[TurnVersions]:
             continue
         heads = _heads(question, head, runs[question.pk], aside)
         by = {run.pk: run.agent for run in runs[question.pk] if run.agent}
-        question_versions = _beside(question.pk, sent[question.pk].versions)
-        found.append(TurnVersions(run, question_versions, _beside(head, heads, by)))
+        question_versions = _with_neighbours(question.pk, sent[question.pk].versions)
+        found.append(TurnVersions(run, question_versions, _with_neighbours(head, heads, by)))
         followed_at = sent[question.pk].at
     return found[::-1]
 
@@ -87,12 +87,12 @@ def _chosen(
         return (tried[-1], tried[-1].pk) if tried else (None, None)
     first, last = answer[0], answer[-1]
     head = first.run_id or first.pk
-    if runs[last.pk]:  # it was to continue the answer
+    if runs[last.pk]:  # the run that continues the answer
         return runs[last.pk][-1], head
     if last.run_id:
         by_id = {run.pk: run for row in [question, *answer] if row for run in runs[row.pk]}
         return by_id.get(last.run_id), head
-    # Messages of long ago do not name their run.
+    # Old messages do not record their run.
     earlier = [run for run in own if run.created_at <= first.created_at]
     return (earlier[-1] if earlier else None), head
 
@@ -109,10 +109,10 @@ def _heads(
     return [mark for mark in imported if mark not in known] + heads
 
 
-def _beside(
+def _with_neighbours(
     head: UUID | None, heads: list[UUID], agents: Mapping[UUID, Agent] = NO_AGENTS
 ) -> Versions | None:
-    """The versions beside one, by their heads; None when it is the only one."""
+    """A version among all heads; None if it is the only one."""
     if head is None or len(heads) < 2:
         return None
     index = heads.index(head)

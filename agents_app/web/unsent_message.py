@@ -1,6 +1,6 @@
 """A message that could not be sent, kept in the Django session until its page shows it.
 
-Its login had expired, or an answer was being written.
+The login had expired, or an answer was being written.
 """
 
 from django.http import HttpRequest
@@ -11,7 +11,7 @@ _KEY = "unsent_message"
 def keep_unsent_message(
     request: HttpRequest, *, path: str, text: str, agent: str, writer: str = ""
 ) -> None:
-    """Keep a message for the page at `path`, unless somebody else wrote it in this browser."""
+    """Keep a message for the page at `path`, unless another user of this browser wrote it."""
     if writer not in {"", str(request.user.pk)}:
         return
     request.session[_KEY] = {"path": path, "text": text, "agent": agent}
@@ -27,6 +27,6 @@ def take_unsent_message(request: HttpRequest) -> dict[str, str] | None:
 
 
 def delete_unsent_message(request: HttpRequest, *, path: str) -> None:
-    """Keep no message for the page at `path` any more."""
+    """Delete the message that is kept for the page at `path`."""
     if request.session.get(_KEY, {}).get("path") == path:
         del request.session[_KEY]

@@ -1,4 +1,4 @@
-"""What the tests of agents need."""
+"""Fixtures for the tests of agents and runs."""
 
 import uuid
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A model for the tests of runs, and how they look at what became of them."""
+"""A scripted model for the tests of runs, and helpers that read what has become of a run."""
 
 import asyncio
 import threading
@@ -17,7 +17,7 @@ from sessions_app.models import Message
 
 
 class Script:
-    """Stands in for a model: says what the test tells it to, when it tells it to."""
+    """Stands in for a model: says what the test scripts, when the test says so."""
 
     def __init__(self) -> None:
         self.started = threading.Event()
@@ -38,12 +38,12 @@ class Script:
         self._wake()
 
     def end(self) -> None:
-        """That was the answer."""
+        """End the answer."""
         self._ended = True
         self._wake()
 
     def forget(self) -> None:
-        """Begin anew, for another answer."""
+        """Start over, for another answer."""
         self._lines, self._ended = [], False
 
     async def answer(
@@ -57,18 +57,18 @@ class Script:
         message_history: Sequence[ModelMessage] = (),
         facts: RunFacts | None = None,
     ) -> RunResult:
-        loop, told = asyncio.get_running_loop(), asyncio.Event()
-        self._wake = lambda: loop.call_soon_threadsafe(told.set)
+        loop, woken = asyncio.get_running_loop(), asyncio.Event()
+        self._wake = lambda: loop.call_soon_threadsafe(woken.set)
         self.history = list(message_history)
         self.started.set()
-        told_lines = 0
+        position = 0
         said: list[str] = []
         thought: list[str] = []
         try:
             while True:
-                if told_lines < len(self._lines):
-                    line = self._lines[told_lines]
-                    told_lines += 1
+                if position < len(self._lines):
+                    line = self._lines[position]
+                    position += 1
                     if isinstance(line, Exception):
                         raise line
                     if isinstance(line, Reasoning):
@@ -80,8 +80,8 @@ class Script:
                 elif self._ended:
                     break
                 else:
-                    await told.wait()
-                    told.clear()
+                    await woken.wait()
+                    woken.clear()
         finally:
             self.closed.set()
         text = "".join(said)
@@ -97,7 +97,7 @@ def wait_for(run: AgentRun) -> AgentRun:
 
 
 async def worker_has_left(run: AgentRun) -> None:
-    """Return when this process does not work on the run any more, whatever became of it."""
+    """Return when this process no longer works on the run, whatever has become of it."""
     broadcast = get_broadcast(run.pk)
     if broadcast is not None:
         async for _ in broadcast.follow(quiet_seconds=30):

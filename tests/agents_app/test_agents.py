@@ -182,7 +182,7 @@ def test_tools_are_called_and_what_they_returned_is_among_the_messages() -> None
         ]
 
 
-def told_to(agent: SimpleAgent, history: list[ModelMessage]) -> list[ModelMessage]:
+def sent_by(agent: SimpleAgent, history: list[ModelMessage]) -> list[ModelMessage]:
     """What the model is sent."""
     seen: list[ModelMessage] = []
 
@@ -197,10 +197,10 @@ def told_to(agent: SimpleAgent, history: list[ModelMessage]) -> list[ModelMessag
 
 def test_the_system_prompt_of_a_session_takes_the_place_of_the_agents() -> None:
     agent = SimpleAgent({"name": "x", "system_prompt": "Be kind."})
-    [request] = told_to(agent, [])
+    [request] = sent_by(agent, [])
     assert isinstance(request, ModelRequest)
     assert request.instructions == "Be kind."
-    requests = told_to(agent, [ModelRequest([SystemPromptPart("Be brief.")])])
+    requests = sent_by(agent, [ModelRequest([SystemPromptPart("Be brief.")])])
     assert {request.instructions for request in requests if isinstance(request, ModelRequest)} == {
         None
     }
@@ -210,7 +210,7 @@ def test_the_system_prompt_of_a_session_takes_the_place_of_the_agents() -> None:
 def test_the_history_is_bounded_by_the_context(settings: Settings) -> None:
     settings.AGENT_CONTEXT_TOKENS, settings.AGENT_TOKEN_LIMIT = 1000, 200
     agent = SimpleAgent({"name": "x"})
-    messages = told_to(agent, turns(1000))
+    messages = sent_by(agent, turns(1000))
     assert 50 < len(messages) < 60
     assert messages[0].parts[0].part_kind == "user-prompt"
     assert agent.history_budget("x" * 30_000) < 0
@@ -302,7 +302,7 @@ def test_an_openai_compatible_server(server: ModelServer) -> None:
         (503, {"message": "sk-secret"}, "has a problem"),
     ],
 )
-def test_errors_of_the_server_are_told_in_plain_words(
+def test_errors_of_the_server_are_put_in_plain_words(
     status: int,
     error: dict[str, Any],
     text: str,
@@ -319,7 +319,7 @@ def test_errors_of_the_server_are_told_in_plain_words(
 def test_a_server_that_is_not_there(settings: Settings, server: ModelServer) -> None:
     settings.AGENT_BASE_URL = "http://127.0.0.1:9/v1"
     assert failure(SimpleAgent({"name": "x"})).startswith(
-        "The model's server cannot be reached. Staff have been told."
+        "The model's server cannot be reached. Staff have been notified."
     )
 
 
@@ -412,7 +412,7 @@ def test_an_answer_cut_off_by_the_model_is_an_answer(server: ModelServer) -> Non
 
 @pytest.mark.filterwarnings("ignore:Some responses omitted usage")
 @pytest.mark.parametrize("how", ["without a word", "in the middle of the connection"])
-def test_an_answer_that_the_provider_breaks_off_is_none(server: ModelServer, how: str) -> None:
+def test_an_answer_that_the_provider_breaks_off_is_a_failure(server: ModelServer, how: str) -> None:
     if how == "without a word":
         server.finish_reason = None
     else:
@@ -438,20 +438,20 @@ def test_characters_that_cannot_be_stored(text: str) -> None:
     assert "cannot be stored" in failure(agent_saying(stream), text)
 
 
-def test_a_tool_that_breaks_is_logged_and_not_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_broken_tool_is_logged_and_not_shown(caplog: pytest.LogCaptureFixture) -> None:
 
     def broken() -> str:
         raise KeyError("secret")
 
     agent = SimpleAgent({"name": "x"}, model=TestModel(), tools=[broken])
     message = failure(agent)
-    text = "Something went wrong while the agent was answering. Staff have been told."
+    text = "Something went wrong while the agent was answering. Staff have been notified."
     assert message.startswith(f"{text}\nKeyError")
     assert "secret" not in message
     assert "KeyError" in caplog.text
 
 
-def test_the_time_limit_does_not_strike_the_reader(settings: Settings) -> None:
+def test_the_time_limit_does_not_interrupt_the_reader(settings: Settings) -> None:
     settings.AGENT_TIME_LIMIT = 1
 
     async def stream(messages: list[ModelMessage], info: AgentInfo) -> AsyncIterator[str]:
@@ -471,14 +471,17 @@ def test_the_time_limit_does_not_strike_the_reader(settings: Settings) -> None:
 
 
 def test_cancelling_is_not_a_failure() -> None:
+    started = asyncio.Event()
+
     async def stream(messages: list[ModelMessage], info: AgentInfo) -> AsyncIterator[str]:
+        started.set()
         await asyncio.sleep(10)
         yield "late"
 
     async def cancel() -> None:
         running: Awaitable[Any] = collect(agent_saying(stream))
         task = asyncio.ensure_future(running)
-        await asyncio.sleep(0.05)
+        await started.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

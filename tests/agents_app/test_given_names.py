@@ -1,4 +1,4 @@
-"""A name that a person gives keeps a session, whatever the name is."""
+"""A session that a person has named is kept by cleanups, whatever its name is."""
 
 import re
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""MessageHistory: loads exactly what was stored, and creates no session unless asked to."""
+"""MessageHistory loads exactly what was stored, and creates no session unless asked to."""
 
 import json
 import uuid
@@ -108,7 +108,7 @@ def test_an_id_may_be_text(chat_session: Session) -> None:
     assert MessageHistory(chat_session.pk.hex, no_auto_create=True).session_id == chat_session.pk
 
 
-def test_a_session_deleted_meanwhile_is_gone(chat_session: Session) -> None:
+def test_a_session_that_has_been_deleted_is_gone(chat_session: Session) -> None:
     history = stored(chat_session)
     chat_session.delete()
     with pytest.raises(SessionGone):
@@ -463,7 +463,7 @@ def test_any_sequence_of_calls_is_stored_as_it_is_kept_in_memory(
         assert without_times(read(fresh)) == without_times(read(local))
 
 
-def test_the_database_holds_what_was_added(chat_session: Session) -> None:
+def test_the_database_has_what_was_added(chat_session: Session) -> None:
     """In case memory and database, compared above, share a mistake."""
     request = ModelRequest([UserPromptPart("Hi")], instructions="Be kind.")
     response = ModelResponse([TextPart("Yo"), ToolCallPart("f", {"x": 1e23, "y": 1.0}, "c")])

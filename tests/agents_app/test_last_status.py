@@ -44,7 +44,7 @@ def test_session_without_a_run_has_none() -> None:
 
 def test_run_that_has_started_is_running(run: AgentRun) -> None:
     assert last_status(run) == "running"
-    storage.begin(run.pk)
+    storage.start(run.pk)
     AgentRun.objects.save_progress([Progress(run.pk, 0, "As far as")])
     assert last_status(run) == "running"
 
@@ -54,7 +54,7 @@ def test_run_that_has_started_is_running(run: AgentRun) -> None:
     [
         (lambda run: storage.store_answer(run, 0, answer()), "done"),
         (lambda run: storage.store_answer(run, 0, []), "done"),
-        (lambda run: storage.finish(run.pk, 0, RunStatus.FAILED, "", "busy"), "failed"),
+        (lambda run: run.finish(RunStatus.FAILED, error="busy", attempt=0), "failed"),
         (lambda run: run.finish(RunStatus.STOPPED), "stopped"),
         (die, "interrupted"),
     ],
@@ -67,7 +67,7 @@ def test_end(run: AgentRun, end: Callable[[AgentRun], object], expected: str) ->
     assert last_status(run) == expected
 
 
-def test_run_that_was_presumed_dead_goes_on(run: AgentRun) -> None:
+def test_run_that_was_presumed_dead_continues(run: AgentRun) -> None:
     die(run)
     assert storage.resume(run.pk)
     assert last_status(run) == "running"
@@ -87,7 +87,7 @@ def test_run_whose_process_has_died_too_often_fails(run: AgentRun) -> None:
 def test_attempt_that_was_lost_ends_nothing(run: AgentRun) -> None:
     storage.claim(run.pk)
     storage.claim(run.pk)
-    assert not storage.finish(run.pk, 1, RunStatus.FAILED, "", "busy")
+    assert not run.finish(RunStatus.FAILED, error="busy", attempt=1)
     assert not storage.store_answer(run, 1, answer())
     assert last_status(run) == "running"
 
@@ -116,7 +116,7 @@ def test_every_way_to_ask_again_is_running_again(ana: User) -> None:
     assert last_status(run) == "running"
 
 
-def test_what_was_refused_changes_nothing(ana: User) -> None:
+def test_refused_retry_changes_nothing(ana: User) -> None:
     run = failed(ana)
     services.send_message(
         user=ana, session_id=run.session_id, text="More", message_id=uuid.uuid4()
@@ -154,7 +154,7 @@ def test_start_and_good_end_of_a_run_write_the_session_once(ana: User) -> None:
     assert written(queries) == 1
 
 
-def test_migration_fills_what_there_was(ana: User) -> None:
+def test_migration_fills_existing_rows(ana: User) -> None:
     done, again = answered(ana), failed(ana)
     services.retry_run(user=ana, session_id=again.session_id, run_id=again.pk)
     without = make_session()

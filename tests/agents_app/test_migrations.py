@@ -1,4 +1,4 @@
-"""The rows that the migrations make."""
+"""The rows that the migrations create."""
 
 from importlib import import_module
 
@@ -42,7 +42,7 @@ def test_simple_agent_that_exists_is_left_as_it_is() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_whom_earlier_imports_made_is_marked_unless_it_could_be_a_login() -> None:
+def test_users_of_earlier_imports_are_marked_unless_somebody_could_log_in_as_them() -> None:
     executor = MigrationExecutor(connection)
     executor.migrate([("agents_app", "0004_newest_runs")])
     try:

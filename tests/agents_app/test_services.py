@@ -1,4 +1,4 @@
-"""The use-cases, as any caller has them: what they refuse, and what is left then."""
+"""The use-cases, called directly: what they refuse, and that nothing is left behind."""
 
 import uuid
 from collections.abc import Callable
@@ -25,7 +25,7 @@ NO_MESSAGES = [
     pytest.param("a\0b", "NUL character", id="NUL"),
     pytest.param("\ud800", "half a character", id="half a character"),
     pytest.param(
-        "x" * 1_000_001, "at most 1,000,000 characters; this one has 1000001", id="too long"
+        "x" * 1_000_001, "at most 1,000,000 characters; this one has 1,000,001", id="too long"
     ),
 ]
 NO_NAMES = [
@@ -47,7 +47,7 @@ def agent() -> Agent:
 
 
 @pytest.mark.parametrize(("text", "complaint"), NO_MESSAGES)
-def test_what_is_no_message_starts_no_chat(
+def test_invalid_message_starts_no_chat(
     user: User, agent: Agent, text: str, complaint: str
 ) -> None:
     with pytest.raises(chat_errors.InvalidMessage, match=complaint):
@@ -56,7 +56,7 @@ def test_what_is_no_message_starts_no_chat(
 
 
 @pytest.mark.parametrize(("text", "complaint"), NO_MESSAGES)
-def test_what_is_no_message_is_not_stored(user: User, text: str, complaint: str) -> None:
+def test_invalid_message_is_not_stored(user: User, text: str, complaint: str) -> None:
     chat_session = answered(user)
     before = rows()
     with pytest.raises(chat_errors.InvalidMessage, match=complaint):
@@ -67,7 +67,7 @@ def test_what_is_no_message_is_not_stored(user: User, text: str, complaint: str)
 
 
 @pytest.mark.parametrize(("name", "complaint"), NO_NAMES)
-def test_what_is_no_name_is_not_given(user: User, name: str, complaint: str) -> None:
+def test_invalid_name_is_not_stored(user: User, name: str, complaint: str) -> None:
     chat_session = answered(user, "Its name")
     with pytest.raises(chat_errors.InvalidName, match=complaint):
         organizing.rename_session(chat_session, name=name)
@@ -115,7 +115,7 @@ def send(user: User, chat_session: Session, **values: Any) -> AgentRun:
 
 
 @LACKING
-def test_chat_goes_on_with_the_agent_that_is_chosen(user: User, lacking: Lacking) -> None:
+def test_chat_continues_with_the_chosen_agent(user: User, lacking: Lacking) -> None:
     chat_session = lacking(user)
     with pytest.raises(chat_errors.AgentUnavailable, match="choose"):
         send(user, chat_session)
@@ -152,7 +152,7 @@ def test_chat_keeps_an_agent_that_is_active(user: User) -> None:
 
 
 @LACKING
-def test_no_agent_is_given_with_a_message_that_is_refused(user: User, lacking: Lacking) -> None:
+def test_refused_message_assigns_no_agent(user: User, lacking: Lacking) -> None:
     chat_session = lacking(user)
     chosen = make_agent("chosen")
     active = Message.objects.get(session=chat_session, role="user").runs.create(
@@ -165,7 +165,7 @@ def test_no_agent_is_given_with_a_message_that_is_refused(user: User, lacking: L
 
 
 @LACKING
-def test_of_two_agents_that_are_chosen_at_once_one_stays(user: User, lacking: Lacking) -> None:
+def test_of_two_agents_that_are_chosen_concurrently_one_stays(user: User, lacking: Lacking) -> None:
     chat_session = lacking(user)
     one, other = make_agent("one"), make_agent("other")
 
@@ -183,7 +183,7 @@ def test_of_two_agents_that_are_chosen_at_once_one_stays(user: User, lacking: La
 
 
 @LACKING
-def test_retry_with_the_agent_that_is_chosen(user: User, lacking: Lacking) -> None:
+def test_retry_with_the_chosen_agent(user: User, lacking: Lacking) -> None:
     chat_session = lacking(user)
     chosen = make_agent("chosen")
     run = send(user, chat_session, agent_id=chosen.pk)

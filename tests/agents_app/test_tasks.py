@@ -56,7 +56,7 @@ def test_a_worker_empties_the_trash(manage: Callable[..., subprocess.Popen[str]]
         ("take_over", "* * * * *"),
     ],
 )
-def test_workers_do_it_again_and_again(name: str, cron: str) -> None:
+def test_schedule(name: str, cron: str) -> None:
     periodic = app.periodic_registry.periodic_tasks.values()
     assert {one.cron for one in periodic if one.task.name == name} == {cron}
 
@@ -95,7 +95,7 @@ def test_a_worker_takes_over_the_maintenance_of_a_dead_one(
             cursor.execute("SELECT id FROM procrastinate_fetch_job_v2(NULL, %s)", [worker_id])
     app.configure_task("take_over", queue="maintenance").defer(timestamp=0)
     one_shot = ("procrastinate", "worker", "--one-shot", "--queues=maintenance")
-    for _ in range(2):  # the first may exit before it has seen what it has queued anew
+    for _ in range(2):  # the first may exit before it has seen the job that it has requeued
         assert manage(*one_shot).wait(timeout=60) == 0
     statuses = (
         jobs().filter(task_name="empty_trash").order_by("pk").values_list("status", flat=True)

@@ -62,7 +62,7 @@ def collector() -> Iterator[Collector]:
 
 
 def answer(model: ModelServer, **environment: str) -> str:
-    """Have an agent answer in a process of its own, run as the README says."""
+    """Have an agent answer in a separate process, run as the README says."""
     instrument = Path(sys.executable).with_name("opentelemetry-instrument")
     return subprocess.run(
         [instrument, sys.executable, "-c", _ANSWER],

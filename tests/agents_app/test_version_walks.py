@@ -1,4 +1,4 @@
-"""Random walks through versions of a chat, compared with a tree that a test can keep."""
+"""Random walks through the versions of a chat, compared with a tree."""
 
 import uuid
 from collections.abc import Iterator
@@ -28,17 +28,17 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @dataclass(eq=False)
 class Node:
-    """A question or an answer, with what can follow it; `is_told` when a model is told it."""
+    """A question or an answer, with what can follow it; `is_sent` if models are sent it."""
 
     head: uuid.UUID
     text: str
     parent: "Node | None" = None
     children: list["Node"] = field(default_factory=list)
     chosen: "Node | None" = None
-    is_told: bool = True
+    is_sent: bool = True
 
-    def add(self, head: uuid.UUID, text: str, *, is_told: bool = True) -> "Node":
-        child = Node(head, text, self, is_told=is_told)
+    def add(self, head: uuid.UUID, text: str, *, is_sent: bool = True) -> "Node":
+        child = Node(head, text, self, is_sent=is_sent)
         self.children.append(child)
         self.chosen = child
         return child
@@ -92,7 +92,7 @@ class Walk:
         self.answering(run, parent.add(message_id, text))
 
     def answering(self, run: AgentRun, question: Node) -> None:
-        self.active = (run, question.add(run.pk, "", is_told=False))
+        self.active = (run, question.add(run.pk, "", is_sent=False))
 
     @property
     def shown(self) -> list[Node]:
@@ -137,7 +137,7 @@ class Walk:
         services.choose_version(user=self.user, session_id=self.chat_session.pk, head=choice.head)
         assert choice.parent is not None
         if choice is not choice.parent.chosen and not choice.children and choice.text:
-            choice.is_told = True
+            choice.is_sent = True
         choice.parent.chosen = choice
 
     def answer(self, number: int) -> None:
@@ -146,13 +146,13 @@ class Walk:
         text = self.next_text()
         rows = codec.to_rows([ModelResponse(parts=[TextPart(text)])])
         assert storage.store_answer(run, run.attempt, rows)
-        node.text, node.is_told, self.active = text, True, None
+        node.text, node.is_sent, self.active = text, True, None
 
     def fail(self, number: int) -> None:
         assert self.active is not None
         run, node = self.active
         node.text = self.next_text() if number % 2 else ""
-        assert storage.finish(run.pk, 0, AgentRun.Status.FAILED, node.text, "It broke.")
+        assert run.finish(AgentRun.Status.FAILED, text=node.text, error="It broke.", attempt=0)
         self.active = None
 
     def stop(self, number: int) -> None:
@@ -173,7 +173,7 @@ class Walk:
         assert question is not None
         storage.store_partial_answer(run.pk, run.attempt, text, uuid.uuid4())
         node.text = text
-        node.is_told = node is self.shown[-1] and node is question.children[-1] and bool(text)
+        node.is_sent = node is self.shown[-1] and node is question.children[-1] and bool(text)
 
     def step(self, action: str, number: int) -> None:
         is_free = action in {"send", "regenerate", "edit", "choose"}
@@ -207,11 +207,11 @@ class Walk:
         pending = {text for _, _, text in self.late}
         assert {*self.all_texts} - {*pending} <= kept
         if self.active is not None:
-            told = storage.begin(self.active[0].pk)
-            assert told is not None
+            sent = storage.start(self.active[0].pk)
+            assert sent is not None
             *before, question, _ = self.shown
-            assert told.prompt == question.text
-            assert texts(told.history) == [node.text for node in before if node.is_told]
+            assert sent.prompt == question.text
+            assert texts(sent.history) == [node.text for node in before if node.is_sent]
 
 
 def parts(turn: Turn) -> Iterator[str]:

@@ -68,7 +68,7 @@ def test_no_violations(
     page = open_page(**window)
     for path, shown in (
         ("/chats/", "Hello, "),
-        ("/chats/?q=nowhere", "No chat of yours mentions"),
+        ("/chats/?q=nowhere", "None of your chats mention"),
         (f"/chats/{chat_session.pk}/", "Said elsewhere."),
         (f"/chats/{broken.pk}/", "The model did not answer."),
         (f"/chats/{chat_session.pk}/delete/", "will be moved to the trash"),

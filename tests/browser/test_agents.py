@@ -321,7 +321,7 @@ def test_starter_prompts_are_those_of_the_chosen_agent(page: Page) -> None:
     make_agent("poet", starter_prompts="Write a haiku")
     make_agent("silent")
     page.reload()
-    starters = page.get_by_role("list", name="Prompts to begin with").get_by_role("link")
+    starters = page.get_by_role("list", name="Suggested prompts").get_by_role("link")
     expect(starters).to_have_text(STARTERS.splitlines())
     choose_agent(page, "poet")
     expect(starters).to_have_text(["Write a haiku"])

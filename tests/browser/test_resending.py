@@ -329,7 +329,7 @@ def test_agent_that_is_picked_in_another_tab_is_shown(
     run.finish(AgentRun.Status.DONE)
     choose_agent(page, second.name)
     send(page, "Here")
-    expect(page.get_by_role("alert")).to_contain_text("Another agent was chosen")
+    expect(page.get_by_role("alert")).to_contain_text("Another agent has since been chosen")
     expect(page.get_by_text("with first")).to_be_visible()
     expect(page.get_by_label("Message")).to_have_value("Here")
     model.will_say("First it is.")

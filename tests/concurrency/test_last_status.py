@@ -107,7 +107,7 @@ class Racer:
 
     def fail(self, chat: uuid.UUID) -> None:
         run = self.newest(chat)
-        storage.finish(run.pk, run.attempt, RunStatus.FAILED, "As far as", "busy")
+        run.finish(RunStatus.FAILED, text="As far as", error="busy", attempt=run.attempt)
 
     def die(self, chat: uuid.UUID) -> None:
         silent = timezone.now() - timedelta(minutes=5)

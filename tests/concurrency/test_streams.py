@@ -195,7 +195,7 @@ def test_without_a_model_staff_are_told_what_to_set(agent: Agent, cookies: str) 
         read_until(stream, "event: end")
         end = stream.readline().decode()
     assert '"status":"failed"' in end
-    assert "The model is not set up. Staff have been told." in end
+    assert "The model is not set up. Staff have been notified." in end
     assert "AGENT_MODEL" not in end
     assert "No model is set up. Set AGENT_MODEL to local" in AgentRun.objects.get().error
 

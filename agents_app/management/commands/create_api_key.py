@@ -1,4 +1,4 @@
-"""manage.py create_api_key: make an API key, which is printed once."""
+"""manage.py create_api_key: create an API key, which is printed once."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,7 +21,7 @@ def _expiry(text: str | timedelta | datetime) -> timedelta | datetime:
 
 
 class Command(OperatorCommand):
-    help = "Make an API key for a user. It is printed once, on the last line."
+    help = "Create an API key for a user. It is printed once, on the last line."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("user", metavar="USER", help="the user's name")
@@ -64,7 +64,7 @@ class Command(OperatorCommand):
             )
         except InvalidKey as error:
             raise CommandError(str(error)) from error
-        until = f"until {row.expires_at:%Y-%m-%d %H:%M %Z}" if row.expires_at else "for good"
+        until = f"until {row.expires_at:%Y-%m-%d %H:%M %Z}" if row.expires_at else "indefinitely"
         self.stdout.write(f"A key of {user} for {', '.join(row.scopes)}, valid {until}.")
         self.stdout.write("Keep it safe: it is not shown again.")
         self.stdout.write(key)

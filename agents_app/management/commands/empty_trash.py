@@ -1,6 +1,6 @@
 """`manage.py empty_trash`: deletes what has been in anybody's trash for TRASH_DAYS.
 
-Workers do this by themselves; without them, run it from cron.
+Workers do this on their own; without them, run it from cron.
 """
 
 from typing import Any

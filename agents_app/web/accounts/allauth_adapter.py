@@ -14,7 +14,7 @@ class AccountAdapter(DefaultAccountAdapter):
 
     error_messages = {
         **DefaultAccountAdapter.error_messages,
-        # One text, whichever of them was wrong.
+        # The same text, whichever of them was wrong.
         "username_password_mismatch": _WRONG,
         "email_password_mismatch": _WRONG,
         "too_many_login_attempts": "Too many failed attempts. Wait a few minutes and try again.",
@@ -26,7 +26,7 @@ class AccountAdapter(DefaultAccountAdapter):
         return bool(settings.SIGN_UP)
 
     def get_client_ip(self, request: HttpRequest) -> str:
-        """Whom rate limits count; behind a socket without TRUST_PROXY, all are counted as one."""
+        """The client that rate limits count; behind a socket without TRUST_PROXY, all are one."""
         try:
             return str(super().get_client_ip(request))
         except PermissionDenied:  # there is no address

@@ -1,4 +1,4 @@
-"""The page of one's own API keys."""
+"""The page of a user's API keys."""
 
 from datetime import timedelta
 from uuid import UUID
@@ -48,7 +48,7 @@ class ApiKeyForm(forms.Form):
 @require_http_methods(["GET", "HEAD", "POST"])
 @sensitive_variables("key")
 def keys(request: HttpRequest) -> HttpResponse:
-    """The user's keys; posting makes one, which this response alone shows."""
+    """The user's keys; posting creates one, which is shown only in this response."""
     user = current_user(request)
     form = ApiKeyForm(request.POST or None)
     key = ""
@@ -69,7 +69,7 @@ def keys(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def revoke(request: HttpRequest, key_id: UUID) -> HttpResponse:
-    """Asks for confirmation; posted, makes one of the user's keys useless."""
+    """Asks for confirmation; posted, revokes one of the user's keys."""
     key = get_object_or_404(ApiKey, user=current_user(request), pk=key_id)
     if request.method != "POST":
         return render(request, "account/key_revoke.html", {"key": key})

@@ -27,7 +27,7 @@ class SignupForm(LabelsOnly, allauth_forms.SignupForm):
 
 
 class ChangePasswordForm(LabelsOnly, allauth_forms.ChangePasswordForm):
-    """Another password, for somebody who knows the current one."""
+    """A new password, for a user who knows the current one."""
 
 
 class SetPasswordForm(LabelsOnly, allauth_forms.SetPasswordForm):
@@ -35,21 +35,21 @@ class SetPasswordForm(LabelsOnly, allauth_forms.SetPasswordForm):
 
 
 class NewPasswordForm(LabelsOnly, allauth_forms.ResetPasswordKeyForm):
-    """Another password, for somebody who has been sent a link."""
+    """A new password, for a user who was sent a link."""
 
 
 class AddEmailForm(LabelsOnly, allauth_forms.AddEmailForm):
-    """Another e-mail address."""
+    """A new e-mail address."""
 
 
 class ReauthenticateForm(LabelsOnly, allauth_forms.ReauthenticateForm):
-    """The password, once more."""
+    """Asks for the password again."""
 
 
 class LoginForm(LabelsOnly, allauth_forms.LoginForm):
-    """Logs in by name or e-mail address; keeps the message that was sent before."""
+    """Logs in by name or e-mail address; carries the message that could not be sent."""
 
-    # Whatever they hold, the login continues.
+    # Unchecked, since they must not prevent the login.
     text = UncheckedTextField(required=False, strip=False, widget=forms.HiddenInput)
     agent = UncheckedTextField(required=False, widget=forms.HiddenInput)
     writer = UncheckedTextField(required=False, widget=forms.HiddenInput)
@@ -69,7 +69,7 @@ class LoginForm(LabelsOnly, allauth_forms.LoginForm):
 
 
 class ResetPasswordForm(LabelsOnly, allauth_forms.ResetPasswordForm):
-    """Asks for the address; users without a password, as imports make them, stay without one."""
+    """Asks for the address; users without a password, such as imported ones, stay without one."""
 
     def clean_email(self) -> str:
         email = super().clean_email()
@@ -78,7 +78,7 @@ class ResetPasswordForm(LabelsOnly, allauth_forms.ResetPasswordForm):
 
 
 class ThemeForm(forms.Form):
-    """The look of the pages."""
+    """The theme of the pages."""
 
     theme = forms.ChoiceField(
         choices=Theme.choices, required=False, widget=forms.RadioSelect, label="Theme"
@@ -86,7 +86,7 @@ class ThemeForm(forms.Form):
 
 
 class PreferencesForm(ThemeForm):
-    """The name that is shown, and the look of the pages."""
+    """The display name, and the theme of the pages."""
 
     display_name = forms.CharField(
         label="Display name",

@@ -57,7 +57,7 @@ class LoginView(_EmailContext, allauth_views.LoginView):
 
 
 class PasswordResetView(_EmailContext, allauth_views.PasswordResetView):
-    """Django-allauth's, or where to turn when the site sends no e-mail."""
+    """django-allauth's, or whom to ask if the site sends no e-mail."""
 
 
 class EmailView(_EmailContext, allauth_views.EmailView):
@@ -74,7 +74,7 @@ login = LoginView.as_view()
 
 @never_cache
 def admin_login(request: HttpRequest) -> HttpResponseBase:
-    """The admin's login is that of the site; users who may not see the admin are told so."""
+    """Sends visitors to the site's login, and users without access to the admin to an error."""
     if request.method == "POST":
         response: HttpResponseBase = login(request)
         return response
@@ -109,7 +109,7 @@ def account_settings(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_http_methods(["POST"])
 def choose_theme(request: HttpRequest) -> HttpResponse:
-    """What the admin's switch has chosen, sent by its script; the settings have a form for it."""
+    """The theme chosen with the admin's switch; without JavaScript, the settings have a form."""
     form = ThemeForm(request.POST)
     if not form.is_valid():
         raise BadRequest("There is no such theme.")
@@ -158,7 +158,7 @@ def delete_account(request: HttpRequest) -> HttpResponse:
             form.add_error("password", str(error))
         else:
             logout(request)
-            messages.success(request, "Your account and your chats are deleted.")
+            messages.success(request, "Your account and your chats have been deleted.")
             return redirect(reverse("login"))
     return render(request, "account/delete.html", {"form": form}, status=_status(form))
 

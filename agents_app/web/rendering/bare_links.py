@@ -1,6 +1,6 @@
-"""Addresses in the text as links: http, https, www and e-mail, and only where they say so.
+"""Turns addresses in the text into links: those with http, https or www, and e-mail addresses.
 
-Names of files look like names of hosts (README.md, main.py), so another host alone is no link.
+Other host names are no links, since names of files look the same (README.md, main.py).
 """
 
 from typing import TYPE_CHECKING, Any
@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.rules_inline import StateInline
 
-# Characters of a paragraph, in which the library looks for links of text that was made for it
-# for half a second; the time grows with the square.
+# Characters of a paragraph. In adversarial text of this length, the library looks for links for
+# half a second, and the time grows with the square.
 _MAX_LENGTH = 10_000
 _WWW = "www."
 
@@ -36,7 +36,7 @@ def _linkify() -> "LinkifyIt":
 
     class ShortTexts(LinkifyIt):  # type: ignore[misc]
         def pretest(self, text: str) -> bool:
-            # Most text has none, and the library's own expressions take a tenth of a rendering.
+            # Most text has none, and the library's own search is a tenth of a rendering's time.
             if ":" not in text and "@" not in text and _WWW not in text.lower():
                 return False
             return len(text) <= _MAX_LENGTH and bool(super().pretest(text))

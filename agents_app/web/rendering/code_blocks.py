@@ -1,7 +1,7 @@
 """Code blocks: a frame with the language's name and a Copy button, and highlighted code.
 
-The page's script wires the button. A block that is still being written is shown in the same frame
-without colours, which its last line can change.
+The page's script wires the button. A block that is still being written has the same frame, but no
+colours, which its last line could change.
 """
 
 import re
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 HIGHLIGHT_CLASSES = {"comment", "keyword", "string", "number", "function", "type", "name"}
 HIGHLIGHT_CLASSES |= {"meta", "inserted", "deleted"}
-# Code that is longer, or that nobody writes, is shown without colours: lexers take quadratic time
+# Longer code, or code that nobody would write, is shown without colours: lexers take quadratic time
 # for some of it, and those named here cubic time for prose.
 _MAX_LENGTH = 10_000
 _MAX_LENGTH_OF = dict.fromkeys(["c#", "cs", "csharp", "groovy", "java"], 3_000)
 _MAX_LINE = 500
 _MAX_BLANK = re.compile(r"\s{200}")
 _LANGUAGE = re.compile(r"[\w+#.-]{1,40}")
-# The library has 500 lexers more, few of which have been tried with text that was made to be slow.
+# The library has 500 more lexers, few of which have been tested with adversarial text.
 _HIGHLIGHTED = {
     *("asm", "bash", "c", "c#", "c++", "clj", "clojure", "cmake", "console", "cpp", "cs"),
     *("csharp", "css", "dart", "diff", "docker", "dockerfile", "elixir", "erlang", "ex", "fsharp"),
@@ -84,7 +84,7 @@ def _highlighted(code: str, language: str) -> str:
         text.append(part)
         escaped = escape(part)
         html.append(f'<span class="{css_class}">{escaped}</span>' if css_class else escaped)
-    # A lexer drops a byte order mark, for one: what is shown and copied is what was written.
+    # Some lexers drop characters, such as a byte order mark: show and copy what was written.
     return "".join(html) if "".join(text) == code else escape(code)
 
 

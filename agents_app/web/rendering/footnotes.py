@@ -21,8 +21,8 @@ Footnotes = dict[str, "list[Token]"]  # the content of each, by its label
 def add_footnotes(parser: "MarkdownIt") -> None:
     """Teach the parser to read footnotes and to render references to them.
 
-    Only how they are defined is the plugin's. What it does with references changes what it has
-    parsed before, and its numbers count all of a text that is parsed as a whole.
+    The plugin is used for definitions only. For references, it would change tokens that it has
+    already parsed, and its numbers need all of the text.
     """
     from mdit_py_plugins.footnote.index import footnote_def
 

@@ -1,9 +1,8 @@
 r"""Formulas: `$…$`, `$$…$$`, `\(…\)` and `\[…\]` in markdown, as MathML.
 
-A formula that cannot be read is shown as it is written. One that is on lines of its own is taken
-before lists and headings are, whose marks can begin its lines. As in TeX, no formula extends beyond
-a blank line, so that none can change finished blocks of a growing text (see
-incremental_markdown.py).
+A formula that cannot be converted is shown as source. One on separate lines is parsed before lists
+and headings, whose marks can begin its lines. As in TeX, no formula extends beyond a blank line, so
+that none can change finished blocks of a growing text (see incremental_markdown.py).
 """
 
 import re
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from markdown_it.rules_inline import StateInline
     from markdown_it.token import Token
 
-# How many parts a browser expects of these.
+# How many children a browser expects in these elements.
 _PARTS = {"mfrac": 2, "mroot": 2, "msub": 2, "msup": 2, "munder": 2, "mover": 2}
 _PARTS |= {"msubsup": 3, "munderover": 3}
 MATHML_TAGS = {"math", "mrow", "mi", "mn", "mo", "ms", "mtext", "mspace", "mstyle", "mpadded"}
@@ -30,20 +29,20 @@ MATHML_ATTRIBUTES = {"accent", "columnalign", "depth", "display", "displaystyle"
 MATHML_ATTRIBUTES |= {"height", "linethickness", "lspace", "mathvariant", "maxsize", "minsize"}
 MATHML_ATTRIBUTES |= {"movablelimits", "notation", "rspace", "scriptlevel", "separator"}
 MATHML_ATTRIBUTES |= {"stretchy", "voffset", "width"}
-# Words, and lengths that cannot move a part of a formula to somewhere else on the page.
+# Words, and lengths too short to move a part of a formula elsewhere on the page.
 MATHML_VALUE = re.compile(r"[a-z-]{1,30}|[+-]?[0-9]?(?:\.[0-9]{1,4})?(?:em|ex|px|pt)?")
 
-MAX_FORMULA = 2_000  # characters, which take up to 40 ms; what is longer is shown as it is written
+MAX_FORMULA = 2_000  # characters, which take up to 40 ms; a longer formula is shown as source
 _LONGEST = 20_000  # characters between delimiters
 _MAX_DEPTH = 40  # of braces and the like; the library is recursive
 _CLOSING = {"$$": "$$", r"\[": r"\]", r"\(": r"\)"}
-_ON_LINES_OF_ITS_OWN = {"$$", r"\["}
-# The dollar sign of a price or of a shell's variable has a blank on its inner side, or a letter
-# or a digit on its outer side.
+_DISPLAY = ("$$", r"\[")
+# The dollar sign of a price or a shell variable has a blank on its inner side, or a letter or a
+# digit on its outer side.
 _DOLLARS = re.compile(r"(?<![\w$])\$(?![\s$])(?:[^\\$]|\\.)+(?<!\s)\$(?![\w$])", re.DOTALL)
 _ENTITY = re.compile(r"&#x([0-9A-Fa-f]{2,6});")
-# What the library takes for letters when it does not know it. The symbols that it does know are
-# entities in what it writes.
+# What the library writes as letters because it does not know it. The symbols that it knows become
+# entities.
 _UNREAD = re.compile(r"\\.|&(?!#x)|[{}$]")
 _ENVIRONMENTS = re.compile(r"\\(begin|end)\{(?:aligned|split|align|eqnarray\*?)\}")
 _CENTERED = re.compile(r"\\(begin|end)\{(?:gathered|gather\*?)\}")
@@ -82,10 +81,10 @@ def _block(state: "StateBlock", first: int, end: int, silent: bool) -> bool:
         return False
     start = state.bMarks[first] + state.tShift[first]
     opening = state.src[start : start + 2]
-    if opening not in _ON_LINES_OF_ITS_OWN:
+    if opening not in _DISPLAY:
         return False
     closing = _CLOSING[opening]
-    # Quick for what is not closed: it would be looked for from each line of a paragraph.
+    # A quick check: the end of an unclosed formula would be sought from each line of a paragraph.
     if state.src.find(closing, start + 2, start + 2 + _LONGEST) < 0:
         return False
     lines: list[str] = []
@@ -113,13 +112,13 @@ def _block(state: "StateBlock", first: int, end: int, silent: bool) -> bool:
 
 def _render(token: "Token", state: RenderState) -> str:
     source = token.content
-    is_display = source.startswith(("$$", r"\["))
+    is_display = source.startswith(_DISPLAY)
     tex = source[1:-1] if source[0] == "$" and not is_display else source[2:-2]
     html = _mathml(tex, is_display) or f'<code class="formula-source">{escape(source)}</code>'
     if not is_display:
         return html
     number = state.next_number("formula")
-    # It can be wider than the page, and needs the focus to be scrolled by keyboard.
+    # It can be wider than the page, and needs focus to be scrolled by keyboard.
     attributes = f'class="formula" role="group" tabindex="0" aria-label="Formula {number}"'
     return f"<span {attributes}>{html}</span>"
 
@@ -131,7 +130,7 @@ def _render_block(token: "Token", state: RenderState) -> str:
 # Kept, because an open paragraph is rendered again with every piece of text.
 @lru_cache(maxsize=256)
 def _mathml(tex: str, is_display: bool) -> str | None:
-    """The formula as MathML, or None if it cannot be read."""
+    """The formula as MathML, or None if it cannot be converted."""
     if len(tex) > MAX_FORMULA or _depth(tex) > _MAX_DEPTH:
         return None
     from latex2mathml.converter import Converter
@@ -140,7 +139,7 @@ def _mathml(tex: str, is_display: bool) -> str | None:
     tex = _CENTERED.sub(r"\\\1{matrix}", tex)
     try:
         math = Converter(display="block" if is_display else "inline").convert_to_element(tex)
-    except Exception:  # it raises errors of many kinds, IndexError and KeyError among them
+    except Exception:  # it raises many kinds of errors, IndexError and KeyError among them
         return None
     if any(_UNREAD.match(element.text or "") for element in math.iter("mi")):
         return None
@@ -152,7 +151,7 @@ def _mathml(tex: str, is_display: bool) -> str | None:
 
 
 def _depth(tex: str) -> int:
-    """How deep the formula is nested, at most: too deep a recursion would depend on the caller."""
+    """How deeply the formula is nested. Python's limit would depend on the caller's own depth."""
     depth = deepest = 0
     for mark in re.finditer(r"\\.|[{}]", tex):
         depth += {"{": 1, "}": -1}.get(mark[0], 0)

@@ -77,7 +77,7 @@ class IncrementalMarkdown:
         self._start()
 
     def _start(self) -> None:
-        # What the open blocks need to know of the finished ones: the link definitions, the
+        # What the open blocks need to know about the finished ones: the link definitions, the
         # footnotes, headings and numbers, which link labels had no definition, and which labels
         # of footnotes had one.
         self._definitions: dict[str, dict[str, Any]] = {}

@@ -1,7 +1,6 @@
 """The state of rendering a message, which the parser's render rules share.
 
-Tables, code blocks, formulas and footnotes are rendered by separate modules, and number themselves
-by it.
+The modules that render tables, code blocks, formulas and footnotes take their numbers from it.
 """
 
 from collections import Counter
@@ -65,7 +64,7 @@ class RenderState:
 
 
 def token_rule(render: "Callable[[Token, RenderState], str]") -> Callable[..., str]:
-    """A render rule of the parser that renders a token by itself."""
+    """A render rule of the parser for tokens that are rendered independently of others."""
 
     def rule(
         renderer: "RendererHTML",

@@ -16,7 +16,7 @@ _TAGS = {"a", "blockquote", "br", "button", "code", "div", "em", "hr", "p", "pre
 _TAGS |= {"h3", "h4", "h5", "h6", "input", "label", "li", "ol", "strong", "sup", "ul"}
 _TAGS |= {"table", "thead", "tbody", "tr", "th", "td"}
 # The content security policy allows no style attributes. Tables, code and formulas can be wider
-# than the page and need the focus to be scrolled by keyboard.
+# than the page and need focus to be scrolled by keyboard.
 _REGION = {"class", "role", "tabindex", "aria-label"}
 _ATTRIBUTES = {
     **{tag: {"dir"} for tag in ("p", "blockquote", "ul", "h3", "h4", "h5", "h6")},

@@ -1,4 +1,4 @@
-"""What a model is sent of a conversation."""
+"""Which part of a conversation a model is sent."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -48,7 +48,7 @@ def test_bad_strings_are_explained(text: str, problem: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["openai:", "openai: ", ":"])
-def test_a_model_of_ones_own_server_has_a_name(text: str, settings: Settings) -> None:
+def test_a_model_of_an_own_server_needs_a_name(text: str, settings: Settings) -> None:
     settings.AGENT_BASE_URL = "http://127.0.0.1:1/v1"
     with pytest.raises(ValidationError, match="does not name a model"):
         check_model_string(text)
@@ -101,7 +101,7 @@ def test_an_own_server_does_not_answer_for_other_providers(settings: Settings) -
     settings.AGENT_BASE_URL = "http://localhost:11434/v1"
     with pytest.raises(ModelNotConfigured, match="DEEPSEEK_API_KEY"):
         resolve_model("deepseek:deepseek-chat")
-    with pytest.raises(ModelNotConfigured, match="name a model of it in AGENT_MODEL"):
+    with pytest.raises(ModelNotConfigured, match="name one of its models in AGENT_MODEL"):
         resolve_model("")
 
 

@@ -1,4 +1,4 @@
-"""What is streamed of a response is its text and its reasoning, however they are cut into parts."""
+"""A response's text and reasoning are streamed, however they are divided into parts."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -40,7 +40,7 @@ class Replayed(WrapperModel):
     ],
     ids=lambda parts: "-".join(part.part_kind for part in parts),
 )
-def test_thoughts_between_texts_part_paragraphs(parts: list[ModelResponsePart]) -> None:
+def test_reasoning_between_texts_separates_paragraphs(parts: list[ModelResponsePart]) -> None:
     pieces: list[object] = []
     reasoning: list[str] = []
     model = StreamingModel(

@@ -1,4 +1,4 @@
-"""Fair shares: who waits, and who passes."""
+"""Limits of runs per process and per user: who waits, and who passes."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -17,7 +17,7 @@ def limits(settings: Settings) -> None:
 
 
 def admitted(*users: int) -> list[int]:
-    """Who is let in, of runs of these users that arrive in this order, until all wait."""
+    """Whose runs are admitted, of these users' that arrive in this order, until all wait."""
 
     async def arrive() -> list[int]:
         slots, let_in = Slots(), []
@@ -37,15 +37,15 @@ def admitted(*users: int) -> list[int]:
     return asyncio.run(arrive())
 
 
-def test_process_works_on_so_many_runs() -> None:
+def test_process_does_not_exceed_its_limit() -> None:
     assert admitted(1, 2, 3, 4) == [1, 2, 3]
 
 
-def test_run_beyond_its_users_share_lets_others_pass() -> None:
+def test_run_beyond_its_users_limit_lets_others_pass() -> None:
     assert admitted(1, 1, 1, 2) == [1, 1, 2]
 
 
-def test_waiting_runs_are_let_in_in_order_of_arrival(settings: Settings) -> None:
+def test_waiting_runs_are_admitted_in_order_of_arrival(settings: Settings) -> None:
     settings.AGENT_RUNS_PER_PROCESS = 1
 
     async def arrive() -> list[int]:

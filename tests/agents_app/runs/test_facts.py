@@ -1,4 +1,4 @@
-"""What a run records about its answer beside the text, however it ends."""
+"""The facts that a run records about its answer, however it ends."""
 
 import asyncio
 import uuid

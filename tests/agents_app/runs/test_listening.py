@@ -19,7 +19,7 @@ pytestmark = [
 ]
 
 
-def test_direct_address_that_does_not_answer_keeps_nobody_waiting(
+def test_unresponsive_direct_url_keeps_nobody_waiting(
     run: AgentRun, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(listen, "_CONNECT_TIMEOUT", 2)

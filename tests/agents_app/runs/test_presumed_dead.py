@@ -1,4 +1,4 @@
-"""Ends that are hard to record, and processes that only seem to have died."""
+"""Ends that are hard to record, and processes that are wrongly presumed dead."""
 
 import asyncio
 import threading
@@ -41,7 +41,7 @@ def test_stop_while_the_end_is_recorded(
     monkeypatch: pytest.MonkeyPatch,
     ending: list[Exception],
 ) -> None:
-    """Whoever presses Stop, twice even, may cut off the model, and not what is stored."""
+    """Stop, even pressed twice, may interrupt the model, but not the storing of its answer."""
     recording, go_on = threading.Event(), threading.Event()
 
     async def slow(work: Callable[..., Any], *args: Any, **options: Any) -> Any:
@@ -63,20 +63,20 @@ def test_stop_while_the_end_is_recorded(
 
 
 def presume_dead(run: AgentRun) -> None:
-    """As a process does that has heard nothing of this one for long."""
+    """As another process does when this one's heartbeat has expired."""
     silent = timezone.now() - timedelta(minutes=5)
     values = {"status": "interrupted", "finished_at": silent, "error": "The server stopped."}
     assert AgentRun.objects.active().filter(pk=run.pk).update(heartbeat_at=silent, **values)
 
 
-def test_run_that_was_presumed_dead_goes_on(run: AgentRun, script: Script) -> None:
-    """As when the network was away: the worker is alive, and its verdict is taken back."""
+def test_run_that_was_presumed_dead_continues(run: AgentRun, script: Script) -> None:
+    """As after a network outage: the worker is alive, and its run is running again."""
     script.say("Still ")
     dispatch.submit(run.pk, run.user_id)
     asyncio.run(first_frame(run))
     presume_dead(run)
     while not AgentRun.objects.filter(pk=run.pk, status="running", finished_at=None).exists():
-        assert not script.closed.is_set(), "nobody tells the model to stop"
+        assert not script.closed.is_set(), "the model is not cancelled"
     script.say("here")
     script.end()
     assert wait_for(run).status == AgentRun.Status.DONE
@@ -87,7 +87,7 @@ def test_run_that_was_presumed_dead_goes_on(run: AgentRun, script: Script) -> No
 def test_answer_of_a_run_that_was_presumed_dead_is_stored(
     run: AgentRun, script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also when the verdict comes only when the answer is complete."""
+    """Also when its process is presumed dead after the answer is complete."""
 
     async def late(work: Callable[..., Any], *args: Any, **options: Any) -> Any:
         if script.closed.is_set():
@@ -102,7 +102,7 @@ def test_answer_of_a_run_that_was_presumed_dead_is_stored(
     assert transcript(run) == [("user", "Hello"), ("assistant", "Still here")]
 
 
-def test_run_that_was_presumed_dead_does_not_go_on_beside_its_successor(
+def test_run_that_was_presumed_dead_does_not_continue_alongside_its_successor(
     run: AgentRun, script: Script, ana: User
 ) -> None:
     script.say("Still ")
@@ -112,15 +112,15 @@ def test_run_that_was_presumed_dead_does_not_go_on_beside_its_successor(
     presume_dead(run)
     again = services.retry_run(user=ana, session_id=run.session_id, run_id=run.pk)
     saver.add(dispatch._workers[run.pk])
-    assert script.closed.wait(30), "the model is told to stop"
+    assert script.closed.wait(30), "the model is cancelled"
     assert wait_for(run).status == AgentRun.Status.INTERRUPTED
     assert run.text == "Still "
     assert transcript(run) == [("user", "Hello")]
     assert AgentRun.objects.active().get() == again
 
 
-def test_process_that_gets_its_own_run_back_begins_it_anew(run: AgentRun, script: Script) -> None:
-    """It was frozen, so that others have queued the run anew, and is the first to fetch it."""
+def test_process_that_claims_its_own_run_again_starts_over(run: AgentRun, script: Script) -> None:
+    """It was frozen, so that others have requeued the run, and is the first to fetch it."""
 
     async def claim_twice() -> None:
         first = asyncio.create_task(dispatch.work_on(run.pk))
@@ -140,13 +140,13 @@ def test_process_that_gets_its_own_run_back_begins_it_anew(run: AgentRun, script
 
 
 @pytest.mark.parametrize("ending", ["done", "stopped", "failed"])
-def test_commit_of_which_nobody_was_told_is_not_repeated(
+def test_unacknowledged_commit_is_not_repeated(
     run: AgentRun, script: Script, ana: User, monkeypatch: pytest.MonkeyPatch, ending: str
 ) -> None:
-    """The connection breaks after the commit, before its answer: everything is tried again."""
+    """The connection breaks after the commit and before its acknowledgement: all is retried."""
     tries: list[str] = []
 
-    async def untold(work: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    async def unacknowledged(work: Callable[..., Any], *args: Any, **options: Any) -> Any:
         result = await run_in_db_thread(work, *args, **options)
         name = getattr(work, "__name__", "")
         tries.append(name)
@@ -154,7 +154,7 @@ def test_commit_of_which_nobody_was_told_is_not_repeated(
             raise OperationalError("server closed the connection unexpectedly")
         return result
 
-    monkeypatch.setattr(db_threads, "run_in_db_thread", untold)
+    monkeypatch.setattr(db_threads, "run_in_db_thread", unacknowledged)
     script.say("Good day", *([AgentFailed("busy")] if ending == "failed" else []))
     dispatch.submit(run.pk, run.user_id)
     if ending == "stopped":
@@ -170,21 +170,21 @@ def test_commit_of_which_nobody_was_told_is_not_repeated(
 
 
 @pytest.mark.parametrize("ending", ["done", "failed", "stopped"])
-def test_end_is_stored_however_long_the_database_was_away(
+def test_end_is_stored_however_long_the_database_was_unavailable(
     run: AgentRun, script: Script, ana: User, monkeypatch: pytest.MonkeyPatch, ending: str
 ) -> None:
     monkeypatch.setattr(db_threads, "RETRY_TIMEOUT", 0)
     monkeypatch.setattr(db_threads, "RETRY_INTERVAL", 0.01)
     tries_left = 5
 
-    async def away(work: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    async def unavailable(work: Callable[..., Any], *args: Any, **options: Any) -> Any:
         nonlocal tries_left
         if script.closed.is_set() and tries_left:
             tries_left -= 1
-            raise OperationalError("away")
+            raise OperationalError("unavailable")
         return await run_in_db_thread(work, *args, **options)
 
-    monkeypatch.setattr(db_threads, "run_in_db_thread", away)
+    monkeypatch.setattr(db_threads, "run_in_db_thread", unavailable)
     script.say("Good day", *([AgentFailed("busy")] if ending == "failed" else []))
     dispatch.submit(run.pk, run.user_id)
     if ending == "stopped":
@@ -239,9 +239,7 @@ def test_run_of_a_dead_process_is_interrupted_for_its_watchers(
     assert run.text == "Good "
 
 
-def test_run_that_says_nothing_for_long_is_alive_as_long_as_its_process(
-    run: AgentRun, settings: Settings
-) -> None:
+def test_quiet_run_is_alive_as_long_as_its_process(run: AgentRun, settings: Settings) -> None:
     settings.AGENT_HEARTBEAT_TIMEOUT = 15
     process = dead_process(run)
     long_ago = timezone.now() - timedelta(minutes=5)
@@ -253,10 +251,10 @@ def test_run_that_says_nothing_for_long_is_alive_as_long_as_its_process(
     assert AgentRun.objects.presumed_dead().get() == run
 
 
-def test_database_that_was_frozen_makes_nobody_presumed_dead(
+def test_frozen_database_makes_nobody_presumed_dead(
     run: AgentRun, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It answers after a while as if nothing had been, when all heartbeats are old."""
+    """It answers after a while as if nothing had happened, when all heartbeats are old."""
     settings.AGENT_HEARTBEAT_TIMEOUT = 1
     monkeypatch.setattr(liveness, "_HEARTBEAT_INTERVAL", 0.1)
     froze, asked = threading.Event(), threading.Event()
@@ -275,7 +273,7 @@ def test_database_that_was_frozen_makes_nobody_presumed_dead(
     connection_created.connect(on_every_connection)
     try:
         liveness.start()
-        lively_until = time.monotonic() + 2  # so that this process trusts in others' silence
+        lively_until = time.monotonic() + 2  # so that this process may presume others dead
         while time.monotonic() < lively_until:
             WorkerProcess.objects.filter(pk=process.pk).update(heartbeat_at=Now())
             time.sleep(0.2)  # between two heartbeats

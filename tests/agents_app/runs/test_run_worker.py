@@ -1,4 +1,4 @@
-"""Runs in the background: what becomes of them, whoever watches, stops or leaves."""
+"""Runs in the background: how they end, whoever watches, stops or leaves."""
 
 import asyncio
 import math
@@ -143,7 +143,7 @@ def test_reasoning_is_streamed_before_the_text_and_is_no_part_of_it(
     assert run.text == ""
 
 
-def test_failure_keeps_what_came_but_not_as_the_assistants_words(
+def test_failure_keeps_the_text_so_far_but_not_as_a_message(
     run: AgentRun, script: Script, ana: User
 ) -> None:
     script.say("Good ", AgentFailed("The model is busy."))
@@ -172,7 +172,7 @@ def test_bug_in_an_agent_ends_its_run(
     assert "a bug" in caplog.text
 
 
-def test_answer_that_nobody_here_has_cancelled_is_interrupted(
+def test_answer_that_was_cancelled_from_outside_is_interrupted(
     run: AgentRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As when the event loop is closed, or a library cancels the wrong task."""
@@ -186,7 +186,7 @@ def test_answer_that_nobody_here_has_cancelled_is_interrupted(
 
 
 @pytest.mark.parametrize("here", [True, False], ids=["in this process", "from another"])
-def test_stop_keeps_what_came(run: AgentRun, script: Script, ana: User, here: bool) -> None:
+def test_stop_keeps_the_text_so_far(run: AgentRun, script: Script, ana: User, here: bool) -> None:
     script.say("Good ")
     dispatch.submit(run.pk, run.user_id)
     asyncio.run(first_frame(run))
@@ -195,7 +195,7 @@ def test_stop_keeps_what_came(run: AgentRun, script: Script, ana: User, here: bo
     else:
         assert AgentRun(pk=run.pk).finish(AgentRun.Status.STOPPED)
     assert wait_for(run).status == AgentRun.Status.STOPPED
-    assert script.closed.wait(30), "the model is told to stop"
+    assert script.closed.wait(30), "the model is cancelled"
     assert transcript(run) == [("user", "Hello"), ("assistant", "Good ")]
     assert services.send_message(
         user=ana, session_id=run.session_id, text="Go on", message_id=uuid.uuid4()
@@ -208,7 +208,7 @@ def test_silence_is_filled(run: AgentRun, script: Script, monkeypatch: pytest.Mo
 
     async def watch() -> list[str]:
         await run_in_db_thread(dispatch.submit, run.pk, run.user_id)
-        # Until then it waits for its turn, which is said as well.
+        # Until then it waits for its turn, and watchers are sent that.
         assert await asyncio.to_thread(script.started.wait, 30)
         seen: list[str] = []
         async for frame in events.run_events(run.pk):
@@ -224,7 +224,7 @@ def test_silence_is_filled(run: AgentRun, script: Script, monkeypatch: pytest.Mo
     assert wait_for(run).status == AgentRun.Status.DONE
 
 
-def test_watcher_hears_of_a_database_that_is_gone(
+def test_watcher_learns_that_the_database_is_gone(
     run: AgentRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The response has begun, with status 200; it must not just break off."""
@@ -247,7 +247,7 @@ def test_watcher_hears_of_a_database_that_is_gone(
     asyncio.run(watch())
 
 
-def test_run_beyond_its_users_share_waits_and_says_so(
+def test_run_beyond_its_users_limit_waits_and_says_so(
     run: AgentRun,
     script: Script,
     ana: User,
@@ -276,7 +276,7 @@ def test_run_of_another_process_that_waits_says_so(
     assert asyncio.run(first_frame(run)) == NEXT_IN_LINE
 
 
-def test_run_that_has_its_turn_asks_for_no_place(
+def test_run_that_need_not_wait_does_not_query_its_position(
     run: AgentRun, script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[UUID] = []
@@ -293,7 +293,7 @@ def test_run_that_has_its_turn_asks_for_no_place(
     assert asked == []
 
 
-def test_run_that_is_stopped_while_it_waits_ends_at_once(
+def test_run_that_is_stopped_while_it_waits_ends_immediately(
     run: AgentRun, script: Script, ana: User, settings: Settings
 ) -> None:
     settings.AGENT_RUNS_PER_USER = 1
@@ -312,15 +312,15 @@ def test_run_that_is_stopped_while_it_waits_ends_at_once(
     assert wait_for(run).status == AgentRun.Status.DONE
 
 
-def test_stop_before_anything_came(run: AgentRun, script: Script, ana: User) -> None:
+def test_stop_before_the_first_text(run: AgentRun, script: Script, ana: User) -> None:
     services.stop_run(user=ana, session_id=run.session_id, run_id=run.pk)
     dispatch.submit(run.pk, run.user_id)
     assert wait_for(run).status == AgentRun.Status.STOPPED
-    assert not script.started.is_set() or script.closed.wait(30), "the model is told to stop"
+    assert not script.started.is_set() or script.closed.wait(30), "the model is cancelled"
     assert transcript(run) == [("user", "Hello")]
 
 
-def test_chat_deleted_meanwhile_stays_deleted(run: AgentRun, script: Script, ana: User) -> None:
+def test_deleted_chat_stays_deleted(run: AgentRun, script: Script, ana: User) -> None:
     dispatch.submit(run.pk, run.user_id)
     assert script.started.wait(30)
     trash.trash_session(run.session)
@@ -360,7 +360,7 @@ def test_server_that_stops_interrupts_its_runs(
 
 
 def test_watching_a_run_of_another_process(run: AgentRun) -> None:
-    """Nothing in memory here: the row alone tells."""
+    """Nothing is in memory here: everything is read from the row."""
 
     async def watch() -> list[str]:
         watcher = asyncio.create_task(frames(run))
@@ -401,7 +401,7 @@ def test_all_runs_end_side_by_side(
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """However many cannot be ended in time: the server does not wait for one after the other."""
+    """However many cannot end in time, the server does not wait for one after the other."""
     monkeypatch.setattr(watching, "_reader", watching._RemoteReader())
     settings.AGENT_GRACE_SECONDS = 0.1
     monkeypatch.setattr(dispatch, "_SHUTDOWN_TIMEOUT", 1)

@@ -1,4 +1,4 @@
-"""Attempts at a run: who has it, and that whoever has lost it changes nothing."""
+"""Attempts at a run: who has claimed it, and that a process that has lost it changes nothing."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -26,8 +26,8 @@ def claim(run: AgentRun) -> int | None:
     return claimed.attempt if claimed else None
 
 
-def hand_back(run: AgentRun) -> int:
-    """As a process does that has claimed it; returns the attempt's number."""
+def claim_and_requeue(run: AgentRun) -> int:
+    """As a process does that is about to exit; returns the attempt's number."""
     attempt = claim(run)
     assert attempt is not None
     assert storage.requeue(run.pk, attempt)
@@ -44,7 +44,7 @@ def test_a_claimed_run_has_what_its_answer_needs(
     assert (run_input.prompt, run_input.agent) == ("Hello", run.agent)
 
 
-def test_run_is_claimed_anew_after_each_death_and_then_fails(run: AgentRun) -> None:
+def test_run_is_claimed_again_after_each_death_and_then_fails(run: AgentRun) -> None:
     attempts = [claim(run) for _ in range(storage.MAX_DEATHS + 1)]
     assert attempts == [1, 2, 3, None]
     run.refresh_from_db()
@@ -52,23 +52,23 @@ def test_run_is_claimed_anew_after_each_death_and_then_fails(run: AgentRun) -> N
     assert run.has_failed
 
 
-def test_handing_a_run_back_is_no_death(run: AgentRun) -> None:
+def test_requeueing_does_not_count_as_a_death(run: AgentRun) -> None:
     for _ in range(2 * storage.MAX_DEATHS):
-        hand_back(run)
+        claim_and_requeue(run)
     run.refresh_from_db()
     assert (run.status, run.process_id, run.text, run.deaths) == ("pending", None, "", 0)
     claimed = [claim(run) for _ in range(storage.MAX_DEATHS + 1)]
     assert [attempt is not None for attempt in claimed] == [True] * storage.MAX_DEATHS + [False]
 
 
-def test_text_that_is_saved_late_does_not_begin_a_run_that_was_handed_back(run: AgentRun) -> None:
-    attempt = hand_back(run)
+def test_text_that_is_saved_late_does_not_start_a_requeued_run(run: AgentRun) -> None:
+    attempt = claim_and_requeue(run)
     assert AgentRun.objects.save_progress([Progress(run.pk, attempt, "Too late")]) == set()
     run.refresh_from_db()
     assert (run.status, run.text) == ("pending", "")
 
 
-def test_claim_voids_the_text_so_far(run: AgentRun) -> None:
+def test_claim_discards_the_text_so_far(run: AgentRun) -> None:
     storage.claim(run.pk)
     AgentRun.objects.save_progress([Progress(run.pk, 1, "As far as this")])
     storage.claim(run.pk)
@@ -105,13 +105,13 @@ def test_progress_records_a_start_once(run: AgentRun) -> None:
     [
         lambda run: storage.store_answer(run, 1, answer()),
         lambda run: storage.store_partial_answer(run.pk, 1, "Too late", uuid4()),
-        lambda run: storage.finish(run.pk, 1, RunStatus.FAILED, "Too late", "broken"),
+        lambda run: run.finish(RunStatus.FAILED, text="Too late", error="broken", attempt=1),
         lambda run: storage.requeue(run.pk, 1),
         lambda run: AgentRun.objects.save_progress([Progress(run.pk, 1, "Too late")]),
     ],
-    ids=["answer", "partial answer", "end", "hand back", "progress"],
+    ids=["answer", "partial answer", "end", "requeue", "progress"],
 )
-def test_process_that_has_lost_a_run_changes_nothing_of_it(
+def test_process_that_has_lost_a_run_changes_nothing(
     run: AgentRun, write: Callable[[AgentRun], object]
 ) -> None:
     storage.claim(run.pk)

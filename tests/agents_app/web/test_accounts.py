@@ -1,4 +1,4 @@
-"""The account pages: login, passwords, e-mail, settings, the end of an account."""
+"""The account pages: login, passwords, e-mail, settings, deletion of an account."""
 
 import re
 from collections.abc import Callable
@@ -64,7 +64,7 @@ def test_names_that_differ_in_case_only(client: Client, user: User) -> None:
     assert client.get("/chats/").context["user"] == user
 
 
-def test_a_refused_login_tells_nothing(client: Client, user: User) -> None:
+def test_a_refused_login_reveals_nothing(client: Client, user: User) -> None:
     User.objects.create_user("off", "off@example.org", PASSWORD, is_active=False)
     texts = {
         re.sub(r'value="[^"]*"', "", html(log_in(client, name, "wrong")))
@@ -100,7 +100,7 @@ def test_limits_count_the_clients_of_a_trusted_proxy(
 
 
 @pytest.mark.parametrize("target", ["https://evil.example/", "//evil.example", "javascript:1"])
-def test_nobody_is_led_elsewhere(client: Client, user: User, target: str) -> None:
+def test_logins_do_not_redirect_to_other_sites(client: Client, user: User, target: str) -> None:
     assert log_in(client, "ana", next=target)["Location"] == "/"
     User.objects.update(is_staff=True)
     response = client.get("/admin/login/", {"next": target})
@@ -117,7 +117,7 @@ def test_the_admin_logs_in_through_the_same_page(client: Client, user: User) -> 
     assert log_in(client, "ana", next=next_url[1])["Location"] == wanted
 
 
-def test_who_may_not_see_the_admin_is_told_so(page: Client) -> None:
+def test_users_without_access_to_the_admin_get_403(page: Client) -> None:
     response = page.get("/admin/", follow=True)
     assert response.status_code == 403
     assert "does not have permission" in html(response)
@@ -156,7 +156,7 @@ def test_reset_of_a_forgotten_password(client: Client, user: User) -> None:
     assert "no longer valid" in html(Client().get(link, follow=True))
 
 
-def test_a_reset_tells_nothing(client: Client, user: User) -> None:
+def test_a_reset_reveals_nothing(client: Client, user: User) -> None:
     imported = User.objects.create_user("imported", "imported@example.org")
     ImportedUser.objects.create(user=imported)
     User.objects.create_user("off", "off@example.org", PASSWORD, is_active=False)
@@ -170,7 +170,7 @@ def test_a_reset_tells_nothing(client: Client, user: User) -> None:
     assert "correct username and password" in html(log_in(client, "imported", "x"))
 
 
-def test_without_mail_nobody_is_promised_any(client: Client, settings: Any, user: User) -> None:
+def test_without_mail_none_is_offered(client: Client, settings: Any, user: User) -> None:
     settings.SENDS_EMAIL = False
     assert "Forgot your password?" not in html(client.get("/accounts/login/"))
     assert "sends no e-mail" in html(client.get("/accounts/password/reset/"))
@@ -207,7 +207,7 @@ def test_log_out_everywhere_else(page: Client, user: User) -> None:
 def test_another_email_address_counts_once_it_is_confirmed(page: Client, user: User) -> None:
     url = "/accounts/email/"
     asked = page.post(url, {"email": "ana@example.com", "action_add": ""}, follow=True)
-    assert "Your password, please" in html(asked)
+    assert "Confirm your password" in html(asked)
     assert not mail.outbox
     page.post(asked.redirect_chain[-1][0], {"password": PASSWORD})
     page.post(url, {"email": "ana@example.com", "action_add": ""})
@@ -233,7 +233,7 @@ def test_sign_up_is_closed_unless_a_setting_opens_it(client: Client, settings: A
     assert is_logged_in(client)
 
 
-def test_signing_up_does_not_tell_whose_address_is_known(user: User, settings: Any) -> None:
+def test_signing_up_does_not_reveal_known_addresses(user: User, settings: Any) -> None:
     settings.SIGN_UP = True
     new = {"email": user.email, "password1": NEW_PASSWORD}
     assert Client().post("/accounts/signup/", {"username": "x", **new}).status_code == 302
@@ -286,7 +286,7 @@ def test_preferences_cost_no_query(
         page.get("/accounts/logins/")
 
 
-# --- The end -----------------------------------------------------------------
+# --- Deletion ----------------------------------------------------------------
 
 
 def test_deleting_the_account_deletes_what_is_theirs(page: Client, user: User) -> None:
@@ -302,7 +302,7 @@ def test_deleting_the_account_deletes_what_is_theirs(page: Client, user: User) -
     assert User.objects.filter(pk=user.pk).exists()
     response = page.post("/accounts/delete/", {"password": PASSWORD})
 
-    assert "are deleted" in html(page.get(response["Location"]))
+    assert "have been deleted" in html(page.get(response["Location"]))
     assert list(User.objects.all()) == [stranger]
     assert list(Session.objects.all()) == [others]
     assert {message.user for message in Message.objects.all()} == {None}

@@ -31,8 +31,8 @@ def answer_with(run: AgentRun, *responses: ModelResponse) -> list[Message]:
     return rows
 
 
-def go_on(chat_session: Session, user: User, text: str, **facts: int | bool) -> AgentRun:
-    """A further turn of the chat, with what is known about its run."""
+def add_turn(chat_session: Session, user: User, text: str, **facts: int | bool) -> AgentRun:
+    """Another turn of the chat, with facts about its run."""
     question = say(chat_session, text, role="user", agent=chat_session.agent, user=user)
     run = AgentRun.objects.create(
         session=chat_session, message=question, agent=chat_session.agent, user=user
@@ -51,7 +51,7 @@ def test_reasoning_is_folded_before_the_answer(page: Client, user: User) -> None
     assert shown.count('<details class="reasoning">') == 1
     assert "&lt;b&gt;Hm&lt;/b&gt;" in shown
     places = [shown.index(what) for what in ('class="message theirs"', "So.", "Good day")]
-    assert places == sorted(places), "it stands beside the agent's name"
+    assert places == sorted(places), "it comes after the agent's name"
     row = run.session.messages.get(role="assistant")
     assert row.text_content == "Good day", "it is no part of the text"
     _, events = read_events(user, "get", run_url(run, "chat-events"))
@@ -90,7 +90,7 @@ def test_reasoning_costs_no_further_query(page: Client, user: User) -> None:
 def test_answer_at_the_token_limit_says_so(page: Client, user: User) -> None:
     chat_session = answered(user)
     assert CUT_OFF not in html(page.get(chat_url(chat_session)))
-    run = go_on(chat_session, user, "more", truncated=True)
+    run = add_turn(chat_session, user, "more", truncated=True)
     shown = html(page.get(chat_url(chat_session)))
     assert shown.count(CUT_OFF) == 1
     assert run_url(run, "chat-continue") in shown
@@ -100,24 +100,24 @@ def test_answer_at_the_token_limit_says_so(page: Client, user: User) -> None:
 
 def test_place_where_the_context_begins(page: Client, user: User) -> None:
     chat_session = answered(user, "First")
-    go_on(chat_session, user, "second")
-    third = go_on(chat_session, user, "third", context_from=3)
+    add_turn(chat_session, user, "second")
+    third = add_turn(chat_session, user, "third", context_from=3)
     shown = html(page.get(chat_url(chat_session)))
     assert shown.count(NO_LONGER) == 1
     assert shown.index("Hi!") < shown.index(NO_LONGER) < shown.index('id="m3"')
     _, events = read_events(user, "get", run_url(third, "chat-events"))
     assert 'data-context-from=\\"3\\"' in events[-1]
 
-    go_on(chat_session, user, "short")
-    assert NO_LONGER not in html(page.get(chat_url(chat_session))), "the last run tells"
-    go_on(chat_session, user, "long", context_from=1)
+    add_turn(chat_session, user, "short")
+    assert NO_LONGER not in html(page.get(chat_url(chat_session))), "the last run counts"
+    add_turn(chat_session, user, "long", context_from=1)
     assert NO_LONGER not in html(page.get(chat_url(chat_session))), "nothing is above"
 
 
 def test_context_that_begins_on_an_older_page(page: Client, user: User) -> None:
     chat_session = answered(user, "First")
     for number in range(30):
-        go_on(chat_session, user, f"Q{number}", context_from=3)
+        add_turn(chat_session, user, f"Q{number}", context_from=3)
     assert NO_LONGER not in html(page.get(chat_url(chat_session)))
     older = html(page.get(f"{chat_url(chat_session)}?before=13"))
     assert older.count(NO_LONGER) == 1
@@ -128,10 +128,10 @@ def test_context_that_begins_on_an_older_page(page: Client, user: User) -> None:
     assert queries(lambda: page.get(older)) == queries(lambda: page.get(latest)) + 1
 
 
-def test_people_are_not_told_what_is_for_staff(page: Client, user: User) -> None:
-    run = failed(user, error="The model is not set up. Staff have been told.\nSet AGENT_MODEL.")
+def test_people_do_not_see_what_is_for_staff(page: Client, user: User) -> None:
+    run = failed(user, error="The model is not set up. Staff have been notified.\nSet AGENT_MODEL.")
     shown = html(page.get(chat_url(run.session)))
-    assert "The model is not set up. Staff have been told." in shown
+    assert "The model is not set up. Staff have been notified." in shown
     assert "AGENT_MODEL" not in shown
 
 
@@ -149,7 +149,7 @@ def test_an_answer_that_ended_early_has_its_agents_name(
     assert answer.index(name) < answer.index(says)
 
 
-def test_numbers_stay_what_they_were_while_it_was_written(page: Client, user: User) -> None:
+def test_numbers_stay_the_same_when_the_answer_is_stored(page: Client, user: User) -> None:
     table = "| a |\n|---|\n| 1 |\n\n"
     run = ask(user)
     AgentRun.objects.filter(pk=run.pk).update(status=AgentRun.Status.RUNNING, text=table)

@@ -1,4 +1,4 @@
-"""Which agent goes on with a chat: its own, another one from now on, or one in its stead."""
+"""Which agent continues a chat: its own, another one from now on, or a substitute."""
 
 import re
 from collections.abc import Callable
@@ -29,7 +29,7 @@ Lose = Callable[[], None]
 
 
 def offered(response: Any) -> list[str]:
-    """The agents that take a choice; the chat's own goes on without one."""
+    """The agents that have to be chosen; the chat's own is the default."""
     page = html(response)
     form = page[page.index("data-message-form") :]
     return re.findall(r'<option value="\d+"[^>]*>([^<]+)</option>', form)
@@ -65,7 +65,7 @@ def test_agents_are_offered_where_one_is_needed(page: Client, user: User, lose: 
 
 
 @LOSE
-def test_chat_goes_on_with_the_agent_that_is_picked(page: Client, user: User, lose: Lose) -> None:
+def test_chat_continues_with_the_chosen_agent(page: Client, user: User, lose: Lose) -> None:
     chat_session = answered(user)
     lose()
     make_agent("another")
@@ -80,7 +80,7 @@ def test_chat_goes_on_with_the_agent_that_is_picked(page: Client, user: User, lo
     assert not marked(shown)
 
 
-def test_chat_goes_on_with_another_agent_from_now_on(page: Client, user: User) -> None:
+def test_chat_continues_with_another_agent_from_now_on(page: Client, user: User) -> None:
     chat_session = answered(user)
     first, other = chat_session.agent, make_agent("other")
     url = chat_url(chat_session, "chat-send")
@@ -141,7 +141,7 @@ def test_agent_that_was_picked_in_another_tab_is_kept(page: Client, user: User) 
     before = rows()
     refused = page.post(chat_url(chat_session, "chat-send"), form)
     assert refused.status_code == 409
-    assert "Another agent was chosen" in html(refused)
+    assert "Another agent has since been chosen" in html(refused)
     assert "And then?</textarea>" in html(refused)
     assert rows() == before
     assert Session.objects.get().agent == chat_session.agent

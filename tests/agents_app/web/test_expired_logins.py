@@ -1,4 +1,4 @@
-"""What is sent after the login has run out: nothing is lost, and nothing happens by itself."""
+"""Requests after the login has expired: nothing is lost, and nothing happens unasked."""
 
 import re
 from collections.abc import Callable
@@ -144,14 +144,14 @@ def test_undoing_a_deletion_leads_to_the_trash(client: Client, user: User) -> No
 
 
 @pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
-def test_a_script_is_told_where_to_log_in(client: Client, agent: Agent, accept: str) -> None:
+def test_a_script_gets_the_url_of_the_login(client: Client, agent: Agent, accept: str) -> None:
     response = client.post("/chats/", new_chat(agent, TEXT), headers={"Accept": accept})
     assert response.status_code == 401
     assert response.json()["login"] == "/accounts/login/"
     assert not Session.objects.exists()
 
 
-def test_a_script_is_told_of_another_login(user: User) -> None:
+def test_a_script_learns_of_another_login(user: User) -> None:
     client = Client(enforce_csrf_checks=True)
     client.force_login(user)
     response = client.post(chat_url(answered(user), "chat-pin"), headers=JSON)
@@ -159,7 +159,7 @@ def test_a_script_is_told_of_another_login(user: User) -> None:
     assert "logged in or out" in response.json()["error"]
 
 
-def test_pages_cost_no_query_more(
+def test_pages_cost_no_further_query(
     client: Client, user: User, django_assert_num_queries: Callable[..., Any]
 ) -> None:
     client.force_login(user)

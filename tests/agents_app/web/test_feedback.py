@@ -60,7 +60,7 @@ def test_the_page_shows_what_was_given(page: Client, answer: Message) -> None:
     assert "&lt;b&gt;Made up&lt;/b&gt;</textarea>" in shown
 
 
-def test_script_is_sent_the_buttons_anew(page: Client, answer: Message) -> None:
+def test_script_gets_the_new_buttons(page: Client, answer: Message) -> None:
     response = page.post(url_for(answer), {"rating": "good"}, headers=JSON)
     fragment = response.json()["html"]
     assert 'aria-pressed="true"' in fragment
@@ -71,7 +71,7 @@ def test_script_is_sent_the_buttons_anew(page: Client, answer: Message) -> None:
 
 
 @pytest.mark.parametrize("headers", [{}, JSON], ids=["browser", "script"])
-def test_only_answers_in_ones_own_chats(
+def test_only_for_answers_in_own_chats(
     page: Client, user: User, answer: Message, headers: dict[str, str]
 ) -> None:
     question = answer.session.messages.get(role="user")
@@ -126,7 +126,7 @@ def test_feedback_costs_no_further_query(page: Client, user: User, answer: Messa
     assert counts[0] == counts[1]
 
 
-def test_goes_with_its_chat(page: Client, user: User, answer: Message) -> None:
+def test_is_deleted_with_its_chat(page: Client, user: User, answer: Message) -> None:
     page.post(url_for(answer), {"rating": "good"})
     trash.trash_session(answer.session)
     assert page.post(url_for(answer), {"rating": "good"}).status_code == 404

@@ -1,4 +1,4 @@
-"""The first screen: a greeting, the agent that is selected, prompts to begin with."""
+"""The first screen: a greeting, the selected agent, and suggested prompts."""
 
 import re
 from typing import Any
@@ -129,7 +129,7 @@ def test_initial(name: str, initial: str) -> None:
     assert agent.hue == Agent(name=name, display_name="Renamed").hue
 
 
-# --- Prompts to begin with -------------------------------------------------------
+# --- Suggested prompts -----------------------------------------------------------
 
 
 def test_starter_prompts_fill_the_form(page: Client) -> None:
@@ -150,7 +150,7 @@ def test_starter_prompts_fill_the_form(page: Client) -> None:
 
 def test_agent_without_starter_prompts_has_none(page: Client) -> None:
     assert "data-starter>" not in html(page.get("/chats/"))
-    assert "Prompts to begin with" not in html(page.get("/chats/"))
+    assert "Suggested prompts" not in html(page.get("/chats/"))
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_agent_without_starter_prompts_has_none(page: Client) -> None:
         *("page=2", "page=x"),
     ],
 )
-def test_address_that_opens_with_nothing_known(page: Client, query: str) -> None:
+def test_unknown_values_in_the_url_are_ignored(page: Client, query: str) -> None:
     make_agent("other")
     opened = page.get(f"/chats/?{query}")
     assert opened.status_code == 200
@@ -178,7 +178,7 @@ def test_starter_prompts_of_another_agent(page: Client) -> None:
     assert page.get(url).status_code == 302
 
 
-# --- Going on with another agent -------------------------------------------------
+# --- Continuing with another agent -----------------------------------------------
 
 
 def test_answers_name_the_agents_that_wrote_them(page: Client, user: User) -> None:

@@ -10,7 +10,7 @@ from tests.agents_app.web.helpers import JSON, chat_url, html, rows, run_url
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_what_changes_something_is_posted(page: Client, user: User) -> None:
+def test_only_posts_change_anything(page: Client, user: User) -> None:
     run = failed(user)
     before = rows()
     for url in (
@@ -30,7 +30,7 @@ def test_what_changes_something_is_posted(page: Client, user: User) -> None:
 
 
 @pytest.mark.parametrize("headers", [{}, JSON], ids=["page", "script"])
-def test_damaged_forms_tell_nothing_of_the_chats_of_others(
+def test_damaged_forms_reveal_nothing_about_the_chats_of_others(
     page: Client, user: User, headers: dict[str, str]
 ) -> None:
     for owner, status in ((user, 400), (make_user("ben"), 404)):
@@ -50,7 +50,7 @@ def test_damaged_forms_tell_nothing_of_the_chats_of_others(
 
 
 @pytest.mark.parametrize("scheme", ["javascript", "JavaScript", "data", "vbscript", "ftp", "file"])
-def test_links_lead_to_the_web_or_to_a_mailbox_only(page: Client, user: User, scheme: str) -> None:
+def test_only_links_to_websites_and_mailboxes(page: Client, user: User, scheme: str) -> None:
     answer = f"[one]({scheme}://x) <{scheme}://x/y> ![two]({scheme}://x)\n\n[a]: {scheme}:x\n\n[a]"
     answer += "\n\n[good](https://example.org) [post](mailto:ana@example.org)"
     shown = html(page.get(chat_url(answered(user, answer=answer))))

@@ -1,4 +1,4 @@
-"""One's own API keys on the account's page."""
+"""The page of a user's own API keys."""
 
 import re
 from datetime import timedelta

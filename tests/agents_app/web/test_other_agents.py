@@ -1,4 +1,4 @@
-"""An answer had anew from another agent: offered beside Regenerate, recorded per answer."""
+"""Another answer from another agent: offered next to Regenerate, recorded per answer."""
 
 import re
 import uuid
@@ -38,17 +38,17 @@ def regenerate_url(question: Message) -> str:
 
 
 def offered(response: Any) -> list[tuple[str, str]]:
-    """The agents of the menu beside Regenerate, each with its name."""
+    """The agents of the menu next to Regenerate, each with its name."""
     menu = html(response).partition("data-other-agents")[2].partition("data-stop-form")[0]
     buttons = re.findall(
         r'<button form="regenerate" name="agent" value="(\d+)"[^>]*>(.*?)</button>', menu, re.DOTALL
     )
-    # Among few agents the name stands beside a picture and a description.
+    # If there are few agents, the name has a picture and a description.
     name = r'(?:.*class="agent-name"[^>]*>)?([^<]*)'
     return [(key, re.match(name, shown, re.DOTALL)[1]) for key, shown in buttons]  # type: ignore[index]
 
 
-def test_another_agent_answers_anew(
+def test_another_agent_answers_again(
     page: Client, user: User, agent: Agent, submitted: list[uuid.UUID]
 ) -> None:
     first = answer(ask(user), "Prose")
@@ -84,15 +84,16 @@ def test_another_agent_answers_anew(
     assert "Next version, by The poet" in html(shown)
 
 
-def test_the_other_agent_is_told_the_chosen_line_with_its_own_prompt(
+def test_the_other_agent_is_sent_the_chosen_line_with_its_own_prompt(
     page: Client, user: User
 ) -> None:
     first = answer(ask(user), "Prose")
     poet = make_agent("poet", system_prompt="Rhyme.")
     page.post(regenerate_url(first.message), {"agent": str(poet.pk)})
-    told = storage.begin(active().pk)
-    assert told is not None
-    assert (told.agent.system_prompt, told.prompt, told.history) == ("Rhyme.", "Hello", [])
+    run_input = storage.start(active().pk)
+    assert run_input is not None
+    assert run_input.agent.system_prompt == "Rhyme."
+    assert (run_input.prompt, run_input.history) == ("Hello", [])
 
 
 def test_versions_of_one_agent_do_not_name_it(page: Client, user: User) -> None:

@@ -1,4 +1,4 @@
-"""Searching one's own chats: what is found, how it is shown, and how many queries it takes."""
+"""Searching a user's own chats: what is found, how it is shown, how many queries it takes."""
 
 import re
 import uuid
@@ -115,8 +115,8 @@ def test_only_own_chats_are_searched_and_neither_the_trash_nor_other_versions(
     say(own, "secret", set_aside_with=uuid.uuid4())
     say(own, "secret", role="system")
     phantom(user=user)
-    assert "mentions “secret”" in html(page.get("/chats/", {"q": "secret"}))
-    assert "mentions “Session”" in html(page.get("/chats/", {"q": "Session"}))
+    assert "mention “secret”" in html(page.get("/chats/", {"q": "secret"}))
+    assert "mention “Session”" in html(page.get("/chats/", {"q": "Session"}))
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def test_the_chats_used_last_come_first_and_only_so_many_are_counted(
     last = html(page.get(f"/chats/?q=boat&page={MESSAGES_COUNTED // MESSAGES_PER_PAGE}"))
     assert len(SNIPPET.findall(last)) == MESSAGES_PER_PAGE
     assert "page=6" not in last
-    assert "Another word narrows the search" in last
+    assert "Add a word to narrow the search." in last
     assert "no more results" in html(page.get("/chats/?q=boat&page=9"))
 
 

@@ -146,7 +146,7 @@ def test_every_chat_is_reached_by_showing_more(page: Client, user: User) -> None
 
 
 @pytest.mark.parametrize("place", ["x", "2026-01-01_x", "2026-01-01T00:00:00_" + "0" * 32, "_"])
-def test_places_that_no_list_has(page: Client, place: str) -> None:
+def test_invalid_cursors_are_404(page: Client, place: str) -> None:
     for url in ("/chats/sidebar/", "/chats/all/", "/chats/trash/"):
         assert page.get(url, {"after": place}).status_code == 404
 
@@ -165,7 +165,7 @@ def test_many_chats_take_as_few_queries_as_few(page: Client, user: User) -> None
     assert few == counts() == [4, 5]
 
 
-def test_ticked_chats_are_changed_together(page: Client, user: User) -> None:
+def test_selected_chats_are_changed_together(page: Client, user: User) -> None:
     chats = [answered(user, f"Chat {number}") for number in range(3)]
     foreign = answered(make_user("bo"))
     ticked = [str(chats[0].pk), str(chats[1].pk), str(foreign.pk)]
@@ -190,7 +190,7 @@ def test_ticked_chats_are_changed_together(page: Client, user: User) -> None:
 @pytest.mark.parametrize(
     ("form", "complaint"),
     [
-        ({"action": "delete"}, "Tick the chats first."),
+        ({"action": "delete"}, "Select the chats first."),
         ({"action": "eat", "chats": ["0" * 32]}, "This form is damaged"),
         ({"action": "delete", "chats": ["x"]}, "This form is damaged"),
     ],

@@ -68,7 +68,7 @@ def test_first_message_starts_a_chat(
     assert submitted == [run.pk]
 
 
-def test_script_is_told_where_the_answer_will_come(page: Client, agent: Agent) -> None:
+def test_script_gets_the_urls_of_the_answer(page: Client, agent: Agent) -> None:
     result = page.post("/chats/", new_chat(agent), headers=JSON).json()
     run = AgentRun.objects.get()
     assert result["url"] == f"/chats/{run.session_id}/#run-{run.pk}"
@@ -203,7 +203,7 @@ def test_each_form_has_a_message_id_of_its_own(page: Client) -> None:
     ],
     ids=lambda value: str(value)[:24],
 )
-def test_refused_first_message_makes_nothing(
+def test_refused_first_message_creates_nothing(
     page: Client, agent: Agent, values: dict[str, Any], complaint: str, submitted: list[UUID]
 ) -> None:
     form = {**new_chat(agent), **values}
@@ -251,7 +251,7 @@ def test_form_that_is_sent_again_with_another_text(page: Client, agent: Agent) -
     refused = page.post("/chats/", form | {"text": "Second"})
     assert refused.status_code == 409
     assert "Second</textarea>" in html(refused)
-    assert "Send it once more" in html(refused)
+    assert "Send it again" in html(refused)
     offered = re.search(r'name="message_id" value="([^"]+)"', html(refused))
     assert offered
     assert offered[1] != form["message_id"]

@@ -1,4 +1,4 @@
-"""Editing, regenerating and going on with answers over HTTP, and the versions that they leave."""
+"""Editing, regenerating and continuing answers over HTTP, and the versions that they leave."""
 
 import json
 import re
@@ -124,16 +124,16 @@ def test_an_answer_stays_when_the_next_one_fails(page: Client, user: User) -> No
     assert "The model did not answer." not in html(page.get(chat_url(first.session)))
 
 
-def test_what_a_failed_answer_had_can_be_gone_on_with(page: Client, user: User) -> None:
+def test_a_chat_can_continue_from_a_failed_answer(page: Client, user: User) -> None:
     first = failed(user)
     page.post(run_url(first, "chat-retry"))
     answer(active(), "All of it")
     choose(page, first.session, first.pk)
     assert shown_texts(page, first.session) == ["Hello", "As far as it"]
     page.post(chat_url(first.session, "chat-send"), message())
-    told = storage.begin(active().pk)
-    assert told is not None
-    assert len(told.history) == 2
+    run_input = storage.start(active().pk)
+    assert run_input is not None
+    assert len(run_input.history) == 2
 
 
 def test_an_imported_answer_can_be_regenerated(page: Client, user: User, agent: Agent) -> None:
@@ -185,9 +185,9 @@ def test_a_message_is_edited(page: Client, user: User, submitted: list[uuid.UUID
     assert submitted[2:] == [edited.pk]
     assert page.post(edit_url(first.message), posted)["Location"] == response["Location"]
     assert submitted[2:] == [edited.pk], "a second submit is the same"
-    told = storage.begin(edited.pk)
-    assert told is not None
-    assert (told.prompt, told.history) == ("Hello again", [])
+    run_input = storage.start(edited.pk)
+    assert run_input is not None
+    assert (run_input.prompt, run_input.history) == ("Hello again", [])
     answer(edited, "Three")
     assert shown_texts(page, first.session) == ["Hello again", "Three"]
     assert places(page, first.session) == ["2 of 2"]
@@ -225,7 +225,7 @@ def test_nothing_is_edited_or_chosen_while_an_answer_is_written(page: Client, us
     assert rows() == before
 
 
-def test_versions_that_there_are_not(page: Client, user: User) -> None:
+def test_versions_that_do_not_exist(page: Client, user: User) -> None:
     chat_session = answered(user)
     other = answer(ask(make_user("bo")))
     for head in (uuid.uuid4(), other.pk, other.message_id):
@@ -240,7 +240,7 @@ def test_versions_that_there_are_not(page: Client, user: User) -> None:
     )
 
 
-def test_looking_at_a_version_is_no_activity(page: Client, user: User) -> None:
+def test_choosing_a_version_does_not_count_as_activity(page: Client, user: User) -> None:
     first = answer(ask(user))
     page.post(regenerate_url(first.message))
     answer(active())
@@ -265,14 +265,14 @@ def cut_off(user: User) -> AgentRun:
     return run
 
 
-def test_an_answer_that_was_cut_off_goes_on(page: Client, user: User) -> None:
+def test_an_answer_that_was_cut_off_is_continued(page: Client, user: User) -> None:
     first = cut_off(user)
     assert run_url(first, "chat-continue") in html(page.get(chat_url(first.session)))
     page.post(run_url(first, "chat-continue"))
-    told = storage.begin(active().pk)
-    assert told is not None
-    assert told.prompt == storage.CONTINUE_PROMPT
-    assert len(told.history) == 2
+    run_input = storage.start(active().pk)
+    assert run_input is not None
+    assert run_input.prompt == storage.CONTINUE_PROMPT
+    assert len(run_input.history) == 2
     shown = html(page.get(chat_url(first.session)))
     assert "As far as the limit" in shown
     assert "data-stop" in shown
@@ -292,7 +292,7 @@ def test_an_answer_that_was_cut_off_goes_on(page: Client, user: User) -> None:
     assert shown_texts(page, first.session) == ["Hello", "As far as the limit", "and beyond"]
 
 
-def test_going_on_fails(page: Client, user: User) -> None:
+def test_continuing_fails(page: Client, user: User) -> None:
     first = cut_off(user)
     page.post(run_url(first, "chat-continue"))
     second = active()

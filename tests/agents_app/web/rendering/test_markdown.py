@@ -76,7 +76,7 @@ def test_formulas_that_cannot_be_read_stay_as_they_are(tex: str, before: str, af
     assert f">{before}{tex}{after}</code>" in html
 
 
-def test_every_part_of_a_page_has_a_name_of_its_own() -> None:
+def test_parts_of_a_page_have_unique_names() -> None:
     text = "|a|\n|-|\n\n|b|\n|-|\n\n```py\n1\n```\n\n    2\n\n$$c$$ $$d$$\n\n"
     text += "e[^1] f[^1]\n\n[^1]: g[^1]"
     html = markdown(text, id_prefix="6-") + markdown(text, id_prefix="8-")

@@ -1,4 +1,4 @@
-"""A chat that exists: messages, stop, retry, rename, delete, and the stream."""
+"""An existing chat: messages, stop, retry, rename, delete, and the stream."""
 
 import json
 from collections.abc import Callable
@@ -115,20 +115,20 @@ def test_message_to_an_agent_that_was_switched_off(page: Client, user: User) -> 
 
 
 def test_stop(page: Client, user: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[UUID] = []
-    monkeypatch.setattr("agents_app.services.dispatch.cancel", told.append)
+    cancelled: list[UUID] = []
+    monkeypatch.setattr("agents_app.services.dispatch.cancel", cancelled.append)
     run = ask(user)
     AgentRun.objects.save_progress([Progress(run.pk, 0, "As far as **this**")])
     url = run_url(run, "chat-stop")
     assert page.post(url).status_code == 303
     assert page.post(url, headers=JSON).json() == {"stopped": False}
-    assert told == [run.pk], "the second time there is nothing to stop"
+    assert cancelled == [run.pk], "the second time there is nothing to stop"
     shown = html(page.get(chat_url(run.session)))
     assert "As far as <strong>this</strong>" in shown
     assert '<p class="stopped">' in shown
 
 
-def test_retry_makes_a_run_and_nothing_else(
+def test_retry_creates_a_run_and_nothing_else(
     page: Client, user: User, submitted: list[UUID]
 ) -> None:
     run = failed(user)
@@ -144,7 +144,7 @@ def test_retry_makes_a_run_and_nothing_else(
     assert page.post(run_url(run, "chat-retry")).status_code == 409
 
 
-def test_failure_that_the_chat_has_left_behind_cannot_be_retried(page: Client, user: User) -> None:
+def test_failure_in_a_chat_that_has_continued_cannot_be_retried(page: Client, user: User) -> None:
     run = failed(user)
     page.post(chat_url(run.session, "chat-send"), message())
     AgentRun.objects.active().get().finish(AgentRun.Status.DONE)
@@ -164,7 +164,7 @@ def test_only_what_failed_can_be_retried(page: Client, user: User) -> None:
 
 
 def truncated(user: User, *, names_run: bool = True) -> AgentRun:
-    """A run whose answer has ended at the token limit; answers of long ago name no run."""
+    """A run whose answer has ended at the token limit; old answers name no run."""
     run = ask(user)
     values = {"role": "assistant", "agent": run.agent, "run": run if names_run else None}
     say(run.session, "As far as the limit", **values)
@@ -237,7 +237,7 @@ def test_rename(page: Client, user: User) -> None:
         refused = page.post(url, {"name": name})
         assert refused.status_code == 400
         assert complaint in html(refused)
-        assert "<h1>Rename this chat</h1>" in html(refused), "the page of this address"
+        assert "<h1>Rename this chat</h1>" in html(refused), "the page of this URL"
     assert Session.objects.get().name == "Über <b>uns</b>"
 
 
