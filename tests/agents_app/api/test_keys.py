@@ -1,5 +1,6 @@
 """API keys: how they are made, sent, limited and revoked."""
 
+import base64
 from datetime import timedelta
 
 import pytest
@@ -29,6 +30,26 @@ def test_headers(user: User, header: str) -> None:
     key = key_for(user)
     value = f"Bearer {key}" if header == "Authorization" else key
     assert ApiClient()("GET", "agents", **{header: value}).status_code == 200
+
+
+@pytest.mark.parametrize("value", ["bearer {}", "BEARER  {} ", "Bearer {}"])
+def test_scheme_in_any_spelling(user: User, value: str) -> None:
+    header = value.format(key_for(user))
+    assert ApiClient()("GET", "agents", Authorization=header).status_code == 200
+
+
+@pytest.mark.parametrize("value", ["{}", "Bearer", "Token {}", "Basic {}", "Bearer{}"])
+def test_other_schemes_are_not_logged(
+    user: User, settings: Settings, caplog: pytest.LogCaptureFixture, value: str
+) -> None:
+    """Neither as they are nor encoded, as by `curl --user ana:KEY`."""
+    settings.DEBUG = True
+    key = key_for(user)
+    encoded = base64.b64encode(f"ana:{key}".encode()).decode()
+    for sent in (key, encoded):
+        response = ApiClient()("GET", "agents", Authorization=value.format(sent))
+        assert response.status_code == 401
+        assert sent not in caplog.text
 
 
 @pytest.mark.parametrize("key", ["", "cs_unknown", "ü", "x" * 5000])
