@@ -53,6 +53,7 @@ class HeaderKey(_ScopedKey, APIKeyHeader):
                 401,
                 "key_in_address",
                 "A key in an address ends up in logs. Send it in the X-API-Key header.",
+                WWW_Authenticate="Bearer",
             )
         return self.check(request, key)
 
@@ -60,7 +61,7 @@ class HeaderKey(_ScopedKey, APIKeyHeader):
 def _has_key_in_address(request: HttpRequest) -> bool:
     if _IN_QUERY & {name.lower() for name in request.GET}:
         return True
-    words = " ".join(value for _, values in request.GET.lists() for value in values).split()
+    words = " ".join(f"{name} {' '.join(values)}" for name, values in request.GET.lists()).split()
     return any(word.startswith(KEY_PREFIX) for word in words)
 
 

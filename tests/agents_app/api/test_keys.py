@@ -68,7 +68,10 @@ def test_cookies_do_not_count(user: User) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["api_key={}", "X-API-Key=x", "access_token={}", "token={}", "auth=Bearer%20{}", "a={}&a=1"],
+    [
+        *("api_key={}", "X-API-Key=x", "access_token={}", "token={}", "auth=Bearer%20{}"),
+        *("a={}&a=1", "{}", "{}=1"),
+    ],
 )
 @pytest.mark.parametrize("path", ["agents", "/v1/models"])
 def test_key_in_the_address(user: User, path: str, query: str) -> None:
@@ -76,6 +79,7 @@ def test_key_in_the_address(user: User, path: str, query: str) -> None:
     for sent in ("", key):
         response = ApiClient(sent)("GET", f"{path}?{query.format(key)}")
         assert response.status_code == 401
+        assert response["WWW-Authenticate"] == "Bearer"
         assert "A key in an address ends up in logs" in response.content.decode()
         assert "X-API-Key header" in response.content.decode()
 
