@@ -106,8 +106,8 @@ def _describe_expected(error: Exception) -> Description:
     if isinstance(error, AuthenticationError):
         text = "Send a valid API key in the X-API-Key header, or as a bearer token."
         return 401, "no_valid_key", text, {"WWW-Authenticate": "Bearer"}
-    if isinstance(error, HttpError):  # the body is no JSON
-        return 422, "invalid", f"{error}.", {}
+    if isinstance(error, HttpError):  # the library cannot parse the body
+        return 422, "invalid", "The body is not valid JSON.", {}
     # Django's own sentences about these two are for whoever runs the server.
     if isinstance(error, RequestDataTooBig):
         limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
