@@ -78,6 +78,8 @@ _CODES: dict[type[Exception], tuple[int, str]] = {
 
 # Where a field can have several types, each one's errors are located under the type's name.
 _TYPE = re.compile(r"(constrained-)?(int|str)|.*\[.*", re.DOTALL)
+# Of these, the library's texts are about Python's types.
+_NO_OBJECT = {"dict_type", "model_type"}
 
 
 def error_response(
@@ -153,8 +155,11 @@ def invalid_field(error: Exception) -> str | None:
 
 def _validation_text(error: ValidationError) -> str:
     """One of the errors as a sentence that names the field."""
-    message = _clearest(error)["msg"].removeprefix("Value error, ").rstrip(".")
-    return f"{_field(_clearest(error)) or 'body'}: {message}."
+    clearest = _clearest(error)
+    message = clearest["msg"].removeprefix("Value error, ").rstrip(".")
+    if clearest["type"] in _NO_OBJECT:
+        message = "Input should be an object"
+    return f"{_field(clearest) or 'body'}: {message}."
 
 
 def _clearest(error: ValidationError) -> dict[str, Any]:

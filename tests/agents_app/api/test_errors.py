@@ -191,7 +191,10 @@ def test_errors_in_middleware(
     ("method", "path", "body", "detail"),
     [
         ("POST", "agent/simple/run", None, "body: Field required."),
+        ("POST", "agent/simple/run", [], "body: Input should be an object."),
         ("POST", "agent/simple/run", {}, "message_content: Field required."),
+        ("POST", "agent/simple/run", {**SAID, "user": "x"}, "user: Input should be an object."),
+        ("POST", "agent/simple/run", {**SAID, "context": "x"}, "context: Input should be an obj"),
         ("POST", "agent/simple/run", {"message_content": ""}, "message_content: Write a message"),
         ("POST", "agent/simple/run", {"message_content": " "}, "message_content: Write a message"),
         ("POST", "agent/simple/run", {"message_content": "\0"}, "message_content: The text holds"),
