@@ -62,6 +62,9 @@ def _responding(view: View, others: Sequence[View], respond: Responder) -> View:
         finally:
             request.method = method
         if not isinstance(response, HttpResponseNotAllowed):
+            # Shared caches know that an answer to Authorization is somebody's own, but not that
+            # one to X-API-Key is. Streams have a header of their own.
+            response.setdefault("Cache-Control", "no-store")
             return response
         text = f"{request.method} is not possible here."
         allow = ", ".join(sorted(allowed | _methods(response)))
