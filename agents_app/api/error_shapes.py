@@ -7,17 +7,17 @@ from collections.abc import Callable, Sequence
 from functools import partial, wraps
 from typing import Any
 
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http import Http404, HttpRequest, HttpResponseNotAllowed
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern, URLResolver
 
-from agents_app.api import errors, openai
+from agents_app.api import errors, openai_errors
+from agents_app.api.errors import Responder
 
-Responder = Callable[[HttpRequest, Exception], HttpResponse]
 View = Callable[..., HttpResponseBase]
 Urls = tuple[list[URLResolver | URLPattern], str, str]
 
-_RESPONDERS: dict[str, Responder] = {"/api/v1/": errors.on_error, "/v1/": openai.on_error}
+_RESPONDERS: dict[str, Responder] = {"/api/v1/": errors.on_error, "/v1/": openai_errors.on_error}
 
 
 def error_responder_for(path: str) -> Responder | None:

@@ -2,6 +2,7 @@
 
 import logging
 import re
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -36,6 +37,7 @@ BUSY = "The server is busy. Try again in a moment."
 INVALID_VALUE = "The request holds a value that cannot be stored."
 
 Description = tuple[int, str, str, dict[str, str]]  # status, code, sentence, headers
+Responder = Callable[[HttpRequest, Exception], HttpResponse]
 
 
 class Error(Schema):
@@ -142,10 +144,10 @@ def on_error(request: HttpRequest, error: Exception) -> HttpResponse:
     return error_response(*describe(request, error))
 
 
-def install_handlers(api: NinjaAPI) -> None:
-    """Have the API answer every error as `describe` says."""
+def install_handlers(api: NinjaAPI, respond: Responder) -> None:
+    """Have an API answer every error in one shape, also those that its library has handlers for."""
     for kind in (Exception, ValidationError, AuthenticationError, HttpError, Http404):
-        api.exception_handler(kind)(on_error)
+        api.exception_handler(kind)(respond)
 
 
 def invalid_field(error: Exception) -> str | None:

@@ -12,12 +12,11 @@ from agents_app.api.auth import may_act_for_users, require_scope, user_of, user_
 from agents_app.api.errors import ERRORS, ApiError, Error
 from agents_app.api.idempotency import IdempotencyKey, message_id
 from agents_app.api.lookups import find_agent, parse_session_id, parse_uuid
+from agents_app.api.request_schemas import DEFAULT_ORIGIN, RunRequest
 from agents_app.api.run_serializers import run_state
 from agents_app.api.schemas import (
-    DEFAULT_ORIGIN,
     STREAMED,
     RunAnswer,
-    RunRequest,
     RunStarted,
     RunState,
     Stopped,

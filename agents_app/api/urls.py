@@ -5,7 +5,7 @@ from django.shortcuts import redirect
 from django.urls import path, re_path
 from django.views.decorators.csrf import csrf_exempt
 
-from agents_app.api import agents, cleanup, health, openai, runs, sessions, users
+from agents_app.api import agents, cleanup, health, openai, openai_errors, runs, sessions, users
 from agents_app.api.documentation import DocsPage, DocumentedAPI
 from agents_app.api.error_shapes import with_json_errors
 from agents_app.api.errors import error_response, install_handlers, on_error
@@ -72,7 +72,7 @@ api.add_router("", agents.router)
 api.add_router("", runs.router)
 api.add_router("", users.router)
 api.add_router("", health.router)
-install_handlers(api)
+install_handlers(api, on_error)
 
 
 @csrf_exempt
@@ -95,6 +95,6 @@ urlpatterns = [
     path("api/v1/", with_json_errors(api.urls, on_error)),
     re_path(r"^api/v1(?:/(?P<rest>[\s\S]*))?$", not_found),
     path("api/", lambda request: redirect("api:openapi-view")),
-    path("v1/", with_json_errors(openai.api.urls, openai.on_error)),
-    re_path(r"^v1(?:/(?P<rest>[\s\S]*))?$", openai.not_found),
+    path("v1/", with_json_errors(openai.api.urls, openai_errors.on_error)),
+    re_path(r"^v1(?:/(?P<rest>[\s\S]*))?$", openai_errors.not_found),
 ]
