@@ -112,8 +112,7 @@ def read_session(
     rows = messages.without_payloads().order_by(order)[start : start + page_size]
     count = messages.count()
     summary = _summary(chat_session, message_count=all_messages.count())
-    if session != str(chat_session.pk):
-        summary["session_id"] = session  # as it was asked for
+    summary["session_id"] = _id_or_name(chat_session, session)
     return SessionDetail(
         **summary,
         messages=[MessageDetail(**_message(row, hide_tools=hide_tools)) for row in rows],
@@ -151,8 +150,13 @@ def delete(
     request: HttpRequest, session: Annotated[str, Path(description="The session's id or name.")]
 ) -> Deleted:
     """Move a session to the trash, from which its user can restore it for a while."""
-    trash.trash_session(find_session(user_of(request), session))
-    return Deleted(status="success", session_id=session, message="The session was deleted.")
+    chat_session = find_session(user_of(request), session)
+    trash.trash_session(chat_session)
+    return Deleted(
+        status="success",
+        session_id=_id_or_name(chat_session, session),
+        message="The session was deleted.",
+    )
 
 
 @router.get(
@@ -168,6 +172,11 @@ def read_message(request: HttpRequest, message_id: str) -> SessionMessage:
     if row is None:
         raise ApiError(404, "message_not_found", "There is no such message.")
     return SessionMessage(**_message(row), session_id=str(row.session_id))
+
+
+def _id_or_name(chat_session: Session, reference: str) -> str:
+    """How the session was found: by its id, in whatever notation, or by its name."""
+    return str(chat_session.pk) if parse_uuid(reference) == chat_session.pk else reference
 
 
 def _with_facts(sessions: SessionQuerySet) -> SessionQuerySet:
