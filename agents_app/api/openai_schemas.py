@@ -51,6 +51,7 @@ class StreamOptions(Body):
 
 class Metadata(Body):
     session_id: str | None = None
+    """The session to continue."""
 
 
 class TextFormat(Body):
@@ -65,6 +66,7 @@ class CompletionRequest(Body):
     """
 
     model: str
+    """An agent's name or id."""
     messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=_MAX_MESSAGES)]
     stream: bool | None = False
     stream_options: StreamOptions | None = None
@@ -73,6 +75,7 @@ class CompletionRequest(Body):
     max_completion_tokens: Annotated[int, Field(ge=1, le=MAX_TOKENS)] | None = None
     metadata: Metadata | None = None
     store: bool | None = True
+    """Whether a session is made, if none is continued."""
     n: Literal[1] | None = None
     response_format: TextFormat | None = None
     tool_choice: Literal["none", "auto"] | None = None

@@ -89,7 +89,7 @@ class Body(BaseModel):
     Not the library's Schema, which takes text or a list for an object without any field.
     """
 
-    model_config = ConfigDict(strict=True, extra="ignore")
+    model_config = ConfigDict(strict=True, extra="ignore", use_attribute_docstrings=True)
 
     def digest(self, agent_id: int) -> str:
         """The same for requests to the agent that mean the same."""
@@ -103,6 +103,7 @@ class DescribedUser(Body):
     email: Annotated[str, Field(max_length=150)] | None = None
     phone_number: Annotated[str, Field(max_length=50)] | None = None
     user_data: dict[str, Any] | None = None
+    """Stored with a user who is created."""
 
     _text = field_validator("email", "phone_number")(check_text)
     _json = field_validator("user_data")(_check_json)
@@ -118,6 +119,7 @@ class Parameters(Body):
 
     temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
     max_tokens: Annotated[int, Field(ge=1, le=MAX_TOKENS)] | None = None
+    """The length of the answer."""
 
 
 class RunRequest(Body):
@@ -125,16 +127,28 @@ class RunRequest(Body):
 
     message_content: Annotated[str, Field(max_length=MESSAGE_LENGTH)]
     message_type: Annotated[str, Field(max_length=_TYPE_LENGTH)] | None = None
+    """Stored with the message; `text` by default."""
     session_id: str | None = None
+    """The session to continue."""
     session_name: Annotated[str, Field(max_length=NAME_LENGTH)] | None = None
+    """The name of the session to continue, or else to create; ignored with `session_id`."""
     session_origin: Origin | None = None
+    """Where the message comes from: the platform of a session that is created."""
     system_prompt: Annotated[str, Field(max_length=MESSAGE_LENGTH)] | None = None
+    """Of this run only, instead of the agent's."""
     message_limit: Annotated[int, Field(ge=1, le=1000)] | None = 10
+    """How many of the session's earlier messages the model is sent, at most."""
     parameters: Parameters | None = None
     context: dict[str, Any] | None = None
+    """Stored with the message."""
     channel_payload: dict[str, Any] | None = None
+    """Stored with the message."""
     user_id: int | str | None = None
+    """The user to act for: an id, original id, e-mail address or phone number. Another one than
+    the key's own needs the scope `users`, and a permission."""
     user: DescribedUser | None = None
+    """A description of the user to act for, which wins over `user_id`. Somebody unknown is
+    created, if the key's user may create users."""
 
     _message = field_validator("message_content")(_valid_message)
     _name = field_validator("session_name")(_valid_optional_name)
@@ -164,6 +178,7 @@ class SessionRequest(Body):
 
     name: Annotated[str, Field(max_length=NAME_LENGTH)]
     agent: int | str | None = None
+    """Its name or id."""
     platform: Origin = "app"
 
     _name = field_validator("name")(_valid_name)
@@ -184,4 +199,6 @@ class CleanupRequest(Body):
     created_after: Moment | None = None
     created_before: Moment | None = None
     limit: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
+    """The most sessions to remove."""
     max_seconds: Annotated[float, Field(gt=0, le=300, allow_inf_nan=False)] = 25
+    """When to stop, with the status `partial`."""

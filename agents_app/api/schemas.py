@@ -60,7 +60,7 @@ class RunState(Schema):
     completed_at: datetime | None
     result: str | None
     error: str | None
-    progress: dict[str, Any]
+    progress: Annotated[dict[str, Any], Field(description="`text` has what is written so far.")]
 
 
 class Stopped(Schema):
@@ -115,7 +115,10 @@ class MessageDetail(Schema):
     agent_id: int | None
     user_id: str | None
     run_id: str | None
-    chosen: bool
+    chosen: Annotated[
+        bool,
+        Field(description="False for what was edited or answered anew, and for what followed."),
+    ]
 
 
 class SessionMessage(MessageDetail):
@@ -194,7 +197,9 @@ class CleanupRunList(Schema):
 class Restored(Schema):
     run: int
     restored: int
-    ids_in_use: list[str]
+    ids_in_use: Annotated[
+        list[str], Field(description="Of sessions that are not restored: others have their ids.")
+    ]
 
 
 class Health(Schema):
