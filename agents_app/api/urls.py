@@ -27,6 +27,20 @@ UNSUPPORTED = {
     "agent/{id}/prompt/{id}/activate": "An agent's system prompt is edited in the admin",
 }
 
+_USE_CHAT = """
+new DefaultChatTransport({
+  api: "https://chat.example.org/api/v1/agent/simple/run",
+  headers: { "X-API-Key": key, Accept: "text/event-stream" },
+  prepareSendMessagesRequest: ({ headers, messages }) => ({
+    headers,
+    body: {
+      message_content: messages.at(-1).parts.map((part) => part.text ?? "").join(""),
+      session_id: messages.findLast((message) => message.metadata)?.metadata.session_id,
+    },
+  }),
+})
+"""
+
 _DESCRIPTION = f"""
 Run agents, and read and manage their sessions. A session exists only because somebody asked for
 it: nothing that fails, and nothing that only reads, makes one.
@@ -41,6 +55,11 @@ Once a message is stored, no answer has a status that clients repeat by themselv
 answer was lost on the way can be repeated safely with the `Idempotency-Key` that it had. Clients
 that repeat such requests by themselves, as OpenAI's and the Vercel AI SDK do, send none unless they
 are told to: give each message a key of its own.
+
+The Vercel AI SDK's `useChat` shows a run as it is streamed, with the transport below. A browser
+must not have the key: let a server of yours add it, and pass on the requests.
+
+```js{_USE_CHAT}```
 """
 
 # In the order of the documentation.
