@@ -24,6 +24,7 @@ class DocsPage(Swagger):
             # By default it shows what a validator on another host thinks of the schema.
             "validatorUrl": None,
             "defaultModelsExpandDepth": 0,  # the list of schemas is folded
+            "defaultModelExpandDepth": 2,  # what an operation takes shows what its fields are for
         }
         context = {
             "api": api,
