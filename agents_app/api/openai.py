@@ -9,10 +9,10 @@ from uuid import UUID
 from django.contrib.auth.models import User
 from django.db import connections
 from django.http import HttpRequest, StreamingHttpResponse
-from ninja import NinjaAPI
 
 from agents_app import services, sse
 from agents_app.api.auth import require_scope, user_of
+from agents_app.api.documentation import NamedAPI
 from agents_app.api.errors import ERRORS, ApiError, install_handlers
 from agents_app.api.idempotency import IdempotencyKey, message_id
 from agents_app.api.lookups import find_agent, parse_session_id
@@ -41,7 +41,7 @@ WAIT_SECONDS = 30
 PLATFORM = "app"
 TAG = "OpenAI's shape"
 
-api = NinjaAPI(
+api = NamedAPI(
     title="Chat sessions, in OpenAI's shape",
     version="1",
     urls_namespace="openai",
@@ -80,7 +80,7 @@ def read_model(request: HttpRequest, model: str) -> Model:
     tags=[TAG],
     openapi_extra=STREAMED,
 )
-def complete(
+def create_completion(
     request: HttpRequest, body: CompletionRequest, idempotency_key: IdempotencyKey = None
 ) -> Any:
     """Have an agent answer the last message of a conversation.

@@ -75,7 +75,7 @@ def list_sessions(
 @router.post(
     "/sessions", response={201: SessionSummary, ERRORS: Error}, auth=require_scope(Scope.CHAT)
 )
-def create(request: HttpRequest, body: SessionRequest) -> Status[SessionSummary]:
+def create_session(request: HttpRequest, body: SessionRequest) -> Status[SessionSummary]:
     """Create an empty session."""
     agent = None if body.agent is None else find_agent(str(body.agent))
     chat_session = services.create_session(
@@ -130,7 +130,7 @@ def read_session(
     response={200: SessionSummary, ERRORS: Error},
     auth=require_scope(Scope.CHAT),
 )
-def rename(
+def rename_session(
     request: HttpRequest,
     session: Annotated[str, Path(description="The session's id or name.")],
     body: Rename,
@@ -146,7 +146,7 @@ def rename(
     response={200: Deleted, ERRORS: Error},
     auth=require_scope(Scope.CHAT),
 )
-def delete(
+def delete_session(
     request: HttpRequest, session: Annotated[str, Path(description="The session's id or name.")]
 ) -> Deleted:
     """Move a session to the trash, from which its user can restore it for a while."""
