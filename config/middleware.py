@@ -9,6 +9,7 @@ from django.core.exceptions import BadRequest, SuspiciousOperation
 from django.http import HttpRequest, HttpResponse, UnreadablePostError
 from django.http.multipartparser import MultiPartParserError
 
+from agents_app.api.error_shapes import error_responder_for
 from config.errors import bad_request, error_response
 from config.form_encoding import form_is_text
 from config.log_formatters import request_id
@@ -41,7 +42,8 @@ class RequestIdMiddleware:
 class ReadableRequestMiddleware:
     """Refuses requests whose query string or form cannot be decoded.
 
-    Django decodes them on first use, which may be while an error page is rendered.
+    Django decodes them on first use, which may be while an error page is rendered. The APIs read
+    no forms: what programs send is JSON, even if they call it a form, as curl does by default.
     """
 
     def __init__(self, get_response: GetResponse) -> None:
@@ -50,11 +52,14 @@ class ReadableRequestMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if not _is_unicode(request):
             return bad_request(request, BadRequest("The charset is not UTF-8."))
+        may_be_form = error_responder_for(request.path_info) is None
         try:
-            if not form_is_text(request):
+            if may_be_form and not form_is_text(request):
                 reason = "The form contains bytes that are not text. Fill it in again."
                 return bad_request(request, BadRequest(reason), reason=reason)
-            request.GET, request.POST  # noqa: B018 - decodes both
+            request.GET  # noqa: B018 - decodes it
+            if may_be_form:
+                request.POST  # noqa: B018 - decodes it
         except (BadRequest, MultiPartParserError, SuspiciousOperation, UnreadablePostError) as e:
             logger.warning("A request cannot be decoded: %s", e)
             return bad_request(request, e)

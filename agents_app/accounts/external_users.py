@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
+from allauth.account.models import EmailAddress
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from agents_app.models import ExternalUser, ImportedUser
 from sessions_app.storable import is_storable
@@ -98,4 +99,12 @@ def _is_id(text: str) -> bool:
 
 
 def _with_email(email: str) -> QuerySet[User]:
-    return User.objects.filter(email__iexact=email).order_by("pk")
+    """The users whose address it is, the oldest first.
+
+    A visitor can sign up with anybody's address, and must not get the owner's messages: until it
+    is confirmed, it counts for nothing. What staff, imports and channels give is trusted.
+    """
+    claims = EmailAddress.objects.filter(
+        user=OuterRef("pk"), email__iexact=email, primary=True, verified=False
+    )
+    return User.objects.filter(~Exists(claims), email__iexact=email).order_by("pk")

@@ -4,7 +4,8 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.http import HttpRequest
-from ninja.security import APIKeyHeader, HttpBearer
+from ninja.security import APIKeyHeader
+from ninja.security.http import HttpAuthBase
 
 from agents_app.accounts.api_keys import KEY_PREFIX, find_key
 from agents_app.accounts.external_users import (
@@ -25,7 +26,9 @@ _ACT_FOR_USERS = "agents_app.act_for_users"
 class _ScopedKey:
     """Checks the key of a request, and that it has a scope."""
 
-    scope: Scope
+    def __init__(self, scope: Scope) -> None:
+        super().__init__()
+        self.scope = scope
 
     def check(self, request: HttpRequest, text: str | None) -> ApiKey | None:
         if not text:
@@ -44,16 +47,13 @@ class HeaderKey(_ScopedKey, APIKeyHeader):
 
     param_name = "X-API-Key"
 
-    def __init__(self, scope: Scope) -> None:
-        super().__init__()
-        self.scope = scope
-
     def authenticate(self, request: HttpRequest, key: str | None) -> Any:
         if _has_key_in_address(request):
             raise ApiError(
                 401,
                 "key_in_address",
                 "A key in an address ends up in logs. Send it in the X-API-Key header.",
+                WWW_Authenticate="Bearer",
             )
         return self.check(request, key)
 
@@ -61,19 +61,21 @@ class HeaderKey(_ScopedKey, APIKeyHeader):
 def _has_key_in_address(request: HttpRequest) -> bool:
     if _IN_QUERY & {name.lower() for name in request.GET}:
         return True
-    words = " ".join(value for _, values in request.GET.lists() for value in values).split()
+    words = " ".join(f"{name} {' '.join(values)}" for name, values in request.GET.lists()).split()
     return any(word.startswith(KEY_PREFIX) for word in words)
 
 
-class BearerKey(_ScopedKey, HttpBearer):
-    """The key as a bearer token."""
+class BearerKey(_ScopedKey, HttpAuthBase):
+    """The key as a bearer token.
 
-    def __init__(self, scope: Scope) -> None:
-        super().__init__()
-        self.scope = scope
+    Not the library's HttpBearer, which logs whatever else is in the header if DEBUG is on.
+    """
 
-    def authenticate(self, request: HttpRequest, token: str) -> Any:
-        return self.check(request, token)
+    openapi_scheme = "bearer"
+
+    def __call__(self, request: HttpRequest) -> Any:
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        return self.check(request, token.strip()) if scheme.lower() == "bearer" else None
 
 
 def require_scope(scope: Scope) -> list[Any]:

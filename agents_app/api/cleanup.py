@@ -11,9 +11,9 @@ from ninja import Router
 from agents_app.api.auth import check_permission, require_scope, user_of
 from agents_app.api.errors import ERRORS, ApiError, Error
 from agents_app.api.parameters import PageNumber, PageSize
+from agents_app.api.request_schemas import CleanupRequest
 from agents_app.api.schemas import (
     CleanupOutcome,
-    CleanupRequest,
     CleanupRunList,
     CleanupRunSummary,
     Restored,
@@ -37,7 +37,7 @@ _RESTORE = "sessions_app.restore_session"  # as in the admin
     response={200: CleanupOutcome, ERRORS: Error},
     auth=require_scope(Scope.CLEANUP),
 )
-def clean_up(request: HttpRequest, body: CleanupRequest | None = None) -> CleanupOutcome:
+def clean_up_sessions(request: HttpRequest, body: CleanupRequest | None = None) -> CleanupOutcome:
     """Say how many sessions that nobody asked for a cleanup would remove, or remove them.
 
     It removes them only where `dry_run` is false.
@@ -103,7 +103,7 @@ def list_cleanup_runs(
     response={200: Restored, ERRORS: Error},
     auth=require_scope(Scope.CLEANUP),
 )
-def restore(request: HttpRequest, run_id: int) -> Restored:
+def restore_sessions(request: HttpRequest, run_id: int) -> Restored:
     """Restore the sessions that a cleanup removed, marked keep: no later one removes them."""
     _check_staff(request, _RESTORE, "restore sessions")
     run = CleanupRun.objects.filter(pk=run_id).first() if 0 < run_id < 2**63 else None

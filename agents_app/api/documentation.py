@@ -9,6 +9,7 @@ from django.shortcuts import render
 from ninja import NinjaAPI
 from ninja.openapi.docs import Swagger
 from ninja.openapi.schema import OpenAPISchema
+from ninja.operation import Operation
 
 from agents_app.api.examples import EXAMPLES
 
@@ -24,6 +25,7 @@ class DocsPage(Swagger):
             # By default it shows what a validator on another host thinks of the schema.
             "validatorUrl": None,
             "defaultModelsExpandDepth": 0,  # the list of schemas is folded
+            "defaultModelExpandDepth": 2,  # what an operation takes shows what its fields are for
         }
         context = {
             "api": api,
@@ -33,10 +35,20 @@ class DocsPage(Swagger):
         return render(request, "agents_app/api_docs.html", context)
 
 
-class DocumentedAPI(NinjaAPI):
+class NamedAPI(NinjaAPI):
+    """An API whose operations are named after their functions.
+
+    Programs that generate clients call the methods so.
+    """
+
+    def get_openapi_operation_id(self, operation: Operation) -> str:
+        return operation.view_func.__name__
+
+
+class DocumentedAPI(NamedAPI):
     """An API whose documentation describes another one too, which has an address of its own."""
 
-    def __init__(self, *, beside: NinjaAPI, **options: Any) -> None:
+    def __init__(self, *, beside: NamedAPI, **options: Any) -> None:
         super().__init__(**options)
         self._beside = beside
 

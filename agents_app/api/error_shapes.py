@@ -7,17 +7,17 @@ from collections.abc import Callable, Sequence
 from functools import partial, wraps
 from typing import Any
 
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http import Http404, HttpRequest, HttpResponseNotAllowed
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern, URLResolver
 
-from agents_app.api import errors, openai
+from agents_app.api import errors, openai_errors
+from agents_app.api.errors import Responder
 
-Responder = Callable[[HttpRequest, Exception], HttpResponse]
 View = Callable[..., HttpResponseBase]
 Urls = tuple[list[URLResolver | URLPattern], str, str]
 
-_RESPONDERS: dict[str, Responder] = {"/api/v1/": errors.on_error, "/v1/": openai.on_error}
+_RESPONDERS: dict[str, Responder] = {"/api/v1/": errors.on_error, "/v1/": openai_errors.on_error}
 
 
 def error_responder_for(path: str) -> Responder | None:
@@ -62,6 +62,9 @@ def _responding(view: View, others: Sequence[View], respond: Responder) -> View:
         finally:
             request.method = method
         if not isinstance(response, HttpResponseNotAllowed):
+            # Shared caches know that an answer to Authorization is somebody's own, but not that
+            # one to X-API-Key is. Streams have a header of their own.
+            response.setdefault("Cache-Control", "no-store")
             return response
         text = f"{request.method} is not possible here."
         allow = ", ".join(sorted(allowed | _methods(response)))

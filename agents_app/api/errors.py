@@ -2,6 +2,7 @@
 
 import logging
 import re
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -36,6 +37,7 @@ BUSY = "The server is busy. Try again in a moment."
 INVALID_VALUE = "The request holds a value that cannot be stored."
 
 Description = tuple[int, str, str, dict[str, str]]  # status, code, sentence, headers
+Responder = Callable[[HttpRequest, Exception], HttpResponse]
 
 
 class Error(Schema):
@@ -78,6 +80,8 @@ _CODES: dict[type[Exception], tuple[int, str]] = {
 
 # Where a field can have several types, each one's errors are located under the type's name.
 _TYPE = re.compile(r"(constrained-)?(int|str)|.*\[.*", re.DOTALL)
+# Of these, the library's texts are about Python's types.
+_NO_OBJECT = {"dict_type", "model_type"}
 
 
 def error_response(
@@ -106,8 +110,8 @@ def _describe_expected(error: Exception) -> Description:
     if isinstance(error, AuthenticationError):
         text = "Send a valid API key in the X-API-Key header, or as a bearer token."
         return 401, "no_valid_key", text, {"WWW-Authenticate": "Bearer"}
-    if isinstance(error, HttpError):  # the body is no JSON
-        return 422, "invalid", f"{error}.", {}
+    if isinstance(error, HttpError):  # the library cannot parse the body
+        return 422, "invalid", "The body is not valid JSON.", {}
     # Django's own sentences about these two are for whoever runs the server.
     if isinstance(error, RequestDataTooBig):
         limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
@@ -140,10 +144,10 @@ def on_error(request: HttpRequest, error: Exception) -> HttpResponse:
     return error_response(*describe(request, error))
 
 
-def install_handlers(api: NinjaAPI) -> None:
-    """Have the API answer every error as `describe` says."""
+def install_handlers(api: NinjaAPI, respond: Responder) -> None:
+    """Have an API answer every error in one shape, also those that its library has handlers for."""
     for kind in (Exception, ValidationError, AuthenticationError, HttpError, Http404):
-        api.exception_handler(kind)(on_error)
+        api.exception_handler(kind)(respond)
 
 
 def invalid_field(error: Exception) -> str | None:
@@ -153,8 +157,11 @@ def invalid_field(error: Exception) -> str | None:
 
 def _validation_text(error: ValidationError) -> str:
     """One of the errors as a sentence that names the field."""
-    message = _clearest(error)["msg"].removeprefix("Value error, ").rstrip(".")
-    return f"{_field(_clearest(error)) or 'body'}: {message}."
+    clearest = _clearest(error)
+    message = clearest["msg"].removeprefix("Value error, ").rstrip(".")
+    if clearest["type"] in _NO_OBJECT:
+        message = "Input should be an object"
+    return f"{_field(clearest) or 'body'}: {message}."
 
 
 def _clearest(error: ValidationError) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from agents_app.api import errors, openai, schemas
+from agents_app.api import errors, openai_schemas, request_schemas, schemas
 from agents_app.models import RunStatus
 from sessions_app.models import CleanupRun
 
@@ -68,7 +68,7 @@ _CLEANUP = schemas.CleanupRunSummary(
     finished_at=_ANSWERED_AT,
     error="",
 )
-_MODEL = openai.Model(
+_MODEL = openai_schemas.Model(
     id="simple", object="model", created=int(_ASKED_AT.timestamp()), owned_by="chat-sessions"
 )
 
@@ -81,11 +81,11 @@ _BODIES: list[BaseModel] = [
         display_name="Simple",
         model="openai:gpt-4.1-mini",
     ),
-    schemas.RunRequest(
+    request_schemas.RunRequest(
         message_content=_QUESTION,
         session_name=_NAME,
         session_origin="whatsapp",
-        parameters=schemas.Parameters(temperature=0.3),
+        parameters=request_schemas.Parameters(temperature=0.3),
     ),
     schemas.RunAnswer(
         message=_ANSWER,
@@ -120,8 +120,8 @@ _BODIES: list[BaseModel] = [
         progress={"text": _ANSWER},
     ),
     schemas.Stopped(run_id=_RUN_ID, status=RunStatus.STOPPED, stopped=True),
-    schemas.SessionRequest(name=_NAME, agent="simple", platform="whatsapp"),
-    schemas.Rename(name="Trip to Porto"),
+    request_schemas.SessionRequest(name=_NAME, agent="simple", platform="whatsapp"),
+    request_schemas.Rename(name="Trip to Porto"),
     schemas.SessionSummary(**_SESSION),
     schemas.SessionList(
         sessions=[schemas.SessionSummary(**_SESSION)],
@@ -155,7 +155,7 @@ _BODIES: list[BaseModel] = [
         has_next=False,
         has_prev=False,
     ),
-    schemas.CleanupRequest(dry_run=True, created_before=_MADE_BEFORE),
+    request_schemas.CleanupRequest(dry_run=True, created_before=_MADE_BEFORE),
     schemas.CleanupOutcome(
         run=None,
         dry_run=True,
@@ -170,21 +170,21 @@ _BODIES: list[BaseModel] = [
     schemas.Health(
         status="healthy", timestamp=_ASKED_AT, version="0.1.0", environment="production"
     ),
-    openai.OpenAIError(
-        error=openai.ErrorBody(
+    openai_schemas.OpenAIError(
+        error=openai_schemas.ErrorBody(
             message=_WRONG, type="invalid_request_error", param="messages", code=_WHAT
         )
     ),
     _MODEL,
-    openai.ModelList(object="list", data=[_MODEL]),
-    openai.CompletionRequest(
+    openai_schemas.ModelList(object="list", data=[_MODEL]),
+    openai_schemas.CompletionRequest(
         model="simple",
         messages=[
-            openai.ChatMessage(role="system", content="Be brief."),
-            openai.ChatMessage(role="user", content=_QUESTION),
+            openai_schemas.ChatMessage(role="system", content="Be brief."),
+            openai_schemas.ChatMessage(role="user", content=_QUESTION),
         ],
     ),
-    openai.Completion(
+    openai_schemas.Completion(
         id=f"chatcmpl-{_RUN_ID}",
         object="chat.completion",
         created=int(_ANSWERED_AT.timestamp()),

@@ -13,7 +13,7 @@ router = Router(tags=["health"])
 
 
 @router.get("/health", response=Health, auth=None)
-def health(request: HttpRequest) -> Health:
+def read_health(request: HttpRequest) -> Health:
     """Say whether the service is up."""
     return Health(
         status="healthy",

@@ -1,5 +1,6 @@
 """What a path or a body refers to: an agent by name or id, a session by id or name."""
 
+import re
 from uuid import UUID
 
 from django.contrib.auth.models import User
@@ -14,7 +15,8 @@ from sessions_app.models import Session
 from sessions_app.storable import is_storable
 
 _LARGEST_ID = 2**63 - 1
-_SUFFIXES = ("_agent", "-agent")
+_LONGEST_ID = len(str(_LARGEST_ID))
+_SUFFIX = re.compile(r"[_-]agent\Z")
 
 
 class AnyConverter(StringConverter):
@@ -32,14 +34,12 @@ def find_agent(reference: str) -> Agent:
     Raises AgentUnavailable.
     """
     active = Agent.objects.active()
-    base = reference
-    for suffix in _SUFFIXES:
-        base = base.removesuffix(suffix) if base == reference else base
-    names = [reference, base, *(base + suffix for suffix in _SUFFIXES)]
+    base = _SUFFIX.sub("", reference)
+    names = [reference, base, f"{base}_agent", f"{base}-agent"]
     is_name = is_storable(reference)
     named = {agent.name: agent for agent in active.filter(name__in=names)} if is_name else {}
     found = named.get(reference)
-    if found is None and reference.isascii() and reference.isdigit() and _fits(reference):
+    if found is None and _is_id(reference):
         found = active.filter(pk=int(reference)).first()
     if found is None:
         found = next((named[name] for name in names if name in named), None)
@@ -78,5 +78,7 @@ def parse_uuid(text: str) -> UUID | None:
         return None
 
 
-def _fits(digits: str) -> bool:
-    return len(digits) <= 19 and int(digits) <= _LARGEST_ID
+def _is_id(text: str) -> bool:
+    # Python does not parse numbers of thousands of digits.
+    is_number = len(text) <= _LONGEST_ID and text.isascii() and text.isdigit()
+    return is_number and int(text) <= _LARGEST_ID

@@ -12,12 +12,11 @@ from agents_app.api.auth import may_act_for_users, require_scope, user_of, user_
 from agents_app.api.errors import ERRORS, ApiError, Error
 from agents_app.api.idempotency import IdempotencyKey, message_id
 from agents_app.api.lookups import find_agent, parse_session_id, parse_uuid
+from agents_app.api.request_schemas import DEFAULT_ORIGIN, RunRequest
 from agents_app.api.run_serializers import run_state
 from agents_app.api.schemas import (
-    DEFAULT_ORIGIN,
     STREAMED,
     RunAnswer,
-    RunRequest,
     RunStarted,
     RunState,
     Stopped,
@@ -94,7 +93,7 @@ def run_agent_in_background(
 @router.get(
     "/run/{run_id}/status", response={200: RunState, ERRORS: Error}, auth=require_scope(Scope.READ)
 )
-def run_status(request: HttpRequest, run_id: str) -> RunState:
+def read_run(request: HttpRequest, run_id: str) -> RunState:
     """Read how far a run has come, and its result.
 
     `started_at` is null while it waits for its turn, and `completed_at` until it has ended: its
@@ -106,9 +105,9 @@ def run_status(request: HttpRequest, run_id: str) -> RunState:
 @router.get(
     "/runs/{run_id}/status", response={200: RunState, ERRORS: Error}, auth=require_scope(Scope.READ)
 )
-def runs_status(request: HttpRequest, run_id: str) -> RunState:
+def read_run_by_other_name(request: HttpRequest, run_id: str) -> RunState:
     """Read how far a run has come, and its result, as /run/{run_id}/status does."""
-    return run_status(request, run_id)
+    return read_run(request, run_id)
 
 
 @router.post(
@@ -125,7 +124,7 @@ def stop_run(request: HttpRequest, run_id: str) -> Stopped:
 @router.post(
     "/runs/{run_id}/stop", response={200: Stopped, ERRORS: Error}, auth=require_scope(Scope.CHAT)
 )
-def stop_runs(request: HttpRequest, run_id: str) -> Stopped:
+def stop_run_by_other_name(request: HttpRequest, run_id: str) -> Stopped:
     """Stop a run, as /run/{run_id}/stop does."""
     return stop_run(request, run_id)
 

@@ -9,20 +9,15 @@ from agents_app import services
 from agents_app.api.auth import require_scope, user_of
 from agents_app.api.errors import ERRORS, ApiError, Error
 from agents_app.api.lookups import find_agent, find_session, parse_uuid
-from agents_app.api.paging import (
-    Cursor,
-    Total,
-    count_up_to_limit,
-)
+from agents_app.api.paging import Cursor, Total, count_up_to_limit
 from agents_app.api.parameters import Flag, PageNumber, PageSize
+from agents_app.api.request_schemas import Rename, SessionRequest
 from agents_app.api.schemas import (
     Deleted,
     MessageDetail,
-    Rename,
     SessionDetail,
     SessionList,
     SessionMessage,
-    SessionRequest,
     SessionSummary,
 )
 from agents_app.chats import organizing, trash
@@ -80,7 +75,7 @@ def list_sessions(
 @router.post(
     "/sessions", response={201: SessionSummary, ERRORS: Error}, auth=require_scope(Scope.CHAT)
 )
-def create(request: HttpRequest, body: SessionRequest) -> Status[SessionSummary]:
+def create_session(request: HttpRequest, body: SessionRequest) -> Status[SessionSummary]:
     """Create an empty session."""
     agent = None if body.agent is None else find_agent(str(body.agent))
     chat_session = services.create_session(
@@ -117,8 +112,7 @@ def read_session(
     rows = messages.without_payloads().order_by(order)[start : start + page_size]
     count = messages.count()
     summary = _summary(chat_session, message_count=all_messages.count())
-    if session != str(chat_session.pk):
-        summary["session_id"] = session  # as it was asked for
+    summary["session_id"] = _id_or_name(chat_session, session)
     return SessionDetail(
         **summary,
         messages=[MessageDetail(**_message(row, hide_tools=hide_tools)) for row in rows],
@@ -136,7 +130,7 @@ def read_session(
     response={200: SessionSummary, ERRORS: Error},
     auth=require_scope(Scope.CHAT),
 )
-def rename(
+def rename_session(
     request: HttpRequest,
     session: Annotated[str, Path(description="The session's id or name.")],
     body: Rename,
@@ -152,12 +146,17 @@ def rename(
     response={200: Deleted, ERRORS: Error},
     auth=require_scope(Scope.CHAT),
 )
-def delete(
+def delete_session(
     request: HttpRequest, session: Annotated[str, Path(description="The session's id or name.")]
 ) -> Deleted:
     """Move a session to the trash, from which its user can restore it for a while."""
-    trash.trash_session(find_session(user_of(request), session))
-    return Deleted(status="success", session_id=session, message="The session was deleted.")
+    chat_session = find_session(user_of(request), session)
+    trash.trash_session(chat_session)
+    return Deleted(
+        status="success",
+        session_id=_id_or_name(chat_session, session),
+        message="The session was deleted.",
+    )
 
 
 @router.get(
@@ -173,6 +172,11 @@ def read_message(request: HttpRequest, message_id: str) -> SessionMessage:
     if row is None:
         raise ApiError(404, "message_not_found", "There is no such message.")
     return SessionMessage(**_message(row), session_id=str(row.session_id))
+
+
+def _id_or_name(chat_session: Session, reference: str) -> str:
+    """How the session was found: by its id, in whatever notation, or by its name."""
+    return str(chat_session.pk) if parse_uuid(reference) == chat_session.pk else reference
 
 
 def _with_facts(sessions: SessionQuerySet) -> SessionQuerySet:

@@ -5,7 +5,7 @@ from django.shortcuts import redirect
 from django.urls import path, re_path
 from django.views.decorators.csrf import csrf_exempt
 
-from agents_app.api import agents, cleanup, health, openai, runs, sessions, users
+from agents_app.api import agents, cleanup, health, openai, openai_errors, runs, sessions, users
 from agents_app.api.documentation import DocsPage, DocumentedAPI
 from agents_app.api.error_shapes import with_json_errors
 from agents_app.api.errors import error_response, install_handlers, on_error
@@ -27,6 +27,20 @@ UNSUPPORTED = {
     "agent/{id}/prompt/{id}/activate": "An agent's system prompt is edited in the admin",
 }
 
+_USE_CHAT = """
+new DefaultChatTransport({
+  api: "https://chat.example.org/api/v1/agent/simple/run",
+  headers: { "X-API-Key": key, Accept: "text/event-stream" },
+  prepareSendMessagesRequest: ({ headers, messages }) => ({
+    headers,
+    body: {
+      message_content: messages.at(-1).parts.map((part) => part.text ?? "").join(""),
+      session_id: messages.findLast((message) => message.metadata)?.metadata.session_id,
+    },
+  }),
+})
+"""
+
 _DESCRIPTION = f"""
 Run agents, and read and manage their sessions. A session exists only because somebody asked for
 it: nothing that fails, and nothing that only reads, makes one.
@@ -41,6 +55,11 @@ Once a message is stored, no answer has a status that clients repeat by themselv
 answer was lost on the way can be repeated safely with the `Idempotency-Key` that it had. Clients
 that repeat such requests by themselves, as OpenAI's and the Vercel AI SDK do, send none unless they
 are told to: give each message a key of its own.
+
+The Vercel AI SDK's `useChat` shows a run as it is streamed, with the transport below. A browser
+must not have the key: let a server of yours add it, and pass on the requests.
+
+```js{_USE_CHAT}```
 """
 
 # In the order of the documentation.
@@ -72,7 +91,7 @@ api.add_router("", agents.router)
 api.add_router("", runs.router)
 api.add_router("", users.router)
 api.add_router("", health.router)
-install_handlers(api)
+install_handlers(api, on_error)
 
 
 @csrf_exempt
@@ -95,6 +114,6 @@ urlpatterns = [
     path("api/v1/", with_json_errors(api.urls, on_error)),
     re_path(r"^api/v1(?:/(?P<rest>[\s\S]*))?$", not_found),
     path("api/", lambda request: redirect("api:openapi-view")),
-    path("v1/", with_json_errors(openai.api.urls, openai.on_error)),
-    re_path(r"^v1(?:/(?P<rest>[\s\S]*))?$", openai.not_found),
+    path("v1/", with_json_errors(openai.api.urls, openai_errors.on_error)),
+    re_path(r"^v1(?:/(?P<rest>[\s\S]*))?$", openai_errors.not_found),
 ]

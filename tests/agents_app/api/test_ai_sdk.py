@@ -1,6 +1,7 @@
 """The Vercel AI SDK against the API: its parser of UI message streams, and its chat client."""
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import httpx2
 import pytest
 from django.contrib.auth.models import User
 
+from agents_app.api.urls import api
 from agents_app.models import Agent
 from sessions_app.models import Message, Session
 from tests.agents_app.api.conftest import key_for
@@ -54,6 +56,26 @@ try {
 } catch (error) {
     console.log(JSON.stringify({ error: String(error), status: error.statusCode }));
 }
+"""
+
+# What `useChat` does, apart from React: its state is a component's.
+CHAT = """
+import { AbstractChat, DefaultChatTransport } from "ai";
+const [key, ...texts] = process.argv.slice(2);
+class State {
+    status = "ready";
+    messages = [];
+    pushMessage = (message) => { this.messages = [...this.messages, message]; };
+    replaceMessage = (index, message) => { this.messages = this.messages.with(index, message); };
+    snapshot = structuredClone;
+}
+class Chat extends AbstractChat {}
+const errors = [];
+const onError = (error) => errors.push(error.message);
+const transport = TRANSPORT;
+const chat = new Chat({ state: new State(), transport, onError });
+for (const text of texts) await chat.sendMessage({ text });
+console.log(JSON.stringify({ messages: chat.messages, status: chat.status, errors }));
 """
 
 
@@ -188,6 +210,40 @@ class TestTools:
         hidden = http.get(f"sessions/{answer['session_id']}?hide_tools=true").json()
         assert {message["role"] for message in hidden["messages"]} == {"user", "assistant"}
         assert not any(message["tool_calls"] for message in hidden["messages"])
+
+
+class TestUseChat:
+    """With the transport that the documentation shows."""
+
+    @pytest.fixture
+    def chat(self, served: str, model: ToldModel, user: User, agent: Agent, sdk: Path) -> Any:
+        description = api.get_openapi_schema()["info"]["description"]
+        [transport] = re.findall("```js\n(.*?)```", description, re.DOTALL)
+        transport = transport.replace("https://chat.example.org", served).strip()
+        (sdk / "chat.js").write_text(CHAT.replace("TRANSPORT", transport))
+        return lambda *texts: node(sdk, "chat.js", key_for(user), *texts)
+
+    def test_conversation(self, chat: Any, model: ToldModel) -> None:
+        model.will_say("Hi ", "there!")
+        model.will_say("Bye.")
+        read = chat("Hello", "Good night")
+        assert (read["status"], read["errors"]) == ("ready", [])
+        texts = [
+            part["text"]
+            for message in read["messages"]
+            for part in message["parts"]
+            if part["type"] == "text"
+        ]
+        assert texts == ["Hello", "Hi there!", "Good night", "Bye."]
+        stored = Message.objects.filter(session=Session.objects.get()).order_by("position")
+        assert list(stored.values_list("text_content", flat=True)) == texts
+
+    def test_what_is_refused_says_why(self, chat: Any, agent: Agent) -> None:
+        Agent.objects.update(active=False)
+        read = chat("Hello")
+        assert read["status"] == "error"
+        assert "There is no active agent simple." in read["errors"][0]
+        assert not Session.objects.exists()
 
 
 class TestChatClient:

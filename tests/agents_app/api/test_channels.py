@@ -4,7 +4,10 @@ import uuid
 from typing import Any
 
 import pytest
+from allauth.account.models import EmailAddress
 from django.contrib.auth.models import User
+from django.test import Client
+from pytest_django import Settings
 
 from agents_app.models import Agent, AgentRun, ExternalUser, Scope
 from sessions_app.models import Message, Session
@@ -81,6 +84,41 @@ def test_name_of_a_new_user_that_another_has(channel: ApiClient, user: User) -> 
     body = {"message_content": "Hello", "user": {"phone_number": "+31999"}}
     assert channel("POST", RUN, body).status_code == 200
     assert ExternalUser.objects.get().user.username.startswith("channel-")
+
+
+class TestAddressOfASignUp:
+    """Which can be anybody's until it is confirmed."""
+
+    @pytest.fixture
+    def stranger(self, settings: Settings) -> User:
+        settings.SIGN_UP = True
+        form = {"username": "stranger", "email": "Carla@example.org", "password1": "bJ7-rTq-92k"}
+        assert Client().post("/accounts/signup/", form).status_code == 302
+        return User.objects.get(username="stranger")
+
+    def owner_of_a_run(self, channel: ApiClient, **who: Any) -> str | None:
+        body = {"message_content": "A secret", **who}
+        response = channel("POST", RUN, body)
+        if response.status_code == 404:
+            return None
+        return Session.objects.get(pk=response.json()["session_id"]).user.username  # type: ignore[union-attr]
+
+    def test_unconfirmed(self, channel: ApiClient, stranger: User) -> None:
+        assert self.owner_of_a_run(channel, user_id="carla@example.org") is None
+        for _ in range(2):
+            assert self.owner_of_a_run(channel, user=NEW) == "carla@example.org"
+        assert not Session.objects.filter(user=stranger).exists()
+
+    def test_confirmed(self, channel: ApiClient, stranger: User) -> None:
+        EmailAddress.objects.get(user=stranger).set_verified()
+        assert self.owner_of_a_run(channel, user_id="carla@example.org") == "stranger"
+        assert self.owner_of_a_run(channel, user=NEW) == "stranger"
+
+    def test_given_by_staff(self, channel: ApiClient, stranger: User) -> None:
+        """An address that is to replace it, and is not confirmed yet, changes nothing."""
+        carla = make_user("carla", email="carla@example.org")
+        EmailAddress.objects.create(user=carla, email="carla@example.net")
+        assert self.owner_of_a_run(channel, user=NEW) == "carla"
 
 
 class TestRunsOfOthers:

@@ -6,6 +6,7 @@ from typing import Any
 import httpx2
 import openai
 import pytest
+from asgiref.sync import async_to_sync
 from django.contrib.auth.models import User
 
 from agents_app.models import Agent
@@ -57,6 +58,25 @@ class TestOpenAI:
         chat_session = Session.objects.get()
         assert (chat_session.user, chat_session.name) == (user, "Hello")
         assert completion.metadata == {"session_id": str(chat_session.pk)}
+
+    def test_async_client(self, served: str, model: ToldModel, user: User, agent: Agent) -> None:
+        key = key_for(user)
+
+        async def ask() -> tuple[str, list[str]]:
+            async with openai.AsyncOpenAI(
+                api_key=key, base_url=f"{served}/v1", max_retries=0, timeout=30
+            ) as client:
+                names = [found.id async for found in client.models.list()]
+                stream = await client.chat.completions.create(
+                    model="simple", messages=user_says("Hello"), stream=True
+                )
+                parts = [chunk.choices[0].delta.content or "" async for chunk in stream]
+                return "".join(parts), names
+
+        model.will_say("Hi ", "there!")
+        text, names = async_to_sync(ask)()
+        assert text == "Hi there!"
+        assert agent.name in names
 
     def test_whole_conversation(self, client: openai.OpenAI, model: ToldModel) -> None:
         model.will_say("Ann.")

@@ -26,6 +26,13 @@ def test_each_operation_has_a_sentence(name: str) -> None:
     assert not {"`", "\n", "*"} & set(summary)
 
 
+def test_names_of_a_generated_client() -> None:
+    names = [operation["operationId"] for operation in OPERATIONS.values()]
+    assert len(set(names)) == len(names)
+    assert {"run_agent", "list_sessions", "create_session", "create_completion"} < set(names)
+    assert not any("agents_app" in name for name in names)
+
+
 def test_each_operation_is_in_a_group_that_is_described() -> None:
     groups = [group["name"] for group in SCHEMA["tags"]]
     assert {tag for operation in OPERATIONS.values() for tag in operation["tags"]} == set(groups)

@@ -7,6 +7,7 @@ from typing import Any
 import httpx2
 import pytest
 from django.conf import settings as django_settings
+from django.contrib.auth.models import User
 from django.db import OperationalError
 from django.test import Client
 from django.urls import get_resolver
@@ -23,6 +24,9 @@ from tests.conftest import database_url
 from tests.serving import serve
 
 PATHS = ["/api/v1/agents", "/api/v1/missing", "/api/v1/health", "/v1/models", "/v1/missing"]
+RUN, COMPLETIONS = "/api/v1/agent/simple/run", "/v1/chat/completions"
+# What programs call their bodies, rightly or not.
+CONTENT_TYPES = ["application/json", "", URL_ENCODED, MULTIPART, f"{MULTIPART}; boundary=x"]
 TOO_LARGE = django_settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1
 
 SAID = {"message_content": "x"}
@@ -59,25 +63,33 @@ def test_unknown_host(client: Client, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize(
-    ("content_type", "body"),
-    [
-        (MULTIPART, b"x"),
-        (URL_ENCODED, b"a=%ff"),
-        (URL_ENCODED, b"&".join(b"f%d=" % number for number in range(1100))),
-        ("application/json; charset=utf-16", b"{}"),
-    ],
-    ids=["no boundary", "no text", "many fields", "charset"],
-)
-def test_undecodable_bodies(client: Client, path: str, content_type: str, body: bytes) -> None:
-    assert error_of(client.generic("POST", path, body, content_type), path)[0] == 400
+def test_unknown_charset(client: Client, path: str) -> None:
+    response = client.generic("POST", path, b"{}", "application/json; charset=utf-16")
+    assert error_of(response, path) == (400, "bad_request")
 
 
-@pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("content_type", [URL_ENCODED, f"{MULTIPART}; boundary=x"])
-def test_large_forms(client: Client, path: str, content_type: str) -> None:
-    response = client.generic("POST", path, b"a" * TOO_LARGE, content_type)
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", [RUN, COMPLETIONS])
+@pytest.mark.parametrize("content_type", CONTENT_TYPES)
+def test_large_bodies(user: User, path: str, content_type: str) -> None:
+    headers = {"X-API-Key": key_for(user)}
+    response = Client().generic("POST", path, b"a" * TOO_LARGE, content_type, headers=headers)
     assert error_of(response, path) == (413, "too_large")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", [RUN, COMPLETIONS])
+@pytest.mark.parametrize("content_type", CONTENT_TYPES)
+@pytest.mark.parametrize(
+    "body",
+    [b"a=%ff", b"&" * 1100, b"\xff", b"[" * 100_000],
+    ids=["form", "large form", "bytes", "deep"],
+)
+def test_what_is_not_json(user: User, path: str, content_type: str, body: bytes) -> None:
+    headers = {"X-API-Key": key_for(user)}
+    response = Client().generic("POST", path, body, content_type, headers=headers)
+    assert error_of(response, path) == (422 if path == RUN else 400, "invalid")
+    assert "The body is not valid JSON." in response.content.decode()
 
 
 @pytest.mark.parametrize(
@@ -179,7 +191,10 @@ def test_errors_in_middleware(
     ("method", "path", "body", "detail"),
     [
         ("POST", "agent/simple/run", None, "body: Field required."),
+        ("POST", "agent/simple/run", [], "body: Input should be an object."),
         ("POST", "agent/simple/run", {}, "message_content: Field required."),
+        ("POST", "agent/simple/run", {**SAID, "user": "x"}, "user: Input should be an object."),
+        ("POST", "agent/simple/run", {**SAID, "context": "x"}, "context: Input should be an obj"),
         ("POST", "agent/simple/run", {"message_content": ""}, "message_content: Write a message"),
         ("POST", "agent/simple/run", {"message_content": " "}, "message_content: Write a message"),
         ("POST", "agent/simple/run", {"message_content": "\0"}, "message_content: The text cont"),
@@ -253,7 +268,7 @@ def key(transactional_db: None) -> str:
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("path", ["/api/v1/agent/simple/run", "/v1/chat/completions"])
+@pytest.mark.parametrize("path", [RUN, COMPLETIONS])
 @pytest.mark.parametrize("is_chunked", [False, True], ids=["with a length", "chunked"])
 def test_large_bodies_as_served(address: str, key: str, path: str, is_chunked: bool) -> None:
     body = b'{"message_content": "' + b"a" * TOO_LARGE + b'"}'

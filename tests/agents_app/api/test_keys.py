@@ -1,5 +1,6 @@
 """API keys: how they are made, sent, limited and revoked."""
 
+import base64
 from datetime import timedelta
 
 import pytest
@@ -31,6 +32,26 @@ def test_headers(user: User, header: str) -> None:
     assert ApiClient()("GET", "agents", **{header: value}).status_code == 200
 
 
+@pytest.mark.parametrize("value", ["bearer {}", "BEARER  {} ", "Bearer {}"])
+def test_scheme_in_any_spelling(user: User, value: str) -> None:
+    header = value.format(key_for(user))
+    assert ApiClient()("GET", "agents", Authorization=header).status_code == 200
+
+
+@pytest.mark.parametrize("value", ["{}", "Bearer", "Token {}", "Basic {}", "Bearer{}"])
+def test_other_schemes_are_not_logged(
+    user: User, settings: Settings, caplog: pytest.LogCaptureFixture, value: str
+) -> None:
+    """Neither as they are nor encoded, as by `curl --user ana:KEY`."""
+    settings.DEBUG = True
+    key = key_for(user)
+    encoded = base64.b64encode(f"ana:{key}".encode()).decode()
+    for sent in (key, encoded):
+        response = ApiClient()("GET", "agents", Authorization=value.format(sent))
+        assert response.status_code == 401
+        assert sent not in caplog.text
+
+
 @pytest.mark.parametrize("key", ["", "cs_unknown", "ü", "x" * 5000])
 def test_without_a_valid_key(user: User, key: str) -> None:
     response = ApiClient(key)("GET", "agents")
@@ -47,7 +68,10 @@ def test_cookies_do_not_count(user: User) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["api_key={}", "X-API-Key=x", "access_token={}", "token={}", "auth=Bearer%20{}", "a={}&a=1"],
+    [
+        *("api_key={}", "X-API-Key=x", "access_token={}", "token={}", "auth=Bearer%20{}"),
+        *("a={}&a=1", "{}", "{}=1"),
+    ],
 )
 @pytest.mark.parametrize("path", ["agents", "/v1/models"])
 def test_key_in_the_address(user: User, path: str, query: str) -> None:
@@ -55,6 +79,7 @@ def test_key_in_the_address(user: User, path: str, query: str) -> None:
     for sent in ("", key):
         response = ApiClient(sent)("GET", f"{path}?{query.format(key)}")
         assert response.status_code == 401
+        assert response["WWW-Authenticate"] == "Bearer"
         assert "A key in an address ends up in logs" in response.content.decode()
         assert "X-API-Key header" in response.content.decode()
 

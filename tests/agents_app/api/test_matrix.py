@@ -294,6 +294,7 @@ def test_owner(operation: Operation, world: World, agent_answers: None) -> None:
     body = ANSWERED.get(str(operation)) or BODIES.get(str(operation))
     response = ApiClient(key_for(world.owner))(operation.method, world.fill(operation), body)
     assert response.status_code == (201 if str(operation) == "POST /api/v1/sessions" else 200)
+    assert response["Cache-Control"] == "no-store"
     described = SCHEMA["paths"][operation.path][operation.method.lower()]["responses"]
     schema = described[response.status_code]["content"]["application/json"]["schema"]
     assert {"$ref", "items"} & set(schema), "it describes nothing"

@@ -1,5 +1,6 @@
 """What a program asks for, without an answer of an agent: how it is found, refused, and scoped."""
 
+import json
 import uuid
 from collections.abc import Iterator
 from datetime import timedelta
@@ -8,9 +9,11 @@ from urllib.parse import quote
 
 import pytest
 from django.contrib.auth.models import User
+from django.test import Client
 from django.utils import timezone
 
 from agents_app.models import Agent, AgentRun, Ticket
+from config.form_encoding import MULTIPART, URL_ENCODED
 from sessions_app.models import Message, Session
 from tests.agents_app.api.conftest import ApiClient
 from tests.agents_app.chats import ask, make_agent, make_user
@@ -77,6 +80,25 @@ class TestAgents:
 def test_origin_becomes_the_platform(api: ApiClient, agent: Agent, origin: str) -> None:
     api("POST", RUN, {"message_content": "Hello", "session_origin": origin})
     assert Session.objects.get().platform == origin
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ["", "text/plain", URL_ENCODED, MULTIPART, f"{MULTIPART}; boundary=x", "nonsense"],
+)
+@pytest.mark.parametrize("text", ["Hello", "100%ff, b=1", "&" * 1100], ids=["plain", "%", "&"])
+def test_json_is_read_whatever_it_is_called(
+    api: ApiClient, agent: Agent, content_type: str, text: str
+) -> None:
+    response = Client().generic(
+        "POST",
+        f"/api/v1/{RUN}",
+        json.dumps({"message_content": text}),
+        content_type,
+        headers={"X-API-Key": api.key},
+    )
+    assert response.status_code == 200
+    assert Message.objects.get().text_content == text
 
 
 class TestRepeats:

@@ -158,6 +158,13 @@ class TestRead:
         make_session(user=user, name="Trip")
         assert api("GET", "sessions/Trip").json()["session_id"] == "Trip"
 
+    @pytest.mark.parametrize("notation", ["{}", "{{{}}}", "urn:uuid:{}"])
+    def test_by_id_in_any_notation(self, api: ApiClient, user: User, notation: str) -> None:
+        session_id = str(make_session(user=user).pk)
+        asked = notation.format(session_id.upper())
+        for method in ("GET", "DELETE"):
+            assert api(method, f"sessions/{asked}").json()["session_id"] == session_id
+
     @pytest.mark.parametrize(
         "name", ["a/b", "/a", "a/", "a\nb", "a\n", "cleanup", "1/cleanup", "ü?"]
     )
