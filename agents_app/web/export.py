@@ -196,7 +196,7 @@ def _failure(run: Any) -> str:
     if run is None or run.is_active or run.status == AgentRun.Status.DONE:
         return ""
     said = with_fences_closed(encodable(run.unfinished_text))
-    how = encodable(f"{run.get_status_display()}. {run.error}").strip()
+    how = encodable(f"{run.get_status_display()}. {run.public_error}").strip()
     shown = "\n\n".join(filter(None, [said, f"*{how}*"]))
     author = run.agent.shown_name if run.agent else "Agent"
     return f"\n## {author}, {_time(run.created_at)}\n\n{shown}\n"
@@ -252,7 +252,7 @@ def _run_fields(run: Any) -> dict[str, Any]:
         "message": run.message_id,
         "agent": _name(run.agent) or None,
         "status": run.status,
-        "error": run.error,
+        "error": run.public_error,
         "model": run.model,
         "input_tokens": run.input_tokens,
         "output_tokens": run.output_tokens,

@@ -95,6 +95,14 @@ def test_markdown_says_what_became_of_a_failed_answer(user: User) -> None:
     assert text.index("And now?") < text.index(expected) < text.index("Go on")
 
 
+def test_what_is_for_staff_is_in_no_export(user: User) -> None:
+    run = failed(user, error="The model is not set up. Staff have been told.\nSet AGENT_MODEL.")
+    for ending in ("md", "json"):
+        text = exported(user, run.session, ending)
+        assert "The model is not set up. Staff have been told." in text
+        assert "AGENT_MODEL" not in text
+
+
 def test_json_has_everything_of_the_chat(user: User) -> None:
     chat_session = answered(user, "Hello 🎉", "Hi")
     run = AgentRun.objects.get()
