@@ -13,7 +13,9 @@ has every message, in this shape, to which keys may be added, but none will be t
       "agent": {"name", "display_name"} or null,
       "messages": [{
         "id", "position", "role", "agent", "text", "type", "created_at",
+        "reasoning": what the model thought before it wrote the text, or null,
         "tool_calls", "tool_outputs", "run",
+        "feedback": {"good", "reason"} or null,
         "version_of": the first version of an edited message, or null,
         "chosen": false for other versions and what followed them
       }],
@@ -40,7 +42,8 @@ from django.db.models import Case, F, TextField, Value, When
 
 from agents_app.chats.titles import display_name
 from agents_app.models import Agent, AgentRun
-from agents_app.web.message_entries import Details, message_entry
+from agents_app.web.message_entries import Details, MessageEntry, message_entry, reasoning_of
+from agents_app.web.transcript import messages_for_display
 from sessions_app.models import Message, Session
 from sessions_app.querysets import MessageQuerySet
 from sessions_app.storable import encodable, encodable_json, json_text
@@ -63,7 +66,7 @@ def as_markdown(chat_session: Session) -> Iterator[str]:
     yield f"- Agent: {agent.shown_name}\n" if agent else ""
     latest_runs = {run.message_id: run for run in _runs(chat_session)}
     unanswered: Any = None
-    for message in _messages(chat_session.messages.chosen()):
+    for message in _messages(messages_for_display().chosen().filter(session=chat_session)):
         if message.role == Message.Role.USER:
             yield _failure(unanswered)
             unanswered = latest_runs.get(message.pk)
@@ -90,7 +93,8 @@ def as_json(chat_session: Session) -> Iterator[str]:
     }
     yield _dumped(head).removesuffix("}")
     yield ', "messages": ['
-    yield from _list_items(map(_message_fields, _messages(chat_session.messages.all())))
+    every = messages_for_display().filter(session=chat_session)
+    yield from _list_items(map(_message_fields, _messages(every)))
     yield '], "runs": ['
     yield from _list_items(map(_run_fields, _runs(chat_session)))
     yield "]}\n"
@@ -154,7 +158,7 @@ def _chats(user: User) -> Iterator[Session]:
 
 def _messages(messages: MessageQuerySet) -> Iterator[Message]:
     """The messages of a chat in order, some at a time."""
-    ordered = messages.without_payloads().select_related("agent").order_by("position")
+    ordered = messages.order_by("position")
     last = -1
     while page := list(ordered.filter(position__gt=last)[:_MESSAGES_AT_ONCE]):
         yield from page
@@ -230,6 +234,7 @@ def with_fences_closed(text: str) -> str:
 
 
 def _message_fields(message: Message) -> dict[str, Any]:
+    feedback = MessageEntry(message).feedback
     return {
         "id": message.pk,
         "position": message.position,
@@ -238,9 +243,11 @@ def _message_fields(message: Message) -> dict[str, Any]:
         "text": message.text_content,
         "type": message.message_type,
         "created_at": message.created_at,
+        "reasoning": reasoning_of(message) or None,
         "tool_calls": _stored(message.tool_calls),
         "tool_outputs": _stored(message.tool_outputs),
         "run": message.run_id,
+        "feedback": feedback and {"good": feedback.is_good, "reason": feedback.reason},
         "version_of": message.version_of,
         "chosen": message.set_aside_with is None,
     }

@@ -13,11 +13,15 @@ from django.test import AsyncClient, Client
 from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic_ai.messages import ModelResponse, TextPart, ThinkingPart
 
+from agents_app.chats.feedback import give_feedback
+from agents_app.conversation import codec
 from agents_app.models import Agent, AgentRun
 from agents_app.web.export import with_fences_closed
 from agents_app.web.rendering.markdown import markdown_parser
 from sessions_app.models import Session
+from sessions_app.writing import append_messages
 from tests.agents_app.chats import answered, ask, failed, make_user
 from tests.agents_app.web.helpers import chat_url, html
 from tests.factories import make_session, phantom, say
@@ -126,6 +130,24 @@ def test_json_has_everything_of_the_chat(user: User) -> None:
     assert tool["run"] == chat["runs"][0]["id"]
     assert chat["runs"][0]["message"] == question["id"]
     assert (chat["runs"][0]["model"], chat["runs"][0]["input_tokens"]) == ("openai:gpt", 3)
+
+
+def test_reasoning_and_feedback_are_exported(user: User) -> None:
+    run = ask(user)
+    [row] = codec.to_rows([ModelResponse([ThinkingPart("Hm, `let` me see"), TextPart("Yes")])])
+    row.session, row.run, row.agent = run.session, run, run.agent
+    append_messages([row])
+    run.finish(AgentRun.Status.DONE)
+    give_feedback(
+        user=user, session_id=row.session_id, message_id=row.pk, is_good=False, reason="Too short"
+    )
+    text = exported(user, run.session, "md")
+    assert "<summary>Reasoning</summary>\n\n```\nHm, `let` me see\n```\n" in text
+    assert text.index("Hm, `let` me see") < text.index("Yes")
+    question, answer = exported_json(user, run.session)["messages"]
+    assert (question["reasoning"], question["feedback"]) == (None, None)
+    assert answer["reasoning"] == "Hm, `let` me see"
+    assert answer["feedback"] == {"good": False, "reason": "Too short"}
 
 
 def test_long_chats_are_whole(user: User, agent: Agent) -> None:
