@@ -64,16 +64,20 @@ def as_markdown(chat_session: Session) -> Iterator[str]:
     yield f"- Started: {_time(chat_session.created_at)}\n"
     yield f"- Last used: {_time(chat_session.updated_at)}\n"
     yield f"- Agent: {agent.shown_name}\n" if agent else ""
-    latest_runs = {run.message_id: run for run in _runs(chat_session)}
-    unanswered: Any = None
+    runs = _runs(chat_session)
+    by_id = {run.pk: run for run in runs}
+    by_message = {run.message_id: run for run in runs}  # the latest that was to follow it
+    run: Any = None
+    has_rows = False
     for message in _messages(messages_for_display().chosen().filter(session=chat_session)):
         if message.role == Message.Role.USER:
-            yield _failure(unanswered)
-            unanswered = latest_runs.get(message.pk)
+            yield _ending(run, has_rows=has_rows)
+            run, has_rows = by_message.get(message.pk), False
         elif message.role == Message.Role.ASSISTANT:
-            unanswered = None
+            run = by_message.get(message.pk) or by_id.get(message.run_id)
+            has_rows = run is not None and run.pk == message.run_id
         yield _section(message)
-    yield _failure(unanswered)
+    yield _ending(run, has_rows=has_rows)
 
 
 def as_json(chat_session: Session) -> Iterator[str]:
@@ -195,13 +199,20 @@ def _section(message: Message) -> str:
     return f"\n## {author}, {_time(message.created_at)}\n\n{shown}\n"
 
 
-def _failure(run: Any) -> str:
-    """What there is instead of an answer."""
-    if run is None or run.is_active or run.status == AgentRun.Status.DONE:
+def _ending(run: Any, *, has_rows: bool) -> str:
+    """How an answer ended, unless it is complete, and what was said of one that is not stored."""
+    if run is None:
         return ""
+    if run.is_active:
+        how = "The answer is being written."
+    elif run.status == AgentRun.Status.DONE:
+        how = "The answer reached the length limit." if run.is_truncated else ""
+    else:
+        how = encodable(f"{run.get_status_display()}. {run.public_error}").strip()
     said = with_fences_closed(encodable(run.unfinished_text))
-    how = encodable(f"{run.get_status_display()}. {run.public_error}").strip()
-    shown = "\n\n".join(filter(None, [said, f"*{how}*"]))
+    shown = "\n\n".join(filter(None, [said, f"*{how}*" if how else ""]))
+    if has_rows or not shown:
+        return f"\n{shown}\n" if shown else ""
     author = run.agent.shown_name if run.agent else "Agent"
     return f"\n## {author}, {_time(run.created_at)}\n\n{shown}\n"
 

@@ -17,7 +17,7 @@ from pydantic_ai.messages import ModelResponse, TextPart, ThinkingPart
 
 from agents_app.chats.feedback import give_feedback
 from agents_app.conversation import codec
-from agents_app.models import Agent, AgentRun
+from agents_app.models import Agent, AgentRun, RunFacts
 from agents_app.web.export import with_fences_closed
 from agents_app.web.rendering.markdown import markdown_parser
 from sessions_app.models import Session
@@ -97,6 +97,35 @@ def test_markdown_says_what_became_of_a_failed_answer(user: User) -> None:
     expected = "```\ncode as far as it\n```\n\n*Failed. The model did not answer.*\n"
     assert expected in text
     assert text.index("And now?") < text.index(expected) < text.index("Go on")
+
+
+def test_markdown_says_that_an_answer_is_not_complete(user: User) -> None:
+    run = ask(user, "Count")
+    AgentRun.objects.filter(pk=run.pk).update(status=AgentRun.Status.RUNNING, text="One,")
+    assert "\n\nOne,\n\n*The answer is being written.*\n" in exported(user, run.session, "md")
+    part = say(run.session, "One, two", role="assistant", run=run, agent=run.agent)
+    run.finish(AgentRun.Status.DONE, text="", facts=RunFacts(truncated=True))
+    limit = "\n\nOne, two\n\n*The answer reached the length limit.*\n"
+    assert exported(user, run.session, "md").endswith(limit)
+
+    continued = AgentRun.objects.create(
+        session=run.session, message=part, agent=run.agent, user=user
+    )
+    continued.finish(AgentRun.Status.FAILED, text="three", error="No more.")
+    text = exported(user, run.session, "md")
+    assert "length limit" not in text
+    assert text.endswith("\n\nthree\n\n*Failed. No more.*\n")
+
+    question = say(run.session, "Again", user=user)
+    stopped = AgentRun.objects.create(
+        session=run.session, message=question, agent=run.agent, user=user
+    )
+    say(run.session, "Four", role="assistant", run=stopped, agent=run.agent)
+    stopped.finish(AgentRun.Status.STOPPED, text="")
+    say(run.session, "Go on", user=user)
+    text = exported(user, run.session, "md")
+    assert "\n\nFour\n\n*Stopped.*\n\n## You" in text
+    assert "*Failed. No more.*\n\n## You" in text
 
 
 def test_what_is_for_staff_is_in_no_export(user: User) -> None:
