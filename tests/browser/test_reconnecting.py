@@ -269,3 +269,34 @@ def test_event_without_html_is_asked_for_again(page: Page, model: ToldModel, eve
     wait_for_end(page)
     expect(page.get_by_text(NOT_SHOWN)).to_be_hidden()
     assert Message.objects.filter(role="user").count() == 2
+
+
+RECORD_STATUS = """
+    window.said = new Set();
+    new MutationObserver(() => window.said.add(
+        document.querySelector("[data-waiting-text]")?.textContent
+    )).observe(document, { childList: true, subtree: true, characterData: true });
+"""
+
+
+def test_events_of_a_newer_server_do_no_harm(page: Page, model: ToldModel) -> None:
+    """They may have less in them than those of today, and some are unknown."""
+
+    def add_events(route: Route) -> None:
+        events = 'event: waiting\ndata: {"place":2}\n\nevent: news\ndata: {"now":true}\n\n'
+        body = events.encode() + beginning(route.request) + b"event: news\ndata: null\n\n"
+        route.fulfill(content_type="text/event-stream", body=body)
+
+    page.add_init_script(RECORD_STATUS)
+    page.route("**/events", add_events, times=1)
+    send(page, "What is new?")
+    answer = model.asked().say("Light. ")
+    expect(conversation(page)).to_contain_text("Light.")
+    page.reload()
+    expect(conversation(page)).to_contain_text("Light.")
+    answer.say("Dark.").end()
+    expect(conversation(page)).to_contain_text("Light. Dark.")
+    wait_for_end(page)
+    expect(page.get_by_text(NOT_SHOWN)).to_be_hidden()
+    said = page.evaluate("Array.from(window.said)")
+    assert "Waiting in line behind 2 other answers." in said

@@ -3,6 +3,7 @@
 export const JSON_TYPE = "application/json";
 export const EVENTS_TYPE = "text/event-stream";
 export const NOT_SHOWN = "The answer could not be shown. Reload the page.";
+const WITH_HTML = ["chat", "turn", "text", "reasoning", "end"]; // events
 const UNREACHABLE = "The server cannot be reached. Try again.";
 
 /** An error whose text is for the user; trying again does not help. */
@@ -98,7 +99,7 @@ async function* readEvents(response) {
             const frames = (buffer + value).split("\n\n");
             buffer = frames.pop();
             for (const event of frames.map(parseFrame).filter(Boolean)) {
-                if (typeof event.data?.html !== "string") {
+                if (WITH_HTML.includes(event.name) && typeof event.data?.html !== "string") {
                     throw new InvalidEvent(NOT_SHOWN);
                 }
                 yield event;
