@@ -4,10 +4,12 @@
 `Delta` in agents_app.web.rendering.incremental_markdown describes; the first one of a response has
 all of the text so far. `reasoning` events have what the model thinks, if this process works on the
 run: HTML that goes on from event to event, and begins with the folded part that the text is in.
-`waiting` events have the queue position of a run that has not begun. Before them, the response to a
-posted form has the `turn` that it started, or the new `chat`: its transcript, name and address, for
-which the page has a frame (chat_frame.html). The `html` of `end` leaves out a text that is on the
-page already.
+`tools` events have the names of the tools that it uses, if this process works on it, and none when
+they are done. `waiting` events have the queue position of a run that has not begun. Before them,
+the response to a posted form has the `turn` that it started, or the new `chat`: its transcript,
+name and address, for which the page has a frame (chat_frame.html). The `html` of `end` leaves out a
+text that is on the page already; that of `waiting` and `tools` is for the scripts of tabs that were
+opened long ago.
 
 They are rendered without the request, so that their forms have no CSRF token: the page's script
 sends the page's own.
@@ -29,7 +31,7 @@ from agents_app.chats.titles import display_name
 from agents_app.models import AgentRun
 from agents_app.runs import watching
 from agents_app.runs.db_threads import run_in_db_thread_with_retries
-from agents_app.runs.local_broadcast import Outcome, Piece, Reasoning, Signal
+from agents_app.runs.local_broadcast import Outcome, Piece, Reasoning, Signal, ToolUse
 from agents_app.sse import KEEP_ALIVE, QUIET_SECONDS
 from agents_app.web.http import chat_url
 from agents_app.web.message_entries import reasoning_details
@@ -104,6 +106,8 @@ async def _run_events(
                         yield _reasoning_event(more, is_first=not has_reasoning)
                         has_reasoning = True
                         await asyncio.sleep(_pause(0.0))
+                elif isinstance(piece, ToolUse):
+                    yield _tools_event(piece)
                 elif isinstance(piece, str):
                     started = time.perf_counter()
                     yield _text_event(await _append(text, piece))
@@ -146,6 +150,13 @@ def _reasoning_event(text: str, *, is_first: bool) -> bytes:
         whole = render_to_string("agents_app/details.html", {"details": details})
         opening, _, _ = whole.rpartition("</div>")
     return _event("reasoning", {"html": opening + escape(text)})
+
+
+def _tools_event(use: ToolUse) -> bytes:
+    message = use.message
+    calls = message.tool_calls if message.kind == "response" else []
+    names = ", ".join(dict.fromkeys(call.tool_name for call in calls))
+    return _event("tools", {"html": "", "names": names})
 
 
 async def _end_events(
