@@ -3,10 +3,13 @@
 `text` events, then one `end`. A `text` event has the changes since the previous one, as `Delta` in
 agents_app.web.rendering.incremental_markdown describes; the first one of a response has all of the
 text so far. `reasoning` events have the model's reasoning, if this process works on the run: HTML
-that continues from event to event, and begins with the folded element around it. `waiting` events
-have the queue position of a run that has not started. Before them, the response to a posted form
-has the `turn` that it started, or the new `chat`: its transcript, name and URL, for which the page
-has a frame (chat_frame.html). The `html` of `end` leaves out text that is already on the page.
+that continues from event to event, and begins with the folded element around it. `tools` events
+have the names of the tools that are being used, if this process works on the run; none once they
+are done. `waiting` events have the queue position of a run that has not started. Before them, the
+response to a posted form has the `turn` that it started, or the new `chat`: its transcript, name
+and URL, for which the page has a frame (chat_frame.html). The `html` of `end` leaves out text that
+is already on the page; that of `waiting` and `tools` is empty, and only there for the scripts of
+tabs that were opened before an upgrade.
 
 They are rendered without the request, so their forms have no CSRF token: the page's script sends
 the page's own.
@@ -28,7 +31,7 @@ from agents_app.chats.titles import display_name
 from agents_app.models import AgentRun
 from agents_app.runs import watching
 from agents_app.runs.db_threads import run_in_db_thread_with_retries
-from agents_app.runs.local_broadcast import Outcome, Piece, Reasoning, Signal
+from agents_app.runs.local_broadcast import Outcome, Piece, Reasoning, Signal, ToolUse
 from agents_app.sse import KEEP_ALIVE, QUIET_SECONDS
 from agents_app.web.http import chat_url
 from agents_app.web.message_entries import reasoning_details
@@ -103,6 +106,8 @@ async def _run_events(
                         yield _reasoning_event(more, is_first=not has_reasoning)
                         has_reasoning = True
                         await asyncio.sleep(_pause(0.0))
+                elif isinstance(piece, ToolUse):
+                    yield _tools_event(piece)
                 elif isinstance(piece, str):
                     started = time.perf_counter()
                     yield _text_event(await _append(text, piece))
@@ -145,6 +150,13 @@ def _reasoning_event(text: str, *, is_first: bool) -> bytes:
         whole = render_to_string("agents_app/details.html", {"details": details})
         opening, _, _ = whole.rpartition("</div>")
     return _event("reasoning", {"html": opening + escape(text)})
+
+
+def _tools_event(use: ToolUse) -> bytes:
+    message = use.message
+    calls = message.tool_calls if message.kind == "response" else []
+    names = ", ".join(dict.fromkeys(call.tool_name for call in calls))
+    return _event("tools", {"html": "", "names": names})
 
 
 async def _end_events(

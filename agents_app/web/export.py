@@ -13,7 +13,9 @@ message, in this shape; keys may be added to it, but none will be removed:
       "agent": {"name", "display_name"} or null,
       "messages": [{
         "id", "position", "role", "agent", "text", "type", "created_at",
+        "reasoning": of the model before it wrote the text, or null,
         "tool_calls", "tool_outputs", "run",
+        "feedback": {"good", "reason"} or null,
         "version_of": the first version of an edited message, or null,
         "chosen": false for other versions and what followed them
       }],
@@ -40,7 +42,8 @@ from django.db.models import Case, F, TextField, Value, When
 
 from agents_app.chats.titles import display_name
 from agents_app.models import Agent, AgentRun
-from agents_app.web.message_entries import Details, message_entry
+from agents_app.web.message_entries import Details, MessageEntry, message_entry, reasoning_of
+from agents_app.web.transcript import messages_for_display
 from sessions_app.models import Message, Session
 from sessions_app.querysets import MessageQuerySet
 from sessions_app.storable import encodable, encodable_json, json_text
@@ -61,16 +64,20 @@ def as_markdown(chat_session: Session) -> Iterator[str]:
     yield f"- Started: {_time(chat_session.created_at)}\n"
     yield f"- Last used: {_time(chat_session.updated_at)}\n"
     yield f"- Agent: {agent.shown_name}\n" if agent else ""
-    latest_runs = {run.message_id: run for run in _runs(chat_session)}
-    unanswered: Any = None
-    for message in _messages(chat_session.messages.chosen()):
+    runs = _runs(chat_session)
+    by_id = {run.pk: run for run in runs}
+    by_message = {run.message_id: run for run in runs}  # the latest that was to follow it
+    run: Any = None
+    has_rows = False
+    for message in _messages(messages_for_display().chosen().filter(session=chat_session)):
         if message.role == Message.Role.USER:
-            yield _failure(unanswered)
-            unanswered = latest_runs.get(message.pk)
+            yield _ending(run, has_rows=has_rows)
+            run, has_rows = by_message.get(message.pk), False
         elif message.role == Message.Role.ASSISTANT:
-            unanswered = None
+            run = by_message.get(message.pk) or by_id.get(message.run_id)
+            has_rows = run is not None and run.pk == message.run_id
         yield _section(message)
-    yield _failure(unanswered)
+    yield _ending(run, has_rows=has_rows)
 
 
 def as_json(chat_session: Session) -> Iterator[str]:
@@ -90,7 +97,8 @@ def as_json(chat_session: Session) -> Iterator[str]:
     }
     yield _dumped(head).removesuffix("}")
     yield ', "messages": ['
-    yield from _list_items(map(_message_fields, _messages(chat_session.messages.all())))
+    every = messages_for_display().filter(session=chat_session)
+    yield from _list_items(map(_message_fields, _messages(every)))
     yield '], "runs": ['
     yield from _list_items(map(_run_fields, _runs(chat_session)))
     yield "]}\n"
@@ -154,7 +162,7 @@ def _chats(user: User) -> Iterator[Session]:
 
 def _messages(messages: MessageQuerySet) -> Iterator[Message]:
     """The messages of a chat in order, read a page at a time."""
-    ordered = messages.without_payloads().select_related("agent").order_by("position")
+    ordered = messages.order_by("position")
     last = -1
     while page := list(ordered.filter(position__gt=last)[:_MESSAGES_AT_ONCE]):
         yield from page
@@ -191,13 +199,20 @@ def _section(message: Message) -> str:
     return f"\n## {author}, {_time(message.created_at)}\n\n{shown}\n"
 
 
-def _failure(run: Any) -> str:
-    """What the chat has instead of an answer."""
-    if run is None or run.is_active or run.status == AgentRun.Status.DONE:
+def _ending(run: Any, *, has_rows: bool) -> str:
+    """How an answer ended, unless it is complete, and the text of one that is not stored."""
+    if run is None:
         return ""
+    if run.is_active:
+        outcome = "The answer is being written."
+    elif run.status == AgentRun.Status.DONE:
+        outcome = "The answer reached the length limit." if run.is_truncated else ""
+    else:
+        outcome = encodable(f"{run.get_status_display()}. {run.public_error}").strip()
     text = with_fences_closed(encodable(run.unfinished_text))
-    outcome = encodable(f"{run.get_status_display()}. {run.error}").strip()
-    shown = "\n\n".join(filter(None, [text, f"*{outcome}*"]))
+    shown = "\n\n".join(filter(None, [text, f"*{outcome}*" if outcome else ""]))
+    if has_rows or not shown:
+        return f"\n{shown}\n" if shown else ""
     author = run.agent.shown_name if run.agent else "Agent"
     return f"\n## {author}, {_time(run.created_at)}\n\n{shown}\n"
 
@@ -230,6 +245,7 @@ def with_fences_closed(text: str) -> str:
 
 
 def _message_fields(message: Message) -> dict[str, Any]:
+    feedback = MessageEntry(message).feedback
     return {
         "id": message.pk,
         "position": message.position,
@@ -238,9 +254,11 @@ def _message_fields(message: Message) -> dict[str, Any]:
         "text": message.text_content,
         "type": message.message_type,
         "created_at": message.created_at,
+        "reasoning": reasoning_of(message) or None,
         "tool_calls": _stored(message.tool_calls),
         "tool_outputs": _stored(message.tool_outputs),
         "run": message.run_id,
+        "feedback": feedback and {"good": feedback.is_good, "reason": feedback.reason},
         "version_of": message.version_of,
         "chosen": message.set_aside_with is None,
     }
@@ -252,7 +270,7 @@ def _run_fields(run: Any) -> dict[str, Any]:
         "message": run.message_id,
         "agent": _name(run.agent) or None,
         "status": run.status,
-        "error": run.error,
+        "error": run.public_error,
         "model": run.model,
         "input_tokens": run.input_tokens,
         "output_tokens": run.output_tokens,

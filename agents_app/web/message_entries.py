@@ -72,7 +72,7 @@ def message_entry(message: Message, *, before: Message | None = None) -> Message
     """A message as it is shown, after the one `before` it, if that is on the page."""
     # Unique on the page: no other text comes right after that position.
     prefix = id_prefix(before) if before else f"{message.position - 1}-"
-    thoughts = _reasoning(message)
+    thoughts = reasoning_of(message)
     reasoning = reasoning_details(thoughts) if thoughts else None
     if message.role == Message.Role.SYSTEM:
         details = Details("Instructions to the agent", message.text_content)
@@ -99,8 +99,11 @@ def reasoning_details(text: str) -> Details:
     return Details("Reasoning", text, is_prose=True)
 
 
-def _reasoning(message: Message) -> str:
-    """The model's reasoning before it wrote a message."""
+def reasoning_of(message: Message) -> str:
+    """The model's reasoning before it wrote a message; empty if there is none.
+
+    A message without its payloads has it from `messages_for_display`.
+    """
     if "model_message" in message.get_deferred_fields():
         stored = getattr(message, "reasoning_in", None)
     else:

@@ -1,11 +1,14 @@
 """Leaving an answer and coming back to it, and broken connections, in a real browser."""
 
+import signal
 import urllib.request
 import uuid
+from datetime import timedelta
 from urllib.parse import urlsplit
 
 import pytest
 from django.contrib.auth.models import User
+from django.utils import timezone
 from playwright.sync_api import Page, Request, Route, expect
 
 from agents_app.models import AgentRun
@@ -215,6 +218,45 @@ def test_page_reconnects_in_the_middle_of_an_answer(page: Page, model: ToldModel
     assert Message.objects.filter(role="user").count() == 2
 
 
+def test_connection_that_dies_unnoticed_is_made_anew(
+    page: Page, open_page: OpenPage, model: ToldModel
+) -> None:
+    """As while a laptop sleeps: nothing comes any more, and no error says so."""
+    send(page, "Through the night")
+    answer = model.asked().say("Light. ")
+    expect(conversation(page)).to_contain_text("Light.")
+    with serve(database_url(), AGENT_MODEL="fake", AGENT_BASE_URL=model.base_url) as elsewhere:
+        other = open_page(elsewhere.address + urlsplit(page.url).path, beside=page)
+        other.clock.install()
+        other.reload()
+        expect(conversation(other)).to_contain_text("Light.")
+        elsewhere.process.send_signal(signal.SIGSTOP)
+        try:
+            other.clock.fast_forward(20_000)
+            expect(other.get_by_text("The connection broke")).to_be_visible()
+        finally:
+            elsewhere.process.send_signal(signal.SIGCONT)
+        answer.say("Dark.").end()
+        expect(conversation(other)).to_contain_text("Light. Dark.")
+        wait_for_end(other)
+        other.close()
+
+
+def test_page_reconnects_as_soon_as_the_network_is_back(page: Page, model: ToldModel) -> None:
+    page.clock.install()
+    page.route("**/events", lambda route: route.abort())
+    send_and_reload(page, "Through a tunnel")
+    answer = model.asked().say("Light.")
+    expect(page.get_by_text("The connection broke")).to_be_visible()
+    page.context.set_offline(True)
+    page.clock.pause_at(timezone.now() + timedelta(hours=1))  # no timer leads to another try
+    page.unroute("**/events")
+    page.context.set_offline(False)
+    expect(conversation(page)).to_contain_text("Light.")
+    answer.end()
+    wait_for_end(page)
+
+
 NOT_SHOWN = "The answer could not be shown. Reload the page."
 INVALID_EVENTS = [
     'event: text\ndata: {"text": "No HTML."}\n\n',
@@ -269,3 +311,34 @@ def test_event_without_html_is_asked_for_again(page: Page, model: ToldModel, eve
     wait_for_end(page)
     expect(page.get_by_text(NOT_SHOWN)).to_be_hidden()
     assert Message.objects.filter(role="user").count() == 2
+
+
+RECORD_STATUS = """
+    window.said = new Set();
+    new MutationObserver(() => window.said.add(
+        document.querySelector("[data-waiting-text]")?.textContent
+    )).observe(document, { childList: true, subtree: true, characterData: true });
+"""
+
+
+def test_events_of_a_newer_server_do_no_harm(page: Page, model: ToldModel) -> None:
+    """They may have less in them than those of today, and some are unknown."""
+
+    def add_events(route: Route) -> None:
+        events = 'event: waiting\ndata: {"place":2}\n\nevent: news\ndata: {"now":true}\n\n'
+        body = events.encode() + beginning(route.request) + b"event: news\ndata: null\n\n"
+        route.fulfill(content_type="text/event-stream", body=body)
+
+    page.add_init_script(RECORD_STATUS)
+    page.route("**/events", add_events, times=1)
+    send(page, "What is new?")
+    answer = model.asked().say("Light. ")
+    expect(conversation(page)).to_contain_text("Light.")
+    page.reload()
+    expect(conversation(page)).to_contain_text("Light.")
+    answer.say("Dark.").end()
+    expect(conversation(page)).to_contain_text("Light. Dark.")
+    wait_for_end(page)
+    expect(page.get_by_text(NOT_SHOWN)).to_be_hidden()
+    said = page.evaluate("Array.from(window.said)")
+    assert "Waiting in line behind 2 other answers." in said

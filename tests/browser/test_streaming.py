@@ -1,6 +1,7 @@
 """An answer while it is written and when it ends: what is on the page already stays there."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -147,6 +148,29 @@ def test_tool_before_any_text(open_page: OpenPage, model: ToldModel) -> None:
         "parts => parts.map(part => part.className)"
     )
     assert order == ["reasoning", "tool", "tool", "message theirs"]
+    expect_same_after_reload(page)
+
+
+@WIDTHS
+@pytest.mark.parametrize("said", ["", "Let me look."], ids=["at once", "after a text"])
+def test_tool_is_named_while_it_runs(
+    open_page: OpenPage, model: ToldModel, tmp_path: Path, width: int, said: str
+) -> None:
+    page = open_page(viewport={"width": width, "height": 800})
+    send(page, "Tell me")
+    file = tmp_path / "there"
+    model.asked().say(said, ToolCall("wait_for_file", {"path": str(file)})).end()
+    using = conversation(page).get_by_text("Using wait_for_file…")
+    expect(using).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.reload()
+    expect(using).to_be_visible()
+    file.touch()
+    answer = model.asked()
+    expect(using).to_have_count(0)
+    answer.say("There.").end()
+    wait_for_end(page)
+    expect(page.get_by_text("Used a tool: wait_for_file")).to_be_visible()
     expect_same_after_reload(page)
 
 

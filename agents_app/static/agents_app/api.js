@@ -3,6 +3,8 @@
 export const JSON_TYPE = "application/json";
 export const EVENTS_TYPE = "text/event-stream";
 export const NOT_SHOWN = "The answer could not be shown. Reload the page.";
+const WITH_HTML = ["chat", "turn", "text", "reasoning", "end"]; // events
+const LONGEST_SILENCE = 20_000; // milliseconds; an open stream says something every five seconds
 const UNREACHABLE = "The server cannot be reached. Try again.";
 
 /** An error whose text is for the user; trying again does not help. */
@@ -85,27 +87,30 @@ export async function getHtml(url, page = null) {
     return response.text();
 }
 
-/** The events of a response; fewer than were sent if the connection breaks. */
+/** The events of a response; fewer than were sent if the connection breaks, or is silent. */
 async function* readEvents(response) {
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+    const giveUp = () => reader.cancel().catch(() => {});
     let buffer = "";
     try {
         for (;;) {
+            const timer = setTimeout(giveUp, LONGEST_SILENCE); // as after the computer has slept
             const { done, value } = await reader.read();
+            clearTimeout(timer);
             if (done) {
                 return;
             }
             const frames = (buffer + value).split("\n\n");
             buffer = frames.pop();
             for (const event of frames.map(parseFrame).filter(Boolean)) {
-                if (typeof event.data?.html !== "string") {
+                if (WITH_HTML.includes(event.name) && typeof event.data?.html !== "string") {
                     throw new InvalidEvent(NOT_SHOWN);
                 }
                 yield event;
             }
         }
     } finally {
-        reader.cancel().catch(() => {});
+        giveUp();
     }
 }
 

@@ -10,10 +10,13 @@ let unconfirmed = null; // the message that was sent, while it is not known to b
 
 export function saveDraft() {
     const draft = { ...content(), unconfirmed };
+    deleteDraft();
     if (draft.text) {
-        sessionStorage.setItem(ownKey(), JSON.stringify(draft));
-    } else {
-        deleteDraft();
+        try {
+            sessionStorage.setItem(ownKey(), JSON.stringify(draft));
+        } catch {
+            // The storage is full; the message can still be sent.
+        }
     }
 }
 
@@ -47,8 +50,16 @@ export function markSent() {
     saveDraft();
 }
 
-export function clearMessage() {
-    messageForm().elements.namedItem("text").value = "";
+/** What has been written while the message was being sent. */
+export function textSince() {
+    const { text } = content();
+    const sent = unconfirmed?.text ?? "";
+    return text.startsWith(sent) ? text.slice(sent.length).trimStart() : text;
+}
+
+/** Make the form one for another message. */
+export function clearMessage(text = "") {
+    messageForm().elements.namedItem("text").value = text;
     forgetSent();
     fitToText();
 }
@@ -78,6 +89,7 @@ export function storedWaiting() {
     return JSON.parse(sessionStorage.getItem(waitingKey()));
 }
 
+/** Throws if there is no room for it. */
 export function storeWaiting(message) {
     if (message) {
         // Also as an unconfirmed draft: it is deleted once the page shows it.

@@ -69,7 +69,10 @@ async function watch(answer, events) {
         events = null;
         if (end === null && watched === answer) {
             showWaiting(answer, "The connection broke; trying again.");
-            await new Promise((resolve) => { setTimeout(resolve, delay); });
+            await new Promise((resolve) => {
+                setTimeout(resolve, delay);
+                addEventListener("online", resolve, { once: true });
+            });
             delay = Math.min(delay * 2, LONGEST_RETRY);
         }
     }
@@ -88,7 +91,7 @@ async function follow(answer, events, onText) {
     const element = answer.querySelector("[data-stream]");
     const text = new StreamedHtml(element);
     let reasoning = "";
-    showWaiting(answer, hasBegun(answer) ? WRITING : THINKING);
+    showProgress(answer);
     for await (const event of events) {
         if (watched !== answer) {
             return null;
@@ -105,6 +108,8 @@ async function follow(answer, events, onText) {
             reasoning += event.data.html;
             showReasoning(element, reasoning);
             showWaiting(answer, WRITING);
+        } else if (event.name === "tools") {
+            showProgress(answer, event.data.names);
         } else if (event.name === "end") {
             const isActive = ["pending", "running"].includes(event.data.status);
             return isActive ? null : event.data;
@@ -170,6 +175,11 @@ function waitingText(place) {
         return "Next in line: other answers are being written.";
     }
     return `Waiting in line behind ${place} other ${place === 1 ? "answer" : "answers"}.`;
+}
+
+function showProgress(answer, tools) {
+    const text = hasBegun(answer) ? WRITING : THINKING;
+    showWaiting(answer, tools ? `Using ${tools}…` : text);
 }
 
 function showWaiting(answer, text) {

@@ -2,7 +2,6 @@
 
 import { JSON_TYPE, getHtml, post } from "./api.js";
 import { fragmentOf } from "./dom.js";
-import { askForName } from "./rename_dialog.js";
 import { showToast } from "./toast.js";
 
 const POLL = 3000; // milliseconds, while an answer is being written
@@ -29,7 +28,11 @@ export function setUpSidebar() {
         document.querySelector(".page").inert = false;
     });
     addEventListener("pagehide", () => {
-        sessionStorage.setItem("sidebar position", list().scrollTop);
+        try {
+            sessionStorage.setItem("sidebar position", list().scrollTop);
+        } catch {
+            // The storage is full, maybe of drafts.
+        }
     });
     for (const name of ["answer-started", "answer-ended"]) {
         document.addEventListener(name, refreshSidebar);
@@ -155,9 +158,7 @@ async function act(event) {
         if (link.dataset.more) {
             await showMore(link);
         } else if (link.dataset.rename !== undefined) {
-            const entry = link.closest(".entry");
-            const name = entry?.querySelector(".chat-name").textContent ?? link.dataset.rename;
-            askForName(link.href, name, renamed);
+            await rename(link);
         } else {
             await remove(link);
         }
@@ -171,6 +172,17 @@ async function showMore(link) {
     const first = more.querySelector(".chat");
     link.closest(".more").replaceWith(more);
     first?.focus();
+}
+
+async function rename(link) {
+    const dialog = await import("./rename_dialog.js").catch(() => null);
+    if (dialog) {
+        const entry = link.closest(".entry");
+        const name = entry?.querySelector(".chat-name").textContent ?? link.dataset.rename;
+        dialog.askForName(link.href, name, renamed);
+    } else {
+        location.assign(link.href); // the page for those without a script
+    }
 }
 
 function renamed(url, name) {

@@ -1,6 +1,8 @@
-"""The product with agents that have a tool, which code may give them, and no row can."""
+"""The product with agents that have tools, which code may give them, and no row can."""
 
+import asyncio
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from config.asgi import application  # isort: skip  # it sets up what comes next
@@ -15,9 +17,16 @@ def weather(city: str) -> dict[str, str]:
     return {"city": city, "sky": "clear"}
 
 
-class AgentWithTool(agents.SimpleAgent):
+async def wait_for_file(path: str) -> str:
+    """Wait until there is such a file."""
+    while not Path(path).exists():
+        await asyncio.sleep(0.02)
+    return "There it is."
+
+
+class AgentWithTools(agents.SimpleAgent):
     def __init__(self, config: Mapping[str, Any], **options: Any) -> None:
-        super().__init__({**config, "tools": [weather]}, **options)
+        super().__init__({**config, "tools": [weather, wait_for_file]}, **options)
 
 
-agents.SimpleAgent = AgentWithTool  # type: ignore[misc]
+agents.SimpleAgent = AgentWithTools  # type: ignore[misc]

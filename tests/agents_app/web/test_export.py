@@ -13,11 +13,15 @@ from django.test import AsyncClient, Client
 from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic_ai.messages import ModelResponse, TextPart, ThinkingPart
 
-from agents_app.models import Agent, AgentRun
+from agents_app.chats.feedback import give_feedback
+from agents_app.conversation import codec
+from agents_app.models import Agent, AgentRun, RunFacts
 from agents_app.web.export import with_fences_closed
 from agents_app.web.rendering.markdown import markdown_parser
 from sessions_app.models import Session
+from sessions_app.writing import append_messages
 from tests.agents_app.chats import answered, ask, failed, make_user
 from tests.agents_app.web.helpers import chat_url, html
 from tests.factories import make_session, phantom, say
@@ -95,6 +99,43 @@ def test_markdown_says_what_became_of_a_failed_answer(user: User) -> None:
     assert text.index("And now?") < text.index(expected) < text.index("Go on")
 
 
+def test_markdown_says_that_an_answer_is_not_complete(user: User) -> None:
+    run = ask(user, "Count")
+    AgentRun.objects.filter(pk=run.pk).update(status=AgentRun.Status.RUNNING, text="One,")
+    assert "\n\nOne,\n\n*The answer is being written.*\n" in exported(user, run.session, "md")
+    part = say(run.session, "One, two", role="assistant", run=run, agent=run.agent)
+    run.finish(AgentRun.Status.DONE, text="", facts=RunFacts(truncated=True))
+    limit = "\n\nOne, two\n\n*The answer reached the length limit.*\n"
+    assert exported(user, run.session, "md").endswith(limit)
+
+    continued = AgentRun.objects.create(
+        session=run.session, message=part, agent=run.agent, user=user
+    )
+    continued.finish(AgentRun.Status.FAILED, text="three", error="No more.")
+    text = exported(user, run.session, "md")
+    assert "length limit" not in text
+    assert text.endswith("\n\nthree\n\n*Failed. No more.*\n")
+
+    question = say(run.session, "Again", user=user)
+    stopped = AgentRun.objects.create(
+        session=run.session, message=question, agent=run.agent, user=user
+    )
+    say(run.session, "Four", role="assistant", run=stopped, agent=run.agent)
+    stopped.finish(AgentRun.Status.STOPPED, text="")
+    say(run.session, "Go on", user=user)
+    text = exported(user, run.session, "md")
+    assert "\n\nFour\n\n*Stopped.*\n\n## You" in text
+    assert "*Failed. No more.*\n\n## You" in text
+
+
+def test_what_is_for_staff_is_in_no_export(user: User) -> None:
+    run = failed(user, error="The model is not set up. Staff have been told.\nSet AGENT_MODEL.")
+    for ending in ("md", "json"):
+        text = exported(user, run.session, ending)
+        assert "The model is not set up. Staff have been told." in text
+        assert "AGENT_MODEL" not in text
+
+
 def test_json_has_everything_of_the_chat(user: User) -> None:
     chat_session = answered(user, "Hello 🎉", "Hi")
     run = AgentRun.objects.get()
@@ -118,6 +159,24 @@ def test_json_has_everything_of_the_chat(user: User) -> None:
     assert tool["run"] == chat["runs"][0]["id"]
     assert chat["runs"][0]["message"] == question["id"]
     assert (chat["runs"][0]["model"], chat["runs"][0]["input_tokens"]) == ("openai:gpt", 3)
+
+
+def test_reasoning_and_feedback_are_exported(user: User) -> None:
+    run = ask(user)
+    [row] = codec.to_rows([ModelResponse([ThinkingPart("Hm, `let` me see"), TextPart("Yes")])])
+    row.session, row.run, row.agent = run.session, run, run.agent
+    append_messages([row])
+    run.finish(AgentRun.Status.DONE)
+    give_feedback(
+        user=user, session_id=row.session_id, message_id=row.pk, is_good=False, reason="Too short"
+    )
+    text = exported(user, run.session, "md")
+    assert "<summary>Reasoning</summary>\n\n```\nHm, `let` me see\n```\n" in text
+    assert text.index("Hm, `let` me see") < text.index("Yes")
+    question, answer = exported_json(user, run.session)["messages"]
+    assert (question["reasoning"], question["feedback"]) == (None, None)
+    assert answer["reasoning"] == "Hm, `let` me see"
+    assert answer["feedback"] == {"good": False, "reason": "Too short"}
 
 
 def test_long_chats_are_whole(user: User, agent: Agent) -> None:
