@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.utils import timezone
 from playwright.sync_api import expect
 
 from agents_app.models import Agent
@@ -152,3 +153,14 @@ def test_the_printed_page_has_the_chat_alone(open_page: OpenPage, user: User, sc
         "e => [getComputedStyle(e).color, getComputedStyle(document.documentElement).colorScheme]"
     )
     assert colours == ["rgb(0, 0, 0)", "light"]
+
+
+@pytest.mark.parametrize("path", ["/chats/all/", "/chats/trash/"])
+def test_printed_lists_have_the_names_alone(open_page: OpenPage, user: User, path: str) -> None:
+    answered(user, "Boats")
+    Session.objects.filter(pk=answered(user, "Boats").pk).update(trashed_at=timezone.now())
+    page = open_page(path)
+    page.emulate_media(media="print")
+    expect(page.locator("main li [dir]").get_by_text("Boats")).to_be_visible()
+    for control in page.locator("main :is(button, label, .button)").all():
+        expect(control).not_to_be_visible()

@@ -147,6 +147,7 @@ def _mathml(tex: str, is_display: bool) -> str | None:
         return None
     for element in math.iter():
         _decode_entities(element)
+    _space_functions(math)
     return tostring(math, encoding="unicode", short_empty_elements=False)
 
 
@@ -163,3 +164,21 @@ def _decode_entities(element: Element) -> None:
     """Decode the library's own entities; everything else in the text is text."""
     if element.text:
         element.text = _ENTITY.sub(lambda entity: chr(int(entity[1], 16)), element.text)
+
+
+def _space_functions(math: Element) -> None:
+    """Set the names of functions off from letters and numbers beside them, as TeX does."""
+    for row in list(math.iter()):
+        if row.tag in _PARTS:
+            continue
+        for index in range(len(row) - 1, 0, -1):
+            pair = row[index - 1], row[index]
+            has_space = any(element.tag in {"mo", "mspace"} for element in pair)
+            if not has_space and any(map(_is_function, pair)):
+                row.insert(index, Element("mspace", {"width": "0.17em"}))
+
+
+def _is_function(element: Element) -> bool:
+    """Whether it is a name such as sin or log, which may have an index or an exponent."""
+    name = element[0] if element.tag in {"msub", "msup", "msubsup"} else element
+    return name.tag == "mi" and len(name.text or "") > 1

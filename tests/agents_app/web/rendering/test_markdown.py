@@ -58,6 +58,21 @@ def test_symbols_are_read(tex: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("tex", "spaces"),
+    [
+        (r"\sin x", 1),
+        (r"2\log_2 x", 2),
+        (r"\sin^2\theta + \cos^2\theta", 2),
+        (r"\sin(x)", 0),
+        (r"\frac{\sin}{x}", 0),
+        ("xyz", 0),
+    ],
+)
+def test_names_of_functions_stand_apart(tex: str, spaces: int) -> None:
+    assert markdown(f"So ${tex}$").count("<mspace") == spaces
+
+
+@pytest.mark.parametrize(
     "tex",
     [
         r"\unknown{x}",
