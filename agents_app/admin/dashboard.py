@@ -34,7 +34,7 @@ from sessions_app.admin.message_links import session_title, sessions_with_openin
 from sessions_app.admin.shared import link_if_allowed, may_read_transcripts, may_view, short_time
 from sessions_app.models import CleanupRun, Message, Session
 from sessions_app.querysets import Window
-from sessions_app.review.reading_log import record_list_reading
+from sessions_app.review.readings import record_list_reading
 from sessions_app.statistics import (
     Age,
     Count,

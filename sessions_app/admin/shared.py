@@ -52,7 +52,7 @@ def may_view(request: HttpRequest, model: type[Model]) -> bool:
 
 
 def may_read_transcripts(request: HttpRequest) -> bool:
-    """Whether the user may read what was said: see sessions_app.review.reading_log."""
+    """Whether the user may read what was said: see sessions_app.review.readings."""
     return request.user.has_perm("sessions_app.read_transcripts")
 
 
