@@ -175,6 +175,17 @@ def test_filters_by_model_agent_user_and_time(reader: Client) -> None:
     assert listed(reader, f"created_at__gte={yesterday}") == [small.pk]
 
 
+def test_the_models_that_are_offered(reader: Client) -> None:
+    def offered(query: str = "") -> set[str]:
+        page = Page.of(reader, f"{RUNS}{query}")
+        return {link for link in page.links if link.startswith("?model=")}
+
+    failed(make_user("bea"))  # before a model was called
+    done(make_user("ana"))
+    assert offered() == {"?model=openai%3Agpt-4.1-mini"}
+    assert "?model=gone" in offered("?model=gone"), "the chosen one is always there"
+
+
 def test_search_by_error_user_and_session(reader: Client) -> None:
     ana, bea = make_user("ana"), make_user("bea")
     busy = failed(ana, "Plans for May", error="The provider is busy.\nRateLimit 429")
