@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, time, timedelta
 from typing import Any, ClassVar
+from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
@@ -59,6 +60,28 @@ class UserFilter(admin.ListFilter):
         # Found first: the planner knows how many sessions these users have, not a subquery's.
         users = list(User.objects.filter(matching).values_list("pk", flat=True)[: self.AT_MOST])
         return queryset.filter(user__in=users)
+
+
+class SessionFilter(admin.SimpleListFilter):
+    """One session's rows; shown only when in use, through the links on the session's page."""
+
+    title = "session"
+    parameter_name = "session"
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> list[tuple[str, str]]:
+        value = self.value()
+        if value is None:
+            return []
+        try:
+            session_id = UUID(value)
+        except ValueError as error:
+            raise IncorrectLookupParameters from error
+        chat_session = Session.objects.filter(pk=session_id).only("name").first()
+        return [(value, str(chat_session or value))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        value = self.value()
+        return queryset if value is None else queryset.filter(session_id=UUID(value))
 
 
 class TimeFilter(admin.FieldListFilter):

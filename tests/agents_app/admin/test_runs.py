@@ -186,6 +186,19 @@ def test_the_models_that_are_offered(reader: Client) -> None:
     assert "?model=gone" in offered("?model=gone"), "the chosen one is always there"
 
 
+def test_a_session_leads_to_its_runs_and_its_messages(reader: Client) -> None:
+    ana = make_user()
+    own, _other = failed(ana), failed(ana)
+    links = Page.of(reader, change_url(own.session)).links
+    assert f"{RUNS}?session={own.session_id}" in links
+    assert listed(reader, f"session={own.session_id}") == [own.pk]
+    assert f"/admin/sessions_app/message/?session={own.session_id}" in links
+    assert "e=1" in Page.of(reader, f"{RUNS}?session=nonsense").url
+    clerk = log_in(staff("clerk", "view_session", "view_message"))
+    links = Page.of(clerk, change_url(own.session)).links
+    assert not [link for link in links if "?session=" in link]
+
+
 def test_search_by_error_user_and_session(reader: Client) -> None:
     ana, bea = make_user("ana"), make_user("bea")
     busy = failed(ana, "Plans for May", error="The provider is busy.\nRateLimit 429")
