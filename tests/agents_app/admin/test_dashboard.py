@@ -1,5 +1,6 @@
 """The admin's first page: its numbers, who sees what of it, what it costs, and its buttons."""
 
+import math
 import re
 from datetime import datetime, timedelta
 from html import unescape
@@ -134,7 +135,7 @@ def test_times_are_medians_and_95th_percentiles(root: Client) -> None:
             finished_at=asked + timedelta(seconds=5 * number),
         )
     times = text(card(Page.of(root, INDEX), "Answer times"))
-    assert "First token 100 ms 190 ms" in times
+    assert "First token 0.10 s 0.19 s" in times
     assert "Whole answer 50.0 s 1 min 35 s" in times
 
 
@@ -227,7 +228,12 @@ def test_others_get_djangos_first_page() -> None:
     assert not [query for query in queries if "agent_runs" in query["sql"]]
 
 
-def test_it_costs_the_same_number_of_queries_for_1_row_and_for_many(root: Client) -> None:
+def test_it_costs_the_same_number_of_queries_for_1_row_and_for_many(
+    root: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # On a busy machine anything can take long, and would then be stored.
+    monkeypatch.setattr(dashboard, "SLOW_SECONDS", math.inf)
+
     def add(number: int) -> None:
         user = make_user(f"user-{number}")
         answered(user)

@@ -14,9 +14,9 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from agents_app.admin import run_changelist
-from agents_app.admin.formatting import dollars
 from agents_app.models import AgentRun
 from agents_app.runs import storage
+from sessions_app.admin.formatting import dollars
 from sessions_app.models import Message, Session, TranscriptReading
 from tests.agents_app.chats import answered, ask, failed, make_user
 from tests.sessions_app.admin.helpers import Page, change_url, log_in, message_url, staff
