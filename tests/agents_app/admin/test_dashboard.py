@@ -257,6 +257,34 @@ def test_it_costs_the_same_number_of_queries_for_1_row_and_for_many(
     assert cost() == one <= 14
 
 
+def whole_table_reads(sql: str) -> list[str]:
+    """The steps of a query's plan that read a large table from its beginning to its end."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            # So that it is planned for these few rows as for many.
+            cursor.execute("SET LOCAL enable_seqscan = off")
+            cursor.execute(f"EXPLAIN {sql}")
+        else:
+            cursor.execute(f"EXPLAIN QUERY PLAN {sql}")
+        steps = [" ".join(map(str, row)) for row in cursor.fetchall()]
+    whole = re.compile(r"(Seq Scan on|SCAN) (sessions|messages|agent_runs|U\d)\b(?!.*USING)")
+    return [step for step in steps if whole.search(step)]
+
+
+def test_no_query_reads_a_whole_table(root: Client) -> None:
+    assert whole_table_reads("SELECT count(name) FROM sessions WHERE platform = 'web'")
+    failed(make_user())
+    with CaptureQueriesContext(connection) as queries:
+        assert Page.of(root, INDEX).status == 200
+    asked = [
+        query["sql"]
+        for query in queries
+        if query["sql"].startswith("SELECT") and "cache_entries" not in query["sql"]
+    ]
+    assert all(table in str(asked) for table in ("sessions", "messages", "agent_runs"))
+    assert [read for sql in asked for read in whole_table_reads(sql)] == []
+
+
 def test_what_is_removable_is_kept_for_a_while_if_it_took_long(
     root: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
