@@ -205,7 +205,7 @@ def test_the_rule_for_removable_sessions_is_in_one_place() -> None:
         "sessions_app/models.py:Session.Meta",  # the index of the rule's candidates
         "config/metrics.py:_sessions",  # estimates by that index
         "sessions_app/cleanup/keep_reasons.py:_reasons",  # the rule in words
-        "sessions_app/admin/session_filters.py:PlatformFilter.lookups",  # offers that platform
+        "sessions_app/admin/session_filters.py:PlatformFilter",  # offers that platform
         "agents_app/history.py:MessageHistory._create_session",  # old callers, as Automagik
     }
 

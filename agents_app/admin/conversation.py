@@ -17,12 +17,12 @@ from django.http import QueryDict
 from django.utils.html import format_html
 from django.utils.translation import ngettext
 
-from agents_app.admin.formatting import dollars, duration, tokens
 from agents_app.admin.tool_calls import ToolCall, join_results, read_tool_calls
 from agents_app.models import AgentRun, Feedback
 from agents_app.web.message_entries import Details, message_entry
 from agents_app.web.rendering.markdown import markdown
 from agents_app.web.transcript import messages_for_display
+from sessions_app.admin.formatting import dollars, duration, tokens
 from sessions_app.models import Message, Session
 
 MESSAGES_PER_PAGE = 50

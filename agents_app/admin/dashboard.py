@@ -30,11 +30,12 @@ from django.utils.safestring import SafeString
 from agents_app.models import AgentRun, RunStatus
 from sessions_app.admin.badges import OUTCOMES, badge, cleanup_badge
 from sessions_app.admin.charts import Series, share_bar, stacked_bars, top_of
+from sessions_app.admin.formatting import duration
 from sessions_app.admin.message_links import session_title, sessions_with_opening
 from sessions_app.admin.shared import link_if_allowed, may_read_transcripts, may_view, short_time
 from sessions_app.models import CleanupRun, Message, Session
 from sessions_app.querysets import Window
-from sessions_app.review.reading_log import record_list_reading
+from sessions_app.review.readings import record_list_reading
 from sessions_app.statistics import (
     Age,
     Count,
@@ -274,7 +275,7 @@ def _times(lists: Lists, days: Sequence[Day]) -> list[tuple[str, Text, Text]]:
     where = {"status__exact": str(RunStatus.DONE), **between(_whole(days))}
 
     def shown(spans: list[timedelta], share: float) -> Text:
-        return lists.link(_span(_percentile(spans, share)), AgentRun, where)
+        return lists.link(duration(_percentile(spans, share).total_seconds()), AgentRun, where)
 
     return [
         (label, shown(spans, 0.5), shown(spans, 0.95))
@@ -286,15 +287,6 @@ def _times(lists: Lists, days: Sequence[Day]) -> list[tuple[str, Text, Text]]:
 def _percentile(spans: Sequence[timedelta], share: float) -> timedelta:
     """The smallest of them that this share does not exceed."""
     return sorted(spans)[max(0, ceil(share * len(spans)) - 1)]
-
-
-def _span(span: timedelta) -> str:
-    seconds = span.total_seconds()
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
 
 
 # --- Removable -------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from django.http import HttpRequest
 from agents_app.admin.run_columns import ERROR_LENGTH
 from agents_app.models import AgentRun, RunStatus
 from agents_app.querysets import AgentRunQuerySet
+from sessions_app.admin.filters import NewestValuesFilter
 from sessions_app.admin.keyed_changelist import KeyedChangeList
 from sessions_app.admin.message_links import sessions_with_opening
 from sessions_app.admin.shared import ModelAdmin
@@ -57,24 +58,20 @@ class CurrentStatusFilter(admin.SimpleListFilter):
         return runs.currently(value)
 
 
-class ModelFilter(admin.SimpleListFilter):
-    """Offers the models of the newest runs: cheap to find, and nearly always all."""
+class ModelFilter(NewestValuesFilter):
+    """By model; runs without one are not offered."""
 
     title = "model"
     parameter_name = "model"
-    NEWEST = 500
 
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> list[tuple[str, str]]:
-        newest = AgentRun.objects.order_by("-created_at", "-pk").values_list("model", flat=True)
-        models = {*newest[: self.NEWEST]} - {""}
-        if value := self.value():
-            models.add(value)
-        return [(model, model) for model in sorted(models)]
+        return [choice for choice in super().lookups(request, model_admin) if choice[0]]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[AgentRun]) -> QuerySet[AgentRun]:
-        value = self.value()
+        if not self.value():
+            return queryset
         # The index has those with a model only.
-        return queryset.exclude(model="").filter(model=value) if value else queryset
+        return super().queryset(request, queryset.exclude(model=""))
 
 
 def search_runs(

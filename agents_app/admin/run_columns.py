@@ -6,9 +6,9 @@ from django.contrib import admin
 from django.utils.html import format_html
 from django.utils.text import Truncator
 
-from agents_app.admin.formatting import dollars, duration
 from agents_app.models import AgentRun, RunStatus
 from sessions_app.admin.badges import OUTCOMES, badge
+from sessions_app.admin.formatting import dollars, duration
 from sessions_app.admin.shared import short_time
 
 ERROR_LENGTH = 120  # characters

@@ -21,7 +21,7 @@ from agents_app.admin.run_changelist import (
 from agents_app.admin.run_columns import RunColumns
 from agents_app.models import AgentRun
 from agents_app.querysets import AgentRunQuerySet
-from sessions_app.admin.filters import TimeFilter, UserFilter
+from sessions_app.admin.filters import SessionFilter, TimeFilter, UserFilter
 from sessions_app.admin.message_links import SessionLink, link_to_message
 from sessions_app.admin.shared import may_read_transcripts, may_view, time_field
 from sessions_app.admin.transcript_access import TranscriptAdmin
@@ -46,6 +46,7 @@ class AgentRunAdmin(RunColumns, TranscriptAdmin):
         *("model_name", "tokens", "shown_cost", "user"),
     )
     list_filter = (
+        SessionFilter,
         CurrentStatusFilter,
         "agent",
         ModelFilter,

@@ -4,18 +4,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from django.contrib.auth.models import User
-from django.db.models import Count, Q, Sum
+from django.db.models import Count, Model, Q, Sum
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.http import urlencode
 from django.utils.translation import ngettext
 
-from agents_app.admin.formatting import dollars, tokens
 from agents_app.models import Agent, AgentRun
-from sessions_app.admin.shared import link_if_allowed, time_with_seconds
+from sessions_app.admin.formatting import dollars, tokens
+from sessions_app.admin.shared import link_if_allowed, may_view, time_with_seconds
 from sessions_app.cleanup.keep_reasons import keep_reasons
-from sessions_app.models import Session
+from sessions_app.models import Message, Session
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ def session_facts(chat_session: Session, request: HttpRequest, message_count: in
         *_people(chat_session, request),
         Fact("Platform", chat_session.platform or "none"),
         *_times(chat_session),
-        Fact("Messages", f"{message_count:,}"),
-        *_amounts(chat_session),
+        Fact("Messages", _list_link(f"{message_count:,}", Message, chat_session, request)),
+        *_amounts(chat_session, request),
         Fact("Id", str(chat_session.pk), is_code=True),
     ]
 
@@ -78,7 +78,15 @@ def _times(chat_session: Session) -> Iterator[Fact]:
             yield Fact(label, time_with_seconds(moment))
 
 
-def _amounts(chat_session: Session) -> Iterator[Fact]:
+def _list_link(text: str, model: type[Model], chat_session: Session, request: HttpRequest) -> str:
+    """The text, as a link to the session's rows of the model for those who may see them."""
+    if not may_view(request, model):
+        return text
+    url = reverse(f"admin:{model._meta.label_lower.replace('.', '_')}_changelist")
+    return format_html('<a href="{}?session={}">{}</a>', url, chat_session.pk, text)
+
+
+def _amounts(chat_session: Session, request: HttpRequest) -> Iterator[Fact]:
     sums = AgentRun.objects.filter(session=chat_session).aggregate(
         runs=Count("pk"),
         failed=Count("pk", filter=Q(status__in=AgentRun.FAILED_STATUSES)),
@@ -90,7 +98,7 @@ def _amounts(chat_session: Session) -> Iterator[Fact]:
         return
     runs = ngettext("%s run", "%s runs", sums["runs"]) % f"{sums['runs']:,}"
     failed = f", {sums['failed']:,} failed" if sums["failed"] else ""
-    yield Fact("Runs", f"{runs}{failed}")
+    yield Fact("Runs", _list_link(f"{runs}{failed}", AgentRun, chat_session, request))
     if used := tokens(sums["tokens_in"], sums["tokens_out"]):
         yield Fact("Used", used)
     if sums["cost"] is not None:

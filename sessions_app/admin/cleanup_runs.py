@@ -14,6 +14,7 @@ from django.utils.formats import date_format
 
 from sessions_app.admin.archive_table import ArchivedSession, read_archive, with_users
 from sessions_app.admin.badges import cleanup_badge
+from sessions_app.admin.formatting import duration
 from sessions_app.admin.restoring import confirmation, restore
 from sessions_app.admin.shared import (
     ModelAdmin,
@@ -150,8 +151,8 @@ class CleanupRunAdmin(ReadOnlyAdmin):
     @admin.display(description="duration")
     def took(self, run: CleanupRun) -> str:
         if _is_presumed_dead(run):
-            return _duration_text(run.heartbeat_at - run.started_at)
-        return _duration_text(run.duration)
+            return _as_duration(run.heartbeat_at - run.started_at)
+        return _as_duration(run.duration)
 
     @admin.display(description="can be undone")
     def undo(self, run: CleanupRun) -> str:
@@ -238,10 +239,6 @@ def why_not_restorable(run: CleanupRun) -> str:
     return "what it removed was not archived."
 
 
-def _duration_text(duration: timedelta) -> str:
+def _as_duration(span: timedelta) -> str:
     # Two clocks take part: the database's and the process's.
-    minutes, seconds = divmod(max(0.0, duration.total_seconds()), 60)
-    hours, minutes = divmod(int(minutes), 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {seconds:.0f} s" if minutes else f"{seconds:.1f} s"
+    return duration(max(0.0, span.total_seconds()))

@@ -31,7 +31,7 @@ from sessions_app.admin.shared import (
     session_count,
 )
 from sessions_app.models import Export, Session
-from sessions_app.review.reading_log import record_reading
+from sessions_app.review.readings import record_reading
 from sessions_app.streamed_files import buffered, iterate_in_threads
 
 VIA = "export"

@@ -1,8 +1,9 @@
-"""The filters that several lists share: by user, and by time. None lists a whole table's values."""
+"""The filters that several lists share. None lists a whole table's values."""
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, time, timedelta
-from typing import Any
+from typing import Any, ClassVar
+from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
@@ -59,6 +60,28 @@ class UserFilter(admin.ListFilter):
         # Found first: the planner knows how many sessions these users have, not a subquery's.
         users = list(User.objects.filter(matching).values_list("pk", flat=True)[: self.AT_MOST])
         return queryset.filter(user__in=users)
+
+
+class SessionFilter(admin.SimpleListFilter):
+    """One session's rows; shown only when in use, through the links on the session's page."""
+
+    title = "session"
+    parameter_name = "session"
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> list[tuple[str, str]]:
+        value = self.value()
+        if value is None:
+            return []
+        try:
+            session_id = UUID(value)
+        except ValueError as error:
+            raise IncorrectLookupParameters from error
+        chat_session = Session.objects.filter(pk=session_id).only("name").first()
+        return [(value, str(chat_session or value))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        value = self.value()
+        return queryset if value is None else queryset.filter(session_id=UUID(value))
 
 
 class TimeFilter(admin.FieldListFilter):
@@ -158,6 +181,29 @@ class TimeFilter(admin.FieldListFilter):
     def _day(self, value: str) -> str:
         """The day of a bound, for a date field; empty for none."""
         return local_time(self._moment(value)).date().isoformat() if value else ""
+
+
+class NewestValuesFilter(admin.SimpleListFilter):
+    """Offers the values that a column has in the newest rows: cheap to find, and nearly always all.
+
+    `parameter_name` is the column.
+    """
+
+    parameter_name: str
+    always_offered: ClassVar[frozenset[str]] = frozenset()
+    NEWEST = 500
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> list[tuple[str, str]]:
+        newest = model_admin.model._default_manager.order_by("-created_at", "-pk")
+        values = {*newest.values_list(self.parameter_name, flat=True)[: self.NEWEST]}
+        values |= self.always_offered
+        if (value := self.value()) is not None:
+            values.add(value)
+        return [(value, value or "(none)") for value in sorted(values)]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        value = without_nul(self.value())
+        return queryset if value is None else queryset.filter(**{self.parameter_name: value})
 
 
 def other_filter_params(changelist: ChangeList, *own: str) -> list[tuple[str, str]]:

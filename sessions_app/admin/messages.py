@@ -3,10 +3,8 @@
 from collections.abc import Callable
 from functools import partial
 from typing import Any
-from uuid import UUID
 
 from django.contrib import admin, messages
-from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import Model, Prefetch, QuerySet
 from django.db.models.functions import Left
@@ -14,6 +12,7 @@ from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from django.utils.text import Truncator
 
+from sessions_app.admin.filters import SessionFilter
 from sessions_app.admin.keyed_changelist import KeyedChangeList
 from sessions_app.admin.message_links import SessionLink, sessions_with_opening
 from sessions_app.admin.shared import (
@@ -59,28 +58,6 @@ class MessageList(KeyedChangeList):
             row.matches = excerpt(row.start, pattern, as_line=on_line) if pattern else []
             row.line = "" if row.matches else on_line(row.start[:_MARKUP])
         return rows
-
-
-class SessionFilter(admin.SimpleListFilter):
-    """One session's messages; shown only when in use, through the link on a session's page."""
-
-    title = "session"
-    parameter_name = "session"
-
-    def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> list[tuple[str, str]]:
-        value = self.value()
-        if value is None:
-            return []
-        try:
-            session_id = UUID(value)
-        except ValueError as error:
-            raise IncorrectLookupParameters from error
-        chat_session = Session.objects.filter(pk=session_id).only("name").first()
-        return [(value, str(chat_session or value))]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Message]) -> QuerySet[Message]:
-        value = self.value()
-        return queryset if value is None else queryset.filter(session_id=UUID(value))
 
 
 def folded_json(name: str, description: str = "") -> Callable[[ModelAdmin, Model], str]:

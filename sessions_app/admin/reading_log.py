@@ -85,7 +85,7 @@ class LoggedSessionLink(RelatedLink):
 
 @admin.register(TranscriptReading)
 class TranscriptReadingAdmin(ReadOnlyAdmin):
-    """Who has read what: see sessions_app.review.reading_log, which alone writes it."""
+    """Who has read what: see sessions_app.review.readings, which alone writes it."""
 
     list_display = ("read", "username", "session", "via", "filters")
     list_display_links = ("read",)

@@ -4,10 +4,10 @@ from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef
 from django.http import HttpRequest
 
-from sessions_app.admin.filters import without_nul
+from sessions_app.admin.filters import NewestValuesFilter
 from sessions_app.admin.shared import ModelAdmin
 from sessions_app.agent_run_status import RunStatus
 from sessions_app.models import Message, Review, Session
@@ -54,23 +54,12 @@ class RemovableFilter(admin.SimpleListFilter):
         return sessions
 
 
-class PlatformFilter(admin.SimpleListFilter):
-    """Offers the platforms of the newest sessions: cheap to find, and nearly always all."""
+class PlatformFilter(NewestValuesFilter):
+    """By platform; also the one of phantoms, of which the newest sessions may be none."""
 
     title = "platform"
     parameter_name = "platform"
-    NEWEST = 500
-
-    def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> list[tuple[str, str]]:
-        newest = Session.objects.order_by("-created_at", "-pk").values_list("platform", flat=True)
-        platforms = {PHANTOM_PLATFORM, *newest[: self.NEWEST]}
-        if (value := self.value()) is not None:
-            platforms.add(value)
-        return [(platform, platform or "(none)") for platform in sorted(platforms)]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Session]) -> QuerySet[Session]:
-        value = without_nul(self.value())
-        return queryset if value is None else queryset.filter(platform=value)
+    always_offered = frozenset({PHANTOM_PLATFORM})
 
 
 class MessagesFilter(ChoiceFilter):

@@ -71,7 +71,7 @@ def admin_page(
 
 
 def may_read_transcripts(request: HttpRequest) -> bool:
-    """Whether the user may read what was said: see sessions_app.review.reading_log."""
+    """Whether the user may read what was said: see sessions_app.review.readings."""
     return request.user.has_perm("sessions_app.read_transcripts")
 
 

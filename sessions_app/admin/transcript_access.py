@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
 from sessions_app.admin.shared import ReadOnlyAdmin, current_user, may_read_transcripts
-from sessions_app.review.reading_log import record_list_reading, record_reading
+from sessions_app.review.readings import record_list_reading, record_reading
 
 
 class PlainLines:

@@ -8,18 +8,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
-from urllib.parse import urlencode
 from uuid import UUID
 
 from django.contrib import admin
-from django.contrib.admin.templatetags.admin_urls import add_preserved_filters
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import Model, QuerySet
 from django.db.models.functions import Left
 from django.http import HttpRequest
-from django.urls import reverse
 
 from sessions_app.admin.filters import without_nul
+from sessions_app.admin.message_links import message_url
 from sessions_app.admin.session_filters import TrashFilter
 from sessions_app.admin.shared import ModelAdmin, may_read_transcripts
 from sessions_app.models import Message, Session
@@ -153,7 +151,6 @@ def _located(messages: QuerySet[Message]) -> QuerySet[Message, tuple[UUID, int, 
 
 
 def _url(changelist: ChangeList, message: Message) -> str:
-    page = reverse("admin:sessions_app_session_change", args=[message.session_id])
-    url = f"{page}?{urlencode({'message': message.pk})}"
-    context: Any = {"preserved_filters": changelist.preserved_filters, "opts": changelist.opts}
-    return f"{add_preserved_filters(context, url)}#m{message.position}"
+    # As Django adds the list's filters to its links, which resolves each address.
+    page, _, anchor = message_url(message.session_id, message.pk, message.position).partition("#")
+    return f"{page}&{changelist.preserved_filters}#{anchor}"

@@ -14,9 +14,9 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from agents_app.admin import run_changelist
-from agents_app.admin.formatting import dollars
 from agents_app.models import AgentRun
 from agents_app.runs import storage
+from sessions_app.admin.formatting import dollars
 from sessions_app.models import Message, Session, TranscriptReading
 from tests.agents_app.chats import answered, ask, failed, make_user
 from tests.sessions_app.admin.helpers import Page, change_url, log_in, message_url, staff
@@ -173,6 +173,30 @@ def test_filters_by_model_agent_user_and_time(reader: Client) -> None:
     yesterday = quote((timezone.now() - timedelta(days=1)).isoformat())
     AgentRun.objects.filter(pk=large.pk).update(created_at=timezone.now() - timedelta(days=9))
     assert listed(reader, f"created_at__gte={yesterday}") == [small.pk]
+
+
+def test_the_models_that_are_offered(reader: Client) -> None:
+    def offered(query: str = "") -> set[str]:
+        page = Page.of(reader, f"{RUNS}{query}")
+        return {link for link in page.links if link.startswith("?model=")}
+
+    failed(make_user("bea"))  # before a model was called
+    done(make_user("ana"))
+    assert offered() == {"?model=openai%3Agpt-4.1-mini"}
+    assert "?model=gone" in offered("?model=gone"), "the chosen one is always there"
+
+
+def test_a_session_leads_to_its_runs_and_its_messages(reader: Client) -> None:
+    ana = make_user()
+    own, _other = failed(ana), failed(ana)
+    links = Page.of(reader, change_url(own.session)).links
+    assert f"{RUNS}?session={own.session_id}" in links
+    assert listed(reader, f"session={own.session_id}") == [own.pk]
+    assert f"/admin/sessions_app/message/?session={own.session_id}" in links
+    assert "e=1" in Page.of(reader, f"{RUNS}?session=nonsense").url
+    clerk = log_in(staff("clerk", "view_session", "view_message"))
+    links = Page.of(clerk, change_url(own.session)).links
+    assert not [link for link in links if "?session=" in link]
 
 
 def test_search_by_error_user_and_session(reader: Client) -> None:

@@ -90,7 +90,7 @@ def test_the_page_of_a_run_shows_what_it_did(root: Client) -> None:
 def test_a_run_that_ended_before_it_started_by_another_clock_took_no_time(root: Client) -> None:
     run = cleaned(1)
     CleanupRun.objects.update(finished_at=run.started_at - timedelta(microseconds=7))
-    assert "0.0 s" in Page.of(root, url_of(run)).text
+    assert "0.00 s" in Page.of(root, url_of(run)).text
     assert CleanupRun.objects.get().duration == timedelta()
 
 

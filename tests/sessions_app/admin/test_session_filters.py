@@ -68,6 +68,18 @@ def test_each_filter(clerk: Client, query: str, expected: set[str]) -> None:
     assert not page.problems
 
 
+def test_the_platforms_that_are_offered(clerk: Client) -> None:
+    def offered(query: str = "") -> set[str]:
+        page = Page.of(clerk, f"{LIST}{query}")
+        return {link for link in page.links if link.startswith("?platform")}
+
+    assert offered() == {"?platform=automagik"}
+    make_session(platform="web")
+    make_session(platform="")
+    assert offered() == {"?platform=", "?platform=automagik", "?platform=web"}
+    assert "?platform=gone" in offered("?platform=gone"), "the chosen one is always there"
+
+
 def test_days_begin_at_midnight_in_the_time_zone_shown(clerk: Client, settings: Settings) -> None:
     settings.TIME_ZONE = "Asia/Tokyo"
     midnight = datetime(2026, 3, 9, 15, tzinfo=UTC)  # in Tokyo, of the 10th
