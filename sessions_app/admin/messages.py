@@ -164,10 +164,9 @@ class BaseMessageAdmin(PlainLines, TranscriptAdmin):
                 "listed. More words find the others.",
                 messages.WARNING,
             )
-        listed = queryset.filter(pk__in=ids[:MATCHES])
-        if request.GET.get(SessionFilter.parameter_name):
-            return listed, False
-        return listed.filter(session__trashed_at=None), False
+        listed = said.filter(pk__in=ids[:MATCHES])
+        is_of_session = bool(request.GET.get(SessionFilter.parameter_name))
+        return listed if is_of_session else listed.not_trashed(), False
 
     def _linked(self, request: HttpRequest, name: Any) -> Any:
         return SessionLink(name, request) if name == "session" else super()._linked(request, name)
