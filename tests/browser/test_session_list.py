@@ -90,3 +90,29 @@ def test_filters_are_folded_on_phones_unless_one_is_set(open_page: OpenPage, use
     page.goto(LIST)
     expect(platform).to_be_visible()
     expect(button).to_be_hidden()
+
+
+def test_phones_show_where_names_begin(open_page: OpenPage, user: User) -> None:
+    User.objects.filter(pk=user.pk).update(is_staff=True, is_superuser=True)
+    for name in ("A name of a session " * 5, "كيف يمكنني إعادة تعيين كلمة المرور الخاصة بي " * 3):
+        make_session(name=name)
+    page = open_page(LIST, viewport={"width": 390, "height": 844})
+    cells = page.locator("#result_list .field-shown_name")
+    assert cells.count() == 2
+    for cell in cells.all():
+        assert cell.evaluate("cell => cell.scrollWidth > cell.clientWidth"), "is cut"
+        box, first = cell.evaluate(
+            """cell => {
+                const range = document.createRange();
+                const text = cell.querySelector(".name").firstChild;
+                range.setStart(text, 0);
+                range.setEnd(text, 1);
+                return [cell.getBoundingClientRect(), range.getBoundingClientRect()];
+            }"""
+        )
+        assert box["left"] <= first["left"] < first["right"] <= box["right"]
+    tick = page.locator("#result_list .action-select").last.bounding_box()
+    shown = page.locator("#result_list .name").last.bounding_box()
+    assert tick
+    assert shown
+    assert tick["x"] + tick["width"] + 4 <= shown["x"]
