@@ -22,13 +22,18 @@ from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.translation import ngettext
 
 from sessions_app.admin.posted_selection import PostedSelection
 from sessions_app.admin.session_filters import RemovableFilter
-from sessions_app.admin.shared import ModelAdmin, admin_page, current_user, session_count
+from sessions_app.admin.shared import (
+    ModelAdmin,
+    admin_page,
+    current_user,
+    day_on_one_line,
+    session_count,
+)
 from sessions_app.cleanup.run import continue_cleanup, finish_cleanup, start_cleanup
 from sessions_app.database_errors import one_line
 from sessions_app.models import CleanupRun, Session
@@ -165,7 +170,7 @@ def undo_notice() -> str:
     if days == 0:
         return "This cannot be undone: removed sessions are not archived here."
     last_day = timezone.localdate() + timedelta(days=days)
-    return f"This can be undone until {date_format(last_day)}."
+    return format_html("This can be undone until {}.", day_on_one_line(last_day))
 
 
 def _start(

@@ -11,6 +11,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils.formats import date_format
+from django.utils.html import format_html
 
 from sessions_app.admin.archive_table import ArchivedSession, read_archive, with_users
 from sessions_app.admin.badges import cleanup_badge
@@ -20,6 +21,7 @@ from sessions_app.admin.shared import (
     ModelAdmin,
     ReadOnlyAdmin,
     count_field,
+    day_on_one_line,
     json_field,
     link_if_allowed,
     may_view,
@@ -159,8 +161,9 @@ class CleanupRunAdmin(ReadOnlyAdmin):
         reason = why_not_restorable(run)
         if reason:
             return f"No: {reason}"
-        last_day = date_format(local_time(run.restorable_until).date())
-        return f"{session_count(run.archived)} can be restored, at least until {last_day}."
+        last_day = day_on_one_line(local_time(run.restorable_until).date())
+        count = session_count(run.archived)
+        return format_html("{} can be restored, at least until {}.", count, last_day)
 
     def get_urls(self) -> list[URLPattern]:
         restore = path(

@@ -35,6 +35,7 @@ from sessions_app.admin.session_filters import (
 )
 from sessions_app.admin.shared import PermittedFieldsAdmin
 from sessions_app.admin.transcript_access import PlainLines
+from sessions_app.admin.transcript_search import PARAMETER as SEARCH_PARAMETER
 from sessions_app.admin.transcript_search import MessageSearchFilter, search_of
 from sessions_app.models import Session
 from sessions_app.search.sessions import search_sessions
@@ -122,6 +123,9 @@ class BaseSessionAdmin(SessionColumns, SavedFilters, PlainLines, PermittedFields
     def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
         changelist = super().get_changelist_instance(request)
         changelist.message_search = search_of(changelist)  # type: ignore[attr-defined]
+        # The search in messages has a box of its own, beside the other search's.
+        filters = changelist.get_filters_params().keys() - {SEARCH_PARAMETER}
+        changelist.has_active_filters = bool(filters)
         if request.method != "POST":  # an action needs no columns
             changelist.result_list = prepare(changelist.result_list, request, changelist)
         return changelist

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 from urllib.parse import parse_qsl
 
@@ -310,6 +310,11 @@ def time_with_seconds(moment: datetime) -> SafeString:
         date_format(local, "Y-m-d H:i:s"),
         date_format(local, "DATETIME_FORMAT"),
     )
+
+
+def day_on_one_line(day: date) -> SafeString:
+    """A day as all pages show it, which is not broken at its hyphens."""
+    return format_html("<time>{}</time>", date_format(day, "DATE_FORMAT"))
 
 
 def readable_query(query: str) -> str:

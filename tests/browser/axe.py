@@ -1,26 +1,46 @@
 """Checking a page as axe does, once its stylesheets are there."""
 
-from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
+from collections.abc import Sequence
+from typing import Any
+
+from axe_playwright_python.sync_playwright import Axe, AxeResults  # type: ignore[import-untyped]
 from playwright.sync_api import Page
 
 WIDE, MIDDLE, NARROW = (1440, 900), (768, 1024), (390, 844)
-SHAPES = [(WIDE, "light"), (NARROW, "dark")]
+# What can differ between two themes of the same width.
+COLOR_RULES = ("color-contrast", "link-in-text-block")
+# By turns, so that from one to the next only the width or only the theme changes.
+SHAPES: list[tuple[tuple[int, int], str, Sequence[str]]] = [
+    (WIDE, "light", ()),
+    (WIDE, "dark", COLOR_RULES),
+    (NARROW, "dark", ()),
+    (NARROW, "light", COLOR_RULES),
+]
 
 
-def check_page(page: Page, what: str = "") -> None:
-    """Assert that the page has no violation, and does not scroll sideways."""
+def check_page(page: Page, what: str = "", rules: Sequence[str] = ()) -> None:
+    """Assert that the page has no violation, of these rules or any, nor scrolls sideways."""
     # What a click opened may be read before it is styled.
     page.wait_for_load_state()
-    # Not preloaded: axe would insert what a stylesheet imports into the page, against its policy.
-    results = Axe().run(page, options={"preload": False})
+    results = _run_axe(page, rules)
     assert results.response["passes"], what
     assert results.violations_count == 0, f"{what}\n{results.generate_report()}"
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), what
 
 
 def check_shapes(page: Page, what: str) -> None:
-    """Check the page in either theme, wide in one and narrow in the other."""
-    for (width, height), scheme in SHAPES:
+    """Check the page in both themes, wide and narrow."""
+    for (width, height), scheme, rules in SHAPES:
         page.set_viewport_size({"width": width, "height": height})
         page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
-        check_page(page, f"{what} {scheme} {width}")
+        check_page(page, f"{what} {scheme} {width}", rules)
+
+
+def _run_axe(page: Page, rules: Sequence[str]) -> AxeResults:
+    # Not preloaded: axe would insert what a stylesheet imports into the page, against its policy.
+    options: dict[str, Any] = {"preload": False}
+    if rules:
+        options["runOnly"] = {"type": "rule", "values": list(rules)}
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(Axe().axe_script)
+    return AxeResults(page.evaluate("options => axe.run(document, options)", options))

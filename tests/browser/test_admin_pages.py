@@ -128,6 +128,7 @@ def add_long_rows(user: User) -> None:
         output_tokens=1_234_567,
         cost="123.45",
         agent=agent,
+        status=AgentRun.Status.INTERRUPTED,  # the longest word
     )
     Session.objects.filter(pk=run.session_id).update(name=LONG, agent=agent, platform="automagik")
     Review.objects.create(
@@ -172,6 +173,7 @@ def test_rows_of_a_list_have_one_height(
         heights = listed.evaluate_all("rows => rows.map((row) => Math.round(row.offsetHeight))")
         assert len(set(heights)) == 1, f"{what}: {heights}"
         assert times_that_wrap_or_are_cut(page) == [], what
+        assert badges_that_are_cut(page) == [], what
         box = page.locator(".results")
         assert box.evaluate("box => box.scrollWidth <= box.clientWidth"), f"{what}: is cut off"
 
@@ -185,5 +187,13 @@ def times_that_wrap_or_are_cut(page: Page) -> list[str]:
             const isWhole = lines.size === 1 && cell.scrollWidth <= cell.clientWidth;
             return /^\\d{4}-\\d\\d-\\d\\d/.test(cell.textContent) && cell.offsetWidth && !isWhole;
         }).map((cell) => cell.textContent)"""
+    )
+    return found
+
+
+def badges_that_are_cut(page: Page) -> list[str]:
+    found: list[str] = page.locator("#result_list tbody td:has(> .badge)").evaluate_all(
+        """cells => cells.filter((cell) => cell.scrollWidth > cell.clientWidth)
+            .map((cell) => cell.textContent)"""
     )
     return found

@@ -5,20 +5,21 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, ViewportSize, expect
 
 from agents_app.models import Agent, Feedback
 from sessions_app.models import Message
 from tests.agents_app.chats import answered, failed
 from tests.browser.axe import check_page
-from tests.factories import say
+from tests.factories import make_session, say
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 CALL = {"0": {"tool_name": "calculator", "args": {"expression": "2+2"}, "tool_call_id": "c"}}
 
 
-WIDE, NARROW = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
+WIDE: ViewportSize = {"width": 1440, "height": 900}
+NARROW: ViewportSize = {"width": 390, "height": 844}
 
 
 def test_lists_and_pages_of_runs_messages_and_feedback(
@@ -79,9 +80,23 @@ def test_the_list_of_runs_shows_tokens_and_cost_beside_filters_above_it(
     expect(page.locator("#result_list tbody tr")).to_have_count(1)
 
 
+def test_phones_show_the_words_that_messages_are_searched_for(
+    page: Page, user: User, agent: Agent
+) -> None:
+    User.objects.filter(pk=user.pk).update(is_staff=True, is_superuser=True)
+    say(make_session(), "A word " * 7 + "harbour" + " and more" * 20)
+    page.set_viewport_size(NARROW)
+    page.goto("/admin/sessions_app/message/?q=harbour")
+    mark = page.locator("#result_list mark").bounding_box()
+    shown = page.locator("#result_list .field-excerpt a").bounding_box()
+    assert mark
+    assert shown
+    assert mark["y"] + mark["height"] <= shown["y"] + shown["height"] + 1
+
+
 def check_widths(page: Page, what: str) -> None:
     for size in (NARROW, WIDE):
-        page.set_viewport_size({"width": size["width"], "height": size["height"]})
+        page.set_viewport_size(size)
         check_page(page, f"{what}, {size['width']}")
 
 

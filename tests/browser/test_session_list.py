@@ -48,6 +48,8 @@ def test_the_list(open_page: OpenPage, user: User, width: int, scheme: str) -> N
     expect(page.locator("mark").first).to_be_visible()
     check_page(page, "a search")
     page.goto(LIST)
+    # Where it is not folded, axe takes what is in it for hidden nevertheless.
+    page.locator(".filter-bar").evaluate("bar => { bar.open = true; }")
     assert len(row_heights(page)) == 1
     assert page.locator(".results").evaluate("box => box.scrollWidth <= box.clientWidth")
     assert shown_columns(page) >= PHONE
@@ -70,3 +72,47 @@ def test_the_list(open_page: OpenPage, user: User, width: int, scheme: str) -> N
     page.get_by_role("link", name="Stopped", exact=True).click()
     expect(page.locator("summary", has_text="Last answer: stopped")).to_be_visible()
     expect(page.locator("#result_list tbody tr")).to_have_count(1)
+
+
+def test_filters_are_folded_on_phones_unless_one_is_set(open_page: OpenPage, user: User) -> None:
+    User.objects.filter(pk=user.pk).update(is_staff=True, is_superuser=True)
+    phantom()
+    page = open_page(LIST, viewport={"width": 390, "height": 844}, java_script_enabled=False)
+    button = page.locator("summary").get_by_text("Filters", exact=True)
+    platform = page.locator("summary", has_text="Platform")
+    expect(button).to_be_visible()
+    expect(platform).to_be_hidden()
+    button.click()
+    expect(platform).to_be_visible()
+    page.goto(f"{LIST}?messages=no")
+    expect(platform).to_be_visible()
+    page.set_viewport_size({"width": 768, "height": 1024})
+    page.goto(LIST)
+    expect(platform).to_be_visible()
+    expect(button).to_be_hidden()
+
+
+def test_phones_show_where_names_begin(open_page: OpenPage, user: User) -> None:
+    User.objects.filter(pk=user.pk).update(is_staff=True, is_superuser=True)
+    for name in ("A name of a session " * 5, "كيف يمكنني إعادة تعيين كلمة المرور الخاصة بي " * 3):
+        make_session(name=name)
+    page = open_page(LIST, viewport={"width": 390, "height": 844})
+    cells = page.locator("#result_list .field-shown_name")
+    assert cells.count() == 2
+    for cell in cells.all():
+        assert cell.evaluate("cell => cell.scrollWidth > cell.clientWidth"), "is cut"
+        box, first = cell.evaluate(
+            """cell => {
+                const range = document.createRange();
+                const text = cell.querySelector(".name").firstChild;
+                range.setStart(text, 0);
+                range.setEnd(text, 1);
+                return [cell.getBoundingClientRect(), range.getBoundingClientRect()];
+            }"""
+        )
+        assert box["left"] <= first["left"] < first["right"] <= box["right"]
+    tick = page.locator("#result_list .action-select").last.bounding_box()
+    shown = page.locator("#result_list .name").last.bounding_box()
+    assert tick
+    assert shown
+    assert tick["x"] + tick["width"] + 4 <= shown["x"]

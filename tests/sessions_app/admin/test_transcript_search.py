@@ -121,6 +121,13 @@ def test_both_searches_have_labels_and_keep_each_other(reader: Client) -> None:
     assert found(reader, "password", q="plan") == {"Planning"}
 
 
+def test_a_search_is_no_filter_to_clear(reader: Client) -> None:
+    say(make_session(), "My password")
+    assert "Clear all filters" not in Page.of(reader, f"{LIST}?said=password&q=plan").text
+    assert "Clear all filters" in Page.of(reader, f"{LIST}?said=password&messages=yes").text
+    assert "No session matches." in Page.of(reader, f"{LIST}?said=harbour").text
+
+
 def test_very_common_words_are_sought_in_the_newest_sessions(
     reader: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
