@@ -26,7 +26,7 @@ from sessions_app.models import Session
 from tests.agents_app.api.conftest import key_for
 from tests.agents_app.chats import make_agent, make_user
 from tests.conftest import database_url
-from tests.model_server import ModelServer, ToldModel, served_model
+from tests.model_server import PATIENCE, ModelServer, ToldModel, served_model
 from tests.serving import serve
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -94,7 +94,7 @@ def test_generated_requests(operation: Any, mode: GenerationMode, address: str, 
     def check(case: Any) -> None:
         before = Session.objects.count()
         for headers in ({"X-API-Key": "cs_wrong"}, {"X-API-Key": key}):
-            response = case.call(base_url=address, headers=headers)
+            response = case.call(base_url=address, headers=headers, timeout=PATIENCE)
             case.validate_response(response, checks=CHECKS)
             if headers["X-API-Key"] != key:
                 assert response.status_code == 401 or operation.label.endswith("/health")
