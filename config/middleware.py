@@ -52,7 +52,7 @@ class ReadableRequestMiddleware:
             return bad_request(request, BadRequest("The charset is not UTF-8."))
         try:
             if not form_is_text(request):
-                reason = "The form contains bytes that are not text. Fill it in again."
+                reason = "The form holds bytes that are not text. Fill it in again."
                 return bad_request(request, BadRequest(reason), reason=reason)
             request.GET, request.POST  # noqa: B018 - decodes both
         except (BadRequest, MultiPartParserError, SuspiciousOperation, UnreadablePostError) as e:

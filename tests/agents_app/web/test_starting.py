@@ -266,7 +266,7 @@ def test_message_id_of_another_chat(page: Client, user: User, agent: Agent) -> N
 
 
 URL_ENCODED = "application/x-www-form-urlencoded"
-UNDECODABLE = "contains bytes that are not text"
+UNDECODABLE = "holds bytes that are not text"
 
 
 def url_encoded(form: dict[str, Any]) -> tuple[bytes, str]:
