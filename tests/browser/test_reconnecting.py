@@ -1,5 +1,6 @@
 """Leaving an answer and coming back to it, and broken connections, in a real browser."""
 
+import signal
 import urllib.request
 import uuid
 from urllib.parse import urlsplit
@@ -213,6 +214,31 @@ def test_page_reconnects_in_the_middle_of_an_answer(page: Page, model: ToldModel
     expect(conversation(page)).not_to_contain_text("Light. Light.")
     wait_for_end(page)
     assert Message.objects.filter(role="user").count() == 2
+
+
+def test_connection_that_dies_unnoticed_is_made_anew(
+    page: Page, open_page: OpenPage, model: ToldModel
+) -> None:
+    """As while a laptop sleeps: nothing comes any more, and no error says so."""
+    send(page, "Through the night")
+    answer = model.asked().say("Light. ")
+    expect(conversation(page)).to_contain_text("Light.")
+    with serve(database_url(), AGENT_MODEL="fake", AGENT_BASE_URL=model.base_url) as elsewhere:
+        other = open_page(elsewhere.address + urlsplit(page.url).path, beside=page)
+        other.clock.install()
+        with other.expect_response("**/events"):
+            other.reload()
+        expect(conversation(other)).to_contain_text("Light.")
+        elsewhere.process.send_signal(signal.SIGSTOP)
+        try:
+            other.clock.fast_forward(20_000)
+            expect(other.get_by_text("The connection broke")).to_be_visible()
+        finally:
+            elsewhere.process.send_signal(signal.SIGCONT)
+        answer.say("Dark.").end()
+        expect(conversation(other)).to_contain_text("Light. Dark.")
+        wait_for_end(other)
+        other.close()
 
 
 NOT_SHOWN = "The answer could not be shown. Reload the page."

@@ -4,6 +4,7 @@ export const JSON_TYPE = "application/json";
 export const EVENTS_TYPE = "text/event-stream";
 export const NOT_SHOWN = "The answer could not be shown. Reload the page.";
 const WITH_HTML = ["chat", "turn", "text", "reasoning", "end"]; // events
+const LONGEST_SILENCE = 20_000; // milliseconds; an open stream says something every five seconds
 const UNREACHABLE = "The server cannot be reached. Try again.";
 
 /** An error whose text is for the user; trying again does not help. */
@@ -86,13 +87,16 @@ export async function getHtml(url, page = null) {
     return response.text();
 }
 
-/** The events of a response; fewer than were sent if the connection breaks. */
+/** The events of a response; fewer than were sent if the connection breaks, or is silent. */
 async function* readEvents(response) {
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+    const giveUp = () => reader.cancel().catch(() => {});
     let buffer = "";
     try {
         for (;;) {
+            const timer = setTimeout(giveUp, LONGEST_SILENCE); // as after the computer has slept
             const { done, value } = await reader.read();
+            clearTimeout(timer);
             if (done) {
                 return;
             }
@@ -106,7 +110,7 @@ async function* readEvents(response) {
             }
         }
     } finally {
-        reader.cancel().catch(() => {});
+        giveUp();
     }
 }
 
