@@ -101,6 +101,16 @@ def test_menu_closes(open_page: OpenPage, user: User) -> None:
         expect(shown).to_be_hidden()
 
 
+def test_rename_without_its_script(open_page: OpenPage, user: User) -> None:
+    answered(user, "Boats")
+    page = open_page(viewport=WIDE)
+    page.route("**/rename_dialog*.js", lambda route: route.abort())
+    open_menu(page, "Boats").get_by_role("link", name="Rename").click()
+    page.get_by_label("Name of this chat").fill("Ships")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("heading", name="Ships")).to_be_visible()
+
+
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("javascript", [True, False])
 def test_export_from_the_menu(open_page: OpenPage, user: User, size: Any, javascript: bool) -> None:

@@ -2,7 +2,6 @@
 
 import { JSON_TYPE, getHtml, post } from "./api.js";
 import { fragmentOf } from "./dom.js";
-import { askForName } from "./rename_dialog.js";
 import { showToast } from "./toast.js";
 
 const POLL = 3000; // milliseconds, while an answer is being written
@@ -155,9 +154,7 @@ async function act(event) {
         if (link.dataset.more) {
             await showMore(link);
         } else if (link.dataset.rename !== undefined) {
-            const entry = link.closest(".entry");
-            const name = entry?.querySelector(".chat-name").textContent ?? link.dataset.rename;
-            askForName(link.href, name, renamed);
+            await rename(link);
         } else {
             await remove(link);
         }
@@ -171,6 +168,17 @@ async function showMore(link) {
     const first = more.querySelector(".chat");
     link.closest(".more").replaceWith(more);
     first?.focus();
+}
+
+async function rename(link) {
+    const dialog = await import("./rename_dialog.js").catch(() => null);
+    if (dialog) {
+        const entry = link.closest(".entry");
+        const name = entry?.querySelector(".chat-name").textContent ?? link.dataset.rename;
+        dialog.askForName(link.href, name, renamed);
+    } else {
+        location.assign(link.href); // the page for those without a script
+    }
 }
 
 function renamed(url, name) {
