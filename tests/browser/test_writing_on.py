@@ -136,6 +136,31 @@ def test_refused_message_is_back_in_the_box(
     assert said() == ["First", "Second"]
 
 
+FILL_STORAGE = """() => {
+    for (let length = 1 << 22; length > 0; length >>= 1) {
+        try {
+            for (let n = 0; ; n += 1) sessionStorage.setItem(`${length} ${n}`, "x".repeat(length));
+        } catch {}
+    }
+}"""
+
+
+def test_messages_are_sent_though_the_storage_is_full(page: Page, model: ToldModel) -> None:
+    """As by drafts of several chats, into which long texts were pasted."""
+    page.evaluate(FILL_STORAGE)
+    answer = ask(page, model)
+    send(page, "Second")
+    expect(page.get_by_role("alert").last).to_contain_text("too long to wait")
+    expect(page.get_by_label("Message")).to_have_value("Second")
+    expect(page.locator("[data-queued]")).to_have_count(0)
+    answer.end()
+    wait_for_end(page)
+    model.will_say("Two.")
+    page.get_by_role("button", name="Send").click()
+    expect(conversation(page)).to_contain_text("Two.")
+    assert said() == ["First", "Second"]
+
+
 def test_log_out_deletes_the_waiting_message(page: Page, model: ToldModel) -> None:
     answer = ask(page, model)
     send(page, "Second")

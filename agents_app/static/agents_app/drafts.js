@@ -10,10 +10,13 @@ let unconfirmed = null; // the message that was sent, while it is not known to b
 
 export function saveDraft() {
     const draft = { ...content(), unconfirmed };
+    deleteDraft();
     if (draft.text) {
-        sessionStorage.setItem(ownKey(), JSON.stringify(draft));
-    } else {
-        deleteDraft();
+        try {
+            sessionStorage.setItem(ownKey(), JSON.stringify(draft));
+        } catch {
+            // The storage is full; the message can still be sent.
+        }
     }
 }
 
@@ -78,6 +81,7 @@ export function storedWaiting() {
     return JSON.parse(sessionStorage.getItem(waitingKey()));
 }
 
+/** Throws if there is no room for it. */
 export function storeWaiting(message) {
     if (message) {
         // Also as an unconfirmed draft: it is deleted once the page shows it.

@@ -8,6 +8,7 @@ import { followLatest, scrollToLatest } from "./scrolling.js";
 import { send } from "./submit_turn.js";
 
 const WAITING = "Waits until the answer has ended.";
+const TOO_LONG = "This message is too long to wait. Send it when the answer has ended.";
 const RESTORED = "The answer did not finish. Your next message is back in the form.";
 
 /** Show the message that waits since before a reload, or send it if its time has come. */
@@ -29,7 +30,14 @@ export function enqueue() {
         showError("One message is waiting already. Take it back to change it.");
         return;
     }
-    wait(takeMessage());
+    const message = takeMessage();
+    try {
+        wait(message);
+    } catch {
+        restoreMessage(message);
+        showError(TOO_LONG);
+        return;
+    }
     scrollToLatest();
     document.querySelector("[data-announcer]").textContent = WAITING;
 }

@@ -28,7 +28,11 @@ export function setUpSidebar() {
         document.querySelector(".page").inert = false;
     });
     addEventListener("pagehide", () => {
-        sessionStorage.setItem("sidebar position", list().scrollTop);
+        try {
+            sessionStorage.setItem("sidebar position", list().scrollTop);
+        } catch {
+            // The storage is full, maybe of drafts.
+        }
     });
     for (const name of ["answer-started", "answer-ended"]) {
         document.addEventListener(name, refreshSidebar);
