@@ -266,7 +266,11 @@ class MessageQuerySet(models.QuerySet["Message"]):
 
     def for_user(self, user: User) -> Self:
         """Those of sessions that belong to `user`, without the trash."""
-        return self.filter(session__user=user, session__trashed_at=None)
+        return self.not_trashed().filter(session__user=user)
+
+    def not_trashed(self) -> Self:
+        """Those of sessions in nobody's trash."""
+        return self.filter(session__trashed_at=None)
 
     def chosen(self) -> Self:
         """Those on the chosen line: neither they nor what they follow has another version now."""

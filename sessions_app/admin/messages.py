@@ -165,7 +165,10 @@ class BaseMessageAdmin(PlainLines, TranscriptAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Message], search_term: str
     ) -> tuple[QuerySet[Message], bool]:
-        """The messages that have the words, by the index of these; no more than MATCHES."""
+        """The messages that have the words, by the index of these; no more than MATCHES.
+
+        The trash is left out, but where one of its sessions is looked at.
+        """
         if not search_term.strip():
             return queryset, False
         terms = search.parse(search_term[:_MAX_SEARCH])
@@ -184,7 +187,9 @@ class BaseMessageAdmin(PlainLines, TranscriptAdmin):
                 "listed. More words find the others.",
                 messages.WARNING,
             )
-        return queryset.filter(pk__in=ids[:MATCHES]), False
+        listed = said.filter(pk__in=ids[:MATCHES])
+        is_of_session = bool(request.GET.get(SessionFilter.parameter_name))
+        return listed if is_of_session else listed.not_trashed(), False
 
     def _linked(self, request: HttpRequest, name: Any) -> Any:
         return SessionLink(name, request) if name == "session" else super()._linked(request, name)

@@ -20,6 +20,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from sessions_app.admin.filters import without_nul
+from sessions_app.admin.session_filters import TrashFilter
 from sessions_app.admin.shared import ModelAdmin, may_read_transcripts
 from sessions_app.models import Message, Session
 from sessions_app.search import messages as search
@@ -46,7 +47,10 @@ class Hit:
 
 
 class MessageSearchFilter(admin.ListFilter):
-    """The sessions with a message that has the words. Its box is beside the other search's."""
+    """The sessions with a message that has the words. Its box is beside the other search's.
+
+    Those in the trash are left out, unless the filter by it asks for them.
+    """
 
     title = "what was said"
     template = "admin/sessions_app/no_filter.html"
@@ -76,9 +80,11 @@ class MessageSearchFilter(admin.ListFilter):
     def choices(self, changelist: ChangeList) -> Iterator[Mapping[str, object]]:
         return iter(())
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Session]) -> QuerySet[Session]:
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
         if not self.text:
             return queryset
+        if not request.GET.get(TrashFilter.parameter_name):
+            queryset = queryset.not_trashed()
         if not self.is_allowed:
             self.note = "Searching what was said needs the permission to read transcripts."
             return queryset.none()

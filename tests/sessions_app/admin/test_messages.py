@@ -6,6 +6,7 @@ import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from sessions_app.admin import messages
 from sessions_app.models import Message, Session
@@ -73,6 +74,14 @@ def test_search_without_a_word_says_so(reader: Client, search: str) -> None:
 def test_search_within_a_session(reader: Client) -> None:
     here, _ = say(make_session(), "Hello here"), say(make_session(), "Hello there")
     assert found(reader, f"hello&session={here.session_id}") == ["Hello here"]
+
+
+def test_search_leaves_out_the_trash(reader: Client) -> None:
+    say(make_session(), "Cheese")
+    trashed = make_session(trashed_at=timezone.now())
+    say(trashed, "Old cheese")
+    assert found(reader, "cheese") == ["Cheese"]
+    assert found(reader, f"cheese&session={trashed.pk}") == ["Old cheese"]
 
 
 def test_search_that_finds_too_many_says_so(

@@ -54,6 +54,15 @@ def test_words_find_sessions(reader: Client, text: str, expected: set[str]) -> N
     assert found(reader, text) == expected
 
 
+def test_the_trash_is_searched_only_when_asked_for(reader: Client) -> None:
+    say(make_session(name="one"), "My password")
+    say(make_session(name="two", trashed_at=timezone.now()), "My password")
+    assert found(reader, "password") == {"one"}
+    assert found(reader, "password", trash="") == {"one"}
+    assert found(reader, "password", trash="no") == {"one"}
+    assert found(reader, "password", trash="yes") == {"two"}
+
+
 def test_a_hit_shows_an_answer_without_its_markup(reader: Client) -> None:
     say(make_session(), "# How to\n\n**Reset** it with `ctl`.", role="assistant")
     page = Page.of(reader, f"{LIST}?said=reset")
