@@ -206,3 +206,24 @@ def test_agent_of_a_new_chat_is_the_chosen_one(
     assert set(AgentRun.objects.values_list("agent__name", flat=True)) == {"other"}
     page.go_back()
     expect(agent_chip(page)).to_contain_text("other")  # the last used one
+
+
+def test_what_is_written_while_a_message_is_sent_stays(page: Page, model: ToldModel) -> None:
+    """As on a slow connection, where the box is emptied late."""
+    held: list[Route] = []
+    for path, text in (("**/chats/", "First"), ("**/messages/", "Second")):
+        page.route(path, lambda route: held.append(route), times=1)
+        with page.expect_request(path):
+            page.get_by_label("Message").press_sequentially(text)
+            page.keyboard.press("Enter")
+        page.keyboard.type(" And then")
+        model.will_say(f"To the {text.lower()}.")
+        held.pop().continue_()
+        expect(conversation(page)).to_contain_text(f"To the {text.lower()}.")
+        wait_for_end(page)
+        expect(page.get_by_label("Message")).to_have_value("And then")
+        page.reload()
+        expect(page.get_by_label("Message")).to_have_value("And then")
+        write(page, "")
+    said = Message.objects.filter(role="user").order_by("position")
+    assert list(said.values_list("text_content", flat=True)) == ["First", "Second"]

@@ -6,7 +6,8 @@ import { setUpCodeCopy } from "./code_copy.js";
 import { setUpComposer } from "./composer.js";
 import { jumpButton, messageForm, transcript } from "./dom.js";
 import {
-    deleteAllDrafts, deleteDraft, deleteDraftsOfOtherUsers, deleteStoredDrafts,
+    clearMessage, deleteAllDrafts, deleteDraft, deleteDraftsOfOtherUsers, deleteStoredDrafts,
+    textSince,
 } from "./drafts.js";
 import { setUpFeedback } from "./feedback.js";
 import { isAnswering, setUpStop, watchAnswer } from "./live_answer.js";
@@ -54,6 +55,7 @@ function setUpLatest(events) {
 
 /** Show a new chat in place of the list, as if its page had been loaded. */
 function showChat(chat, events) {
+    const text = textSince();
     deleteDraft(); // of the list's form
     document.querySelector("main").replaceChildren(pageOf(chat));
     document.body.className = "chat";
@@ -62,6 +64,7 @@ function showChat(chat, events) {
     document.title = chat.title;
     path = location.pathname;
     setUpPage(events);
+    clearMessage(text);
     if (!isAnswering()) {
         refreshSidebar(); // an answer that begins does so, too
     }

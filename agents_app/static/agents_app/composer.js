@@ -2,7 +2,7 @@
 
 import { setUpAgentChip } from "./agent_chip.js";
 import { focusMessage, hasKeyboard, jumpButton, messageForm, showError } from "./dom.js";
-import { clearMessage, fitToText, markSent, restoreDraft, saveDraft } from "./drafts.js";
+import { clearMessage, fitToText, markSent, restoreDraft, saveDraft, textSince } from "./drafts.js";
 import { isAnswering } from "./live_answer.js";
 import { enqueue } from "./queued_message.js";
 import { refresh } from "./refresh_chat.js";
@@ -61,7 +61,7 @@ async function submit(form, showChat) {
     button.disabled = true;
     const refusal = await send(form, { showChat });
     if (!refusal && form.isConnected) {
-        clearMessage();
+        clearMessage(textSince());
     }
     button.disabled = false;
     focusMessage();

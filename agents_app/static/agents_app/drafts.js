@@ -50,8 +50,16 @@ export function markSent() {
     saveDraft();
 }
 
-export function clearMessage() {
-    messageForm().elements.namedItem("text").value = "";
+/** What has been written while the message was being sent. */
+export function textSince() {
+    const { text } = content();
+    const sent = unconfirmed?.text ?? "";
+    return text.startsWith(sent) ? text.slice(sent.length).trimStart() : text;
+}
+
+/** Make the form one for another message. */
+export function clearMessage(text = "") {
+    messageForm().elements.namedItem("text").value = text;
     forgetSent();
     fitToText();
 }
