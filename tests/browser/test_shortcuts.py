@@ -32,6 +32,21 @@ def test_escape_stops_the_answer_but_not_while_something_is_open(
     wait_for_end(page)
 
 
+def test_escape_closes_the_drawer_and_stops_nothing(open_page: OpenPage, model: ToldModel) -> None:
+    page = open_page(viewport={"width": 390, "height": 800})
+    send(page, "Count")
+    answer = model.asked().say("One, two, ")
+    expect(conversation(page)).to_contain_text("One, two,")
+    page.get_by_role("link", name="Open the list of chats").click()
+    expect(page.locator("#sidebar")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("#sidebar")).to_be_hidden()
+    answer.say("three.").end()
+    expect(conversation(page)).to_contain_text("One, two, three.")
+    wait_for_end(page)
+    expect(page.get_by_text("Stopped", exact=True)).to_have_count(0)
+
+
 @pytest.mark.parametrize("width", [390, 1440])
 def test_list_of_shortcuts(open_page: OpenPage, width: int) -> None:
     page = open_page(viewport={"width": width, "height": 800})

@@ -3,6 +3,7 @@
 import { messageForm, transcript } from "./dom.js";
 import { takeBack } from "./queued_message.js";
 
+const OPEN = "dialog[open], [aria-haspopup][aria-expanded=true], .sidebar.open";
 const FIELDS = "input, textarea, select, [contenteditable]";
 
 export function setUpShortcuts() {
@@ -82,11 +83,11 @@ function press(selector) {
     return Boolean(button);
 }
 
-/** Whether a dialog, a menu or another popover has the keys. */
+/** Whether a dialog, a menu, the drawer or another popover has the keys. */
 function isSomethingOpen(target) {
     const folded = Array.from(document.querySelectorAll("details[open]"));
     return Boolean(target.closest("[data-edit-form]"))
-        || Boolean(document.querySelector("dialog[open], [aria-haspopup][aria-expanded=true]"))
+        || Boolean(document.querySelector(OPEN))
         || (CSS.supports("selector(:popover-open)") && document.querySelector(":popover-open"))
         || folded.some((details) => details.contains(target) || !transcript()?.contains(details));
 }
