@@ -1,9 +1,11 @@
 """The words of a search, marked in the message that it has found."""
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from html import unescape
+from itertools import pairwise
 
 from django.utils.html import conditional_escape
 from django.utils.safestring import SafeString, mark_safe
@@ -16,11 +18,9 @@ from sessions_app.search.excerpts import matching
 # the message, or could not hold a mark, is taken as a whole.
 _PART = re.compile(
     r"""(?P<markup><(?P<tag>math|button)\b.*?</(?P=tag)>|<[^>"]*(?:"[^"]*"[^>"]*)*>)"""
-    r"|&[#\w]+;|[^<]",
+    r"|(?P<entity>&[#\w]+;)|[^<&]+|&",
     re.DOTALL,
 )
-# Characters of HTML; a longer message is opened without marks, since each character is looked at.
-_LONGEST = 300_000
 
 
 @dataclass(frozen=True)
@@ -62,26 +62,43 @@ def marked(html: SafeString, pattern: re.Pattern[str]) -> SafeString:
 
     The HTML itself stays as it is, and what has been escaped stays escaped.
     """
-    if len(html) > _LONGEST:
-        return html
     parts = list(_PART.finditer(html))
-    characters = [part for part in parts if not part["markup"]]
-    text = "".join(unescape(part[0]) for part in characters)
-    if len(text) != len(characters) or "".join(part[0] for part in parts) != html:
+    if "".join(part[0] for part in parts) != html:
         return html  # not of the form that is expected: better without marks than damaged
-    found = {at for match in pattern.finditer(text) for at in range(*match.span())}
-    return mark_safe("".join(_with_marks(parts, found)))  # noqa: S308 - only marks are added
+    text = "".join(map(_text_of, parts))
+    edges = [edge for match in pattern.finditer(text) for edge in match.span()]
+    return mark_safe("".join(_with_marks(parts, edges)))  # noqa: S308 - only marks are added
 
 
-def _with_marks(parts: list[re.Match[str]], found: set[int]) -> Iterator[str]:
-    at = 0
+def _text_of(part: re.Match[str]) -> str:
+    if part["markup"]:
+        return ""
+    return unescape(part[0]) if part["entity"] else part[0]
+
+
+def _with_marks(parts: list[re.Match[str]], edges: list[int]) -> Iterator[str]:
+    """The HTML, with marks. `edges` are where matches begin and end in the text, in turn."""
     is_open = False
-    for part in parts:
-        is_found = not part["markup"] and at in found
+    for piece, is_found in _pieces(parts, edges):
         if is_found != is_open:
             yield "<mark>" if is_found else "</mark>"
             is_open = is_found
-        yield part[0]
-        at += not part["markup"]
+        yield piece
     if is_open:
         yield "</mark>"
+
+
+def _pieces(parts: list[re.Match[str]], edges: list[int]) -> Iterator[tuple[str, bool]]:
+    """The HTML in pieces that are within a match, or outside of all."""
+    at = 0
+    for part in parts:
+        end = at + len(_text_of(part))
+        passed = bisect_right(edges, at)  # an odd number within a match
+        if part["markup"] or part["entity"]:
+            yield part[0], passed % 2 == 1 and not part["markup"]
+        else:
+            cuts = [at, *edges[passed : bisect_left(edges, end)], end]
+            for number, (start, stop) in enumerate(pairwise(cuts), start=passed):
+                if start < stop:
+                    yield part[0][start - at : stop - at], number % 2 == 1
+        at = end

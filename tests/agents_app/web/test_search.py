@@ -4,14 +4,17 @@ import re
 import uuid
 from datetime import timedelta
 from functools import partial
+from html import unescape
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
+from django.utils.html import conditional_escape
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agents_app.web.found_words import marked
 from agents_app.web.search import MESSAGES_COUNTED, MESSAGES_PER_PAGE
 from sessions_app.models import Message, Session
 from sessions_app.search import messages as search
@@ -84,6 +87,24 @@ def test_only_what_is_said_is_marked(page: Client, user: User) -> None:
     assert without_more(shown) == without_more(plain), "nothing but marks is added"
     assert shown.count(">copy</mark>") == 4, "link, language, code, table"
     assert "<mark>" not in "".join(re.findall(r"<(?:math|button)\b.*?</", shown, re.DOTALL))
+
+
+@given(
+    st.text("ab&<> \u00e9", max_size=30), st.sampled_from(["a", "ab", "aba", "&", "< b", "\u00e9&"])
+)
+def test_marks_are_around_the_matches_and_nothing_else(text: str, words: str) -> None:
+    pattern = re.compile(re.escape(words))
+    shown = str(marked(conditional_escape(text), pattern))
+    assert unescape(re.sub("</?mark>", "", shown)) == text
+    assert unescape("".join(re.findall("<mark>(.*?)</mark>", shown))) == "".join(
+        pattern.findall(text)
+    )
+
+
+def test_words_are_marked_in_long_messages_too(page: Client, user: User) -> None:
+    chat_session = answered(user, "so <on> & " * 50_000 + "needle")
+    question, _ = marked_texts(page, chat_session, 1, "needle")
+    assert question.endswith("&amp; <mark>needle</mark>")
 
 
 def test_only_the_surroundings_of_long_messages_are_shown(page: Client, user: User) -> None:
