@@ -3,10 +3,12 @@
 import signal
 import urllib.request
 import uuid
+from datetime import timedelta
 from urllib.parse import urlsplit
 
 import pytest
 from django.contrib.auth.models import User
+from django.utils import timezone
 from playwright.sync_api import Page, Request, Route, expect
 
 from agents_app.models import AgentRun
@@ -239,6 +241,21 @@ def test_connection_that_dies_unnoticed_is_made_anew(
         expect(conversation(other)).to_contain_text("Light. Dark.")
         wait_for_end(other)
         other.close()
+
+
+def test_page_reconnects_as_soon_as_the_network_is_back(page: Page, model: ToldModel) -> None:
+    page.clock.install()
+    page.route("**/events", lambda route: route.abort())
+    send_and_reload(page, "Through a tunnel")
+    answer = model.asked().say("Light.")
+    expect(page.get_by_text("The connection broke")).to_be_visible()
+    page.context.set_offline(True)
+    page.clock.pause_at(timezone.now() + timedelta(hours=1))  # no timer leads to another try
+    page.unroute("**/events")
+    page.context.set_offline(False)
+    expect(conversation(page)).to_contain_text("Light.")
+    answer.end()
+    wait_for_end(page)
 
 
 NOT_SHOWN = "The answer could not be shown. Reload the page."

@@ -69,7 +69,10 @@ async function watch(answer, events) {
         events = null;
         if (end === null && watched === answer) {
             showWaiting(answer, "The connection broke; trying again.");
-            await new Promise((resolve) => { setTimeout(resolve, delay); });
+            await new Promise((resolve) => {
+                setTimeout(resolve, delay);
+                addEventListener("online", resolve, { once: true });
+            });
             delay = Math.min(delay * 2, LONGEST_RETRY);
         }
     }
