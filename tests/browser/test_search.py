@@ -74,6 +74,12 @@ def test_the_words_found_in_a_long_answer_are_marked_and_in_view(
     expect(marks).to_have_text(["haystack", "haystack"])
     page.wait_for_load_state()
     expect(marks.first).to_be_in_viewport()
+    page.reload()
+    expect(marks.first).to_be_in_viewport()
+    page.go_back()
+    expect(page.get_by_role("heading", name="Search")).to_be_visible()
+    page.go_forward()
+    expect(marks.first).to_be_in_viewport()
     if way["java_script_enabled"]:
         check_page(page)
         expect(marks.first).to_be_in_viewport()

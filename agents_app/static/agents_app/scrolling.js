@@ -22,8 +22,9 @@ export function setUpScrolling() {
         scrollToLatest();
         focusMessage();
     });
-    const found = transcript().querySelector(":is(.message, mark):target"); // by a search
-    if (found) {
+    // By a search. `:target` does not apply before the page has been loaded.
+    const found = document.getElementById(location.hash.slice(1));
+    if (found?.matches(".message, mark")) {
         found.scrollIntoView({ block: "center" });
         follows = isNearBottom();
     } else {
