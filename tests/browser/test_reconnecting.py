@@ -228,7 +228,8 @@ def test_connection_that_dies_unnoticed_is_made_anew(
     with serve(database_url(), AGENT_MODEL="fake", AGENT_BASE_URL=model.base_url) as elsewhere:
         other = open_page(elsewhere.address + urlsplit(page.url).path, beside=page)
         other.clock.install()
-        other.reload()
+        with other.expect_response("**/events"):
+            other.reload()
         expect(conversation(other)).to_contain_text("Light.")
         elsewhere.process.send_signal(signal.SIGSTOP)
         try:

@@ -298,6 +298,18 @@ def test_list_waits_for_a_dialog_that_gives_the_focus_back(open_page: OpenPage, 
     expect(page.locator("[data-answering]")).to_have_count(0)
 
 
+def test_focus_stays_where_it_is_when_the_list_changes(open_page: OpenPage, user: User) -> None:
+    answered(user, "Boats")
+    run = ask(user, "Slowly")
+    page = open_page(viewport=WIDE)
+    menu = page.locator(".entry").filter(has_text="Boats").locator("summary")
+    menu.focus()
+    expect(page.locator("[data-answering]")).to_have_count(1)
+    run.finish(AgentRun.Status.STOPPED)
+    expect(page.locator("[data-answering]")).to_have_count(0)
+    expect(menu).to_be_focused()
+
+
 def test_list_stays_where_it_was_scrolled_to(open_page: OpenPage, user: User) -> None:
     for number in range(45):
         answered(user, f"Chat number {number}")

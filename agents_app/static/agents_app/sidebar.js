@@ -71,9 +71,15 @@ function replaceList(html) {
     list().replaceChildren(...fresh.childNodes);
     list().scrollTop = scrollTop;
     if (focused) {
-        const same = focused.matches("a") && `a[href="${focused.getAttribute("href")}"]`;
-        (same && list().querySelector(same) || panel).focus();
+        (sameIn(list(), focused) ?? panel).focus();
     }
+}
+
+/** The link, or the menu of a chat, that takes the place of a focused one. */
+function sameIn(fresh, focused) {
+    const link = focused.closest(".entry")?.querySelector("a") ?? focused;
+    const same = fresh.querySelector(`a[href="${link.getAttribute("href")}"]`);
+    return focused.matches("summary") ? same?.closest(".entry").querySelector("summary") : same;
 }
 
 /** Look again soon, as long as an answer is being written. */
