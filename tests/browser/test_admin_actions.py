@@ -60,6 +60,10 @@ def test_pages_of_actions_and_records_have_no_violations(
 
     choose(page, "Remove empty auto-named automagik sessions")
     check(page, "Remove empty sessions")
+    page.set_viewport_size({"width": 390, "height": 844})
+    sample = page.locator(".sample tbody tr")
+    expect(sample).to_have_count(1)
+    assert sample.evaluate("row => row.offsetHeight") < 40, "one line"
     choose(page, "Export…")
     check(page, "Export chat sessions")
     with page.expect_download() as download:
