@@ -385,7 +385,7 @@ def test_the_real_server_logs_no_api_keys(
     logged = log.read_text()
     assert "/api/v1/agents?api_key=cs_*** HTTP/1.1" in logged
     assert "Not Found: /api/v1/agents/cs_***" in logged
-    assert ("Unexpected auth - 'cs_***'" in logged) == (debug == "on")
+    assert "Unexpected auth" not in logged  # as django-ninja would write with DEBUG
     assert api_key[:11] not in logged
 
 
