@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connections
 from django.http import HttpRequest, StreamingHttpResponse
@@ -42,7 +43,7 @@ PLATFORM = "app"
 TAG = "OpenAI's shape"
 
 api = NamedAPI(
-    title="Chat sessions, in OpenAI's shape",
+    title=f"{settings.PRODUCT_NAME} API, in OpenAI's shape",
     version="1",
     urls_namespace="openai",
     docs_url=None,

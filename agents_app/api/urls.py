@@ -1,5 +1,6 @@
 """The URLs of the API, and the paths that Automagik has and this product has not."""
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import path, re_path
@@ -75,7 +76,7 @@ _GROUPS = [
 
 api = DocumentedAPI(
     beside=openai.api,
-    title="Chat sessions",
+    title=f"{settings.PRODUCT_NAME} API",
     version="1",
     description=_DESCRIPTION,
     urls_namespace="api",

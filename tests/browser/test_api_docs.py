@@ -44,7 +44,7 @@ def test_page(browser: Browser, served: str, width: int, scheme: str) -> None:
 
     page.route(re.compile("^https?:"), serve)
     page.goto(f"{PUBLIC}/api/v1/docs")
-    expect(page.get_by_role("heading", name="Chat sessions")).to_be_visible()
+    expect(page.get_by_role("heading", name="Parley API")).to_be_visible()
     check_operations(page)
     page.locator(".opblock-summary-path", has_text="/v1/chat/completions").click()
     operation = page.locator(".opblock.is-open")
