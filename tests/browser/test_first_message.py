@@ -227,19 +227,3 @@ def test_what_is_written_while_a_message_is_sent_stays(page: Page, model: ToldMo
         write(page, "")
     said = Message.objects.filter(role="user").order_by("position")
     assert list(said.values_list("text_content", flat=True)) == ["First", "Second"]
-
-
-def test_forward_before_the_list_has_been_loaded(page: Page, model: ToldModel) -> None:
-    model.will_say("Good day.")
-    send(page, "Hello")
-    expect(conversation(page)).to_contain_text("Good day.")
-    wait_for_end(page)
-    held: list[Route] = []
-    page.route("**/agents_app/chat*.js", lambda route: held.append(route), times=1)
-    with page.expect_request("**/agents_app/chat*.js"):
-        page.go_back(wait_until="commit")
-    page.evaluate("history.forward()")
-    expect(page).to_have_url(CHAT)
-    expect(page.get_by_role("heading", name="Hello, ana")).to_be_visible()
-    held.pop().continue_()
-    expect(conversation(page)).to_contain_text("Good day.")

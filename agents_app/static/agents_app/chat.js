@@ -70,15 +70,6 @@ function showChat(chat, events) {
     }
 }
 
-/** Whether one has gone back or forward, between the list and its chat, while this was loading. */
-function isOfAnotherAddress() {
-    const own = messageForm()?.getAttribute("action").replace(/messages\/$/, "");
-    return Boolean(own) && own !== path && /^\/chats\/([0-9a-f-]{36}\/)?$/.test(path);
-}
-
-if (isOfAnotherAddress()) {
-    location.reload();
-}
 deleteDraftsOfOtherUsers();
 setUpCodeCopy();
 setUpTitle();
