@@ -19,7 +19,7 @@ export function setUpAgentChip() {
     showChosenAgent();
     // On touch screens the search would bring up the keyboard.
     picker.querySelector("[role=combobox]").autofocus = hasKeyboard;
-    // Loaded when it is about to be opened: on most pages nobody does.
+    // Loaded when it is about to be opened, which is rare.
     const load = () => import("./agent_picker.js").catch(() => null);
     button.addEventListener("pointerenter", load, { once: true });
     picker.addEventListener("beforetoggle", async () => {

@@ -37,10 +37,10 @@ export async function post(form, type, submitter = null) {
     throw new Refusal(refusalText(response));
 }
 
-/** Leave for the login, which leads back here; a message waits as a draft. */
+/** Go to the login, which leads back here; a message stays as a draft. */
 function logIn(form, url) {
     if (form.matches("[data-edit-form]")) {
-        form.submit(); // of its text there is no draft: the login keeps it, as without a script
+        form.submit(); // there is no draft: the login keeps its text
         return;
     }
     const expired = form.elements.namedItem("text") ? "message" : "on";
@@ -72,8 +72,8 @@ export async function getEvents(url) {
 }
 
 /**
- * Get a page or a fragment of one, as HTML. Throws Refusal. Who is no longer logged in leaves for
- * `page`, if it is given, and so for the login that leads back to it.
+ * Get HTML. Throws Refusal. If the login has expired, go to `page`, if given, and so to the login
+ * that leads back to it.
  */
 export async function getHtml(url, page = null) {
     const response = await fetch(url, { cache: "no-store" })

@@ -40,7 +40,7 @@ export function restoreDraft() {
     fitToText();
 }
 
-/** Record what is about to be sent: sent again unchanged, it keeps its id and is stored once. */
+/** Record what is about to be sent: sent again unchanged, it keeps its id. */
 export function markSent() {
     const { text, agent } = content();
     if (unconfirmed && (unconfirmed.text !== text || unconfirmed.agent !== agent)) {
@@ -50,14 +50,14 @@ export function markSent() {
     saveDraft();
 }
 
-/** What has been written while the message was being sent. */
+/** The text written while the message was being sent. */
 export function textSince() {
     const { text } = content();
     const sent = unconfirmed?.text ?? "";
     return text.startsWith(sent) ? text.slice(sent.length).trimStart() : text;
 }
 
-/** Make the form one for another message. */
+/** Prepare the form for another message. */
 export function clearMessage(text = "") {
     messageForm().elements.namedItem("text").value = text;
     forgetSent();
@@ -106,7 +106,7 @@ function forgetSent() {
     saveDraft();
 }
 
-/** Delete the drafts of messages that the page shows, and that are therefore stored. */
+/** Delete the drafts of messages that the page shows: they are stored. */
 export function deleteStoredDrafts() {
     for (const key of keys(OWN_PREFIX)) {
         const draft = JSON.parse(sessionStorage.getItem(key));
@@ -174,7 +174,7 @@ function renewId() {
     messageForm().elements.namedItem("message_id").value = randomId();
 }
 
-/** A version 4 UUID; `crypto.randomUUID` exists on HTTPS and localhost only. */
+/** A version 4 UUID; `crypto.randomUUID` needs HTTPS or localhost. */
 function randomId() {
     const bytes = crypto.getRandomValues(new Uint8Array(16));
     bytes[6] = (bytes[6] & 0x0f) | 0x40;

@@ -1,14 +1,13 @@
-// HTML that changes while it is shown: a text that grows, and the answer that it becomes.
-// What is the same before and after is left alone, so that selections, the focus, scroll positions
-// and clicks that have begun outlive the change.
+// HTML that changes while it is shown: growing text, and the answer that it becomes. What stays the
+// same is left alone, so that selections, focus, scroll positions and clicks survive.
 
 import { fragmentOf } from "./dom.js";
 
 const TEXTS = ":scope > article > .text";
 
-/** HTML that grows: what has finished stays, the rest is replaced. */
+/** Growing HTML: finished nodes stay, the rest is replaced. */
 export class StreamedHtml {
-    /** Replaces what the element holds, but for what is the same already. */
+    /** Replaces the element's content, except for what stays the same. */
     constructor(element) {
         this.element = element;
         this.finished = 0; // child nodes that do not change any more
@@ -31,7 +30,7 @@ export class StreamedHtml {
     }
 }
 
-/** Show what the model thinks, in a part before the text whose HTML goes on. */
+/** Show the model's reasoning, before the text. */
 export function showReasoning(text, html) {
     const fresh = fragmentOf(html).firstChild;
     const shown = text.previousSibling;
@@ -42,7 +41,7 @@ export function showReasoning(text, html) {
     }
 }
 
-/** Make a streamed answer the finished one, and return it; what is the same in both stays. */
+/** Turn a streamed answer into the finished one, and return it. */
 export function finishAnswer(answer, finished) {
     const streamed = answer.querySelector("[data-stream]");
     const shown = finished.querySelector("[data-shown]"); // its text is not sent again
@@ -73,12 +72,12 @@ export function finishAnswer(answer, finished) {
     return answer;
 }
 
-/** Give an element the children `wanted`; its first `kept` ones are left as they are. */
+/** Give an element the children `wanted`, except for its first `kept` ones. */
 function morphChildren(element, wanted, kept = 0) {
     morphNodes(element, Array.from(element.childNodes).slice(kept), wanted);
 }
 
-/** Make an element like `wanted` but for `kept`, inside it, which takes the place of `place`. */
+/** Make an element like `wanted`, except for `kept` inside it, which replaces `place`. */
 function morphAround(element, wanted, kept, place) {
     setAttributes(element, wanted);
     if (element === kept) {
@@ -93,7 +92,7 @@ function morphAround(element, wanted, kept, place) {
     morphAround(shown[child], nodes[at], kept, place);
 }
 
-/** Make the nodes `shown`, which end before `next`, into those that are wanted. */
+/** Turn the nodes `shown`, which end before `next`, into `wanted`. */
 function morphNodes(element, shown, wanted, next = null) {
     shown.slice(wanted.length).forEach((node) => node.remove());
     wanted.forEach((node, index) => {
