@@ -23,7 +23,7 @@ from agents_app.chats.errors import (
 )
 from agents_app.chats.idempotency import find_first_run
 from agents_app.chats.lookups import chat_deleted, get_question, get_run, get_session, lock_session
-from agents_app.chats.titles import title_from_message
+from agents_app.chats.names import title_from_message
 from agents_app.chats.validation import check_message, check_name
 from agents_app.models import Agent, AgentRun
 from agents_app.run_options import NO_OPTIONS, RunOptions

@@ -41,7 +41,7 @@ class OneThreadHandler(ASGIHandler):
             request, response = None, HttpResponseBadRequest()
         if response is not None:
             # Imported here, once the apps are set up.
-            from agents_app.api.error_shapes import error_responder_for
+            from agents_app.api.error_routing import error_responder_for
 
             if respond := error_responder_for(scope["path"]):
                 undecodable = BadRequest("The address or a header cannot be decoded.")

@@ -15,7 +15,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.middleware.csrf import get_token
 from django.template import loader
 
-from agents_app.api.error_shapes import error_responder_for
+from agents_app.api.error_routing import error_responder_for
 from agents_app.api.errors import BUSY, INVALID_VALUE, RETRY_AFTER, ApiError, unexpected
 from agents_app.models import CacheEntry
 from agents_app.web.http import is_script

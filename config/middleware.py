@@ -9,7 +9,7 @@ from django.core.exceptions import BadRequest, SuspiciousOperation
 from django.http import HttpRequest, HttpResponse, UnreadablePostError
 from django.http.multipartparser import MultiPartParserError
 
-from agents_app.api.error_shapes import error_responder_for
+from agents_app.api.error_routing import error_responder_for
 from config.errors import bad_request, error_response
 from config.form_encoding import form_is_text
 from config.log_formatters import request_id

@@ -11,7 +11,7 @@ class SessionsAppConfig(AppConfig):
         # Django imports `admin` only, whose modules register the models.
         from sessions_app.admin import (  # noqa: F401
             cleanup_runs,
-            export_log,
-            reading_log,
+            exports,
+            transcript_readings,
             users,
         )

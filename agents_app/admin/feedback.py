@@ -12,11 +12,11 @@ from django.utils.text import Truncator
 
 from agents_app.models import Feedback
 from agents_app.web.rendering.markdown import plain_text
+from sessions_app.admin.changelist import KeyedChangeList
 from sessions_app.admin.filters import TimeFilter
-from sessions_app.admin.keyed_changelist import KeyedChangeList
 from sessions_app.admin.message_links import SessionLink, link_to_message, sessions_with_opening
 from sessions_app.admin.shared import ModelAdmin, short_time, time_field
-from sessions_app.admin.transcript_access import TranscriptAdmin
+from sessions_app.admin.transcript_admin_base import TranscriptAdmin
 from sessions_app.models import Session
 
 _EXCERPT, _REASON = 100, 120  # characters

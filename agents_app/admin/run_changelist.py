@@ -12,8 +12,8 @@ from django.http import HttpRequest
 from agents_app.admin.run_columns import ERROR_LENGTH
 from agents_app.models import AgentRun, RunStatus
 from agents_app.querysets import AgentRunQuerySet
+from sessions_app.admin.changelist import KeyedChangeList
 from sessions_app.admin.filters import NewestValuesFilter
-from sessions_app.admin.keyed_changelist import KeyedChangeList
 from sessions_app.admin.message_links import sessions_with_opening
 from sessions_app.admin.shared import ModelAdmin
 from sessions_app.models import Session

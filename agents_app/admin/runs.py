@@ -24,7 +24,7 @@ from agents_app.querysets import AgentRunQuerySet
 from sessions_app.admin.filters import SessionFilter, TimeFilter, UserFilter
 from sessions_app.admin.message_links import SessionLink, link_to_message
 from sessions_app.admin.shared import may_read_transcripts, may_view, time_field
-from sessions_app.admin.transcript_access import TranscriptAdmin
+from sessions_app.admin.transcript_admin_base import TranscriptAdmin
 from sessions_app.models import Message, Session
 
 # The library's own pages of its queue fail for requests that no browser makes, and say nothing of

@@ -5,7 +5,7 @@ from ninja import Router
 
 from agents_app.api.auth import require_scope
 from agents_app.api.errors import ERRORS, Error
-from agents_app.api.schemas import AgentSummary
+from agents_app.api.response_schemas import AgentSummary
 from agents_app.models import Agent, Scope
 
 router = Router(tags=["agents"])

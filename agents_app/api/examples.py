@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from agents_app.api import errors, openai_schemas, request_schemas, schemas
+from agents_app.api import errors, openai_schemas, request_schemas, response_schemas
 from agents_app.models import RunStatus
 from sessions_app.models import CleanupRun
 
@@ -46,7 +46,7 @@ _MESSAGE: dict[str, Any] = {
     "run_id": _RUN_ID,
     "chosen": True,
 }
-_USER = schemas.UserSummary(
+_USER = response_schemas.UserSummary(
     id=_USER_ID,
     username="ana",
     email="ana@example.org",
@@ -55,7 +55,7 @@ _USER = schemas.UserSummary(
     user_data={"name": "Ana"},
     created_at=_ASKED_AT,
 )
-_CLEANUP = schemas.CleanupRunSummary(
+_CLEANUP = response_schemas.CleanupRunSummary(
     id=12,
     source=CleanupRun.Source.API,
     started_by="admin",
@@ -74,7 +74,7 @@ _MODEL = openai_schemas.Model(
 
 _BODIES: list[BaseModel] = [
     errors.Error(detail=_WRONG, code=_WHAT),
-    schemas.AgentSummary(
+    response_schemas.AgentSummary(
         id=1,
         name="simple",
         description="A helpful assistant.",
@@ -87,7 +87,7 @@ _BODIES: list[BaseModel] = [
         session_origin="whatsapp",
         parameters=request_schemas.Parameters(temperature=0.3),
     ),
-    schemas.RunAnswer(
+    response_schemas.RunAnswer(
         message=_ANSWER,
         session_id=_SESSION_ID,
         success=True,
@@ -95,19 +95,19 @@ _BODIES: list[BaseModel] = [
         tool_calls=[],
         tool_outputs=[],
         user_id=_USER_ID,
-        usage=schemas.Usage(input_tokens=31, output_tokens=11, model="gpt-4.1-mini"),
+        usage=response_schemas.Usage(input_tokens=31, output_tokens=11, model="gpt-4.1-mini"),
         truncated=False,
         message_id=_MESSAGE_ID,
         run_id=_RUN_ID,
     ),
-    schemas.RunStarted(
+    response_schemas.RunStarted(
         run_id=_RUN_ID,
         status=RunStatus.PENDING,
         message="The run has started.",
         agent_name="simple",
         session_id=_SESSION_ID,
     ),
-    schemas.RunState(
+    response_schemas.RunState(
         run_id=_RUN_ID,
         status=RunStatus.DONE,
         agent_name="simple",
@@ -119,12 +119,12 @@ _BODIES: list[BaseModel] = [
         error=None,
         progress={"text": _ANSWER},
     ),
-    schemas.Stopped(run_id=_RUN_ID, status=RunStatus.STOPPED, stopped=True),
+    response_schemas.Stopped(run_id=_RUN_ID, status=RunStatus.STOPPED, stopped=True),
     request_schemas.SessionRequest(name=_NAME, agent="simple", platform="whatsapp"),
     request_schemas.Rename(name="Trip to Porto"),
-    schemas.SessionSummary(**_SESSION),
-    schemas.SessionList(
-        sessions=[schemas.SessionSummary(**_SESSION)],
+    response_schemas.SessionSummary(**_SESSION),
+    response_schemas.SessionList(
+        sessions=[response_schemas.SessionSummary(**_SESSION)],
         total=1,
         total_count=1,
         total_is_capped=False,
@@ -133,9 +133,9 @@ _BODIES: list[BaseModel] = [
         total_pages=1,
         next_cursor=None,
     ),
-    schemas.SessionDetail(
+    response_schemas.SessionDetail(
         **_SESSION,
-        messages=[schemas.MessageDetail(**_MESSAGE)],
+        messages=[response_schemas.MessageDetail(**_MESSAGE)],
         exists=True,
         total_messages=2,
         current_page=1,
@@ -143,10 +143,12 @@ _BODIES: list[BaseModel] = [
         page_size=1,
         system_prompt=None,
     ),
-    schemas.SessionMessage(**_MESSAGE, session_id=_SESSION_ID),
-    schemas.Deleted(status="success", session_id=_SESSION_ID, message="The session was deleted."),
+    response_schemas.SessionMessage(**_MESSAGE, session_id=_SESSION_ID),
+    response_schemas.Deleted(
+        status="success", session_id=_SESSION_ID, message="The session was deleted."
+    ),
     _USER,
-    schemas.UserList(
+    response_schemas.UserList(
         users=[_USER],
         page=1,
         page_size=20,
@@ -156,7 +158,7 @@ _BODIES: list[BaseModel] = [
         has_prev=False,
     ),
     request_schemas.CleanupRequest(dry_run=True, created_before=_MADE_BEFORE),
-    schemas.CleanupOutcome(
+    response_schemas.CleanupOutcome(
         run=None,
         dry_run=True,
         status=CleanupRun.Status.DONE,
@@ -165,9 +167,9 @@ _BODIES: list[BaseModel] = [
         kept={"named_by_person": 52, "other_platform": 1204, "has_messages": 87},
         seconds=0.012,
     ),
-    schemas.CleanupRunList(runs=[_CLEANUP], page=1, page_size=50, has_next=False),
-    schemas.Restored(run=12, restored=340, ids_in_use=[]),
-    schemas.Health(
+    response_schemas.CleanupRunList(runs=[_CLEANUP], page=1, page_size=50, has_next=False),
+    response_schemas.Restored(run=12, restored=340, ids_in_use=[]),
+    response_schemas.Health(
         status="healthy", timestamp=_ASKED_AT, version="0.1.0", environment="production"
     ),
     openai_schemas.OpenAIError(

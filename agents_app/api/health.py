@@ -7,7 +7,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from ninja import Router
 
-from agents_app.api.schemas import Health
+from agents_app.api.response_schemas import Health
 
 router = Router(tags=["health"])
 

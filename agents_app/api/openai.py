@@ -31,7 +31,7 @@ from agents_app.api.openai_stream import (
     stored_pieces,
     unstored_pieces,
 )
-from agents_app.api.schemas import STREAMED
+from agents_app.api.response_schemas import STREAMED
 from agents_app.api.waiting import wait_for_answer
 from agents_app.models import Agent, AgentRun, Scope
 from agents_app.programs.session_queue import send_when_idle

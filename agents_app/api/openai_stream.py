@@ -9,8 +9,8 @@ from typing import Any, Self
 
 from django.contrib.auth.models import User
 
+from agents_app.api.response_schemas import RunAnswer
 from agents_app.api.run_serializers import missing_text, read_answer
-from agents_app.api.schemas import RunAnswer
 from agents_app.models import Agent, AgentRun, RunFacts
 from agents_app.run_options import RunOptions
 from agents_app.runs import dispatch, watching

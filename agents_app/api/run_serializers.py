@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from agents_app.api.schemas import RunAnswer, RunState, Usage
+from agents_app.api.response_schemas import RunAnswer, RunState, Usage
 from agents_app.models import AgentRun
 from sessions_app.models import Message
 from sessions_app.storable import encodable_json

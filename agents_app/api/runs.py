@@ -13,14 +13,14 @@ from agents_app.api.errors import ERRORS, ApiError, Error
 from agents_app.api.idempotency import IdempotencyKey, message_id
 from agents_app.api.lookups import find_agent, parse_session_id, parse_uuid
 from agents_app.api.request_schemas import DEFAULT_ORIGIN, RunRequest
-from agents_app.api.run_serializers import run_state
-from agents_app.api.schemas import (
+from agents_app.api.response_schemas import (
     STREAMED,
     RunAnswer,
     RunStarted,
     RunState,
     Stopped,
 )
+from agents_app.api.run_serializers import run_state
 from agents_app.api.waiting import wait_for_answer
 from agents_app.models import AgentRun, Scope
 from agents_app.programs.run_requests import request_run

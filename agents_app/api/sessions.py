@@ -10,9 +10,9 @@ from agents_app.api.auth import require_scope, user_of
 from agents_app.api.errors import ERRORS, ApiError, Error
 from agents_app.api.lookups import find_agent, find_session, parse_uuid
 from agents_app.api.paging import Cursor, Total, count_up_to_limit
-from agents_app.api.parameters import Flag, PageNumber, PageSize
+from agents_app.api.query_parameters import Flag, PageNumber, PageSize
 from agents_app.api.request_schemas import Rename, SessionRequest
-from agents_app.api.schemas import (
+from agents_app.api.response_schemas import (
     Deleted,
     MessageDetail,
     SessionDetail,

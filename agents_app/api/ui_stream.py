@@ -35,12 +35,12 @@ from pydantic_ai.ui.vercel_ai.response_types import (
 )
 
 from agents_app import sse
+from agents_app.api.response_schemas import RunAnswer
 from agents_app.api.run_serializers import (
     missing_text,
     read_answer,
     read_tool_messages,
 )
-from agents_app.api.schemas import RunAnswer
 from agents_app.models import AgentRun
 from agents_app.runs import watching
 from agents_app.runs.db_threads import run_in_db_thread_with_retries

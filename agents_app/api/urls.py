@@ -8,7 +8,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from agents_app.api import agents, cleanup, health, openai, openai_errors, runs, sessions, users
 from agents_app.api.documentation import DocsPage, DocumentedAPI
-from agents_app.api.error_shapes import with_json_errors
+from agents_app.api.error_routing import with_json_errors
 from agents_app.api.errors import error_response, install_handlers, on_error
 
 # What Automagik serves under these names, with what this product says instead.

@@ -13,8 +13,8 @@ from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.db import connections
 
+from agents_app.api.response_schemas import RunAnswer
 from agents_app.api.run_serializers import read_answer
-from agents_app.api.schemas import RunAnswer
 from agents_app.models import AgentRun
 from agents_app.runs import watching
 from agents_app.runs.db_threads import run_in_db_thread_with_retries

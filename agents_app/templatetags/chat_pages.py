@@ -15,7 +15,7 @@ from django.templatetags.static import static
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from agents_app.chats import titles
+from agents_app.chats import names
 from agents_app.chats.feedback import REASON_LENGTH
 from agents_app.chats.validation import NAME_LENGTH
 from agents_app.web.chat_lists import read_sidebar
@@ -85,7 +85,7 @@ def moment(at: datetime, css_class: str = "") -> SafeString:
 @register.filter
 def chat_name(chat_session: Session) -> str:
     """The name of a chat, as shown to people."""
-    return titles.display_name(chat_session)
+    return names.display_name(chat_session)
 
 
 @register.inclusion_tag("agents_app/sidebar.html", takes_context=True)

@@ -17,6 +17,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from agents_app.chats import organizing
 from agents_app.chats import trash as chat_trash
+from agents_app.web.chat_list_forms import BulkForm, ListForm, SidebarForm, TrashRestoreForm
 from agents_app.web.chat_lists import (
     SIDEBAR_CHATS,
     Cursor,
@@ -28,7 +29,6 @@ from agents_app.web.chat_lists import (
 from agents_app.web.chat_pages import new_chat_page
 from agents_app.web.errors import InvalidForm, posted_form, render_domain_errors
 from agents_app.web.http import current_user, is_script, redirect
-from agents_app.web.list_forms import BulkForm, ListForm, SidebarForm, TrashRestoreForm
 from agents_app.web.login_required import login_required
 
 

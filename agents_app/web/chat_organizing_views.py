@@ -15,13 +15,13 @@ from django.utils.text import Truncator
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
-from agents_app.chats import lookups, organizing, titles, trash
+from agents_app.chats import lookups, names, organizing, trash
 from agents_app.chats.errors import ChatNotFound
+from agents_app.web.chat_list_forms import PinForm
 from agents_app.web.chat_pages import chat_page, new_chat_page
 from agents_app.web.errors import add_error, posted_form, render_domain_errors, status_of
 from agents_app.web.forms import RenameForm
 from agents_app.web.http import chat_url, current_user, is_script, redirect
-from agents_app.web.list_forms import PinForm
 from agents_app.web.login_required import login_required
 
 
@@ -32,7 +32,7 @@ def rename_page(
     chat_session = lookups.get_session(user=current_user(request), session_id=session_id)
     form = RenameForm(
         request.POST if request.method == "POST" else None,
-        initial={"name": titles.display_name(chat_session)},
+        initial={"name": names.display_name(chat_session)},
     )
     context = {
         "chat_session": chat_session,
@@ -85,7 +85,7 @@ def delete(request: HttpRequest, session_id: UUID) -> HttpResponse:
     if request.method != "POST":
         return _confirmation(request, chat_session, forever=False)
     trashed_at = trash.trash_session(chat_session)
-    name = Truncator(titles.display_name(chat_session)).chars(60)
+    name = Truncator(names.display_name(chat_session)).chars(60)
     text, undo = f"Deleted “{name}”.", trashed_at.isoformat()
     if is_script(request):
         return JsonResponse({"text": text, "trashed_at": undo})
@@ -103,7 +103,7 @@ def delete_forever(request: HttpRequest, session_id: UUID) -> HttpResponse:
     if request.method != "POST":
         return _confirmation(request, chat_session, forever=True)
     trash.delete_forever(chat_session)
-    messages.success(request, f"Deleted “{titles.display_name(chat_session)}” for good.")
+    messages.success(request, f"Deleted “{names.display_name(chat_session)}” for good.")
     return redirect(reverse("chats-trash"))
 
 

@@ -40,7 +40,7 @@ from typing import IO, Any, cast
 from django.contrib.auth.models import User
 from django.db.models import Case, F, TextField, Value, When
 
-from agents_app.chats.titles import display_name
+from agents_app.chats.names import display_name
 from agents_app.models import Agent, AgentRun
 from agents_app.web.message_entries import Details, MessageEntry, message_entry, reasoning_of
 from agents_app.web.transcript import messages_for_display

@@ -13,9 +13,9 @@ from django.urls import URLPattern, path, reverse
 from django.utils.formats import date_format
 from django.utils.html import format_html
 
-from sessions_app.admin.archive_table import ArchivedSession, read_archive, with_users
 from sessions_app.admin.badges import cleanup_badge
 from sessions_app.admin.formatting import duration
+from sessions_app.admin.removed_sessions_table import ArchivedSession, read_archive, with_users
 from sessions_app.admin.restoring import confirmation, restore
 from sessions_app.admin.shared import (
     ModelAdmin,

@@ -12,8 +12,8 @@ from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from django.utils.text import Truncator
 
+from sessions_app.admin.changelist import KeyedChangeList
 from sessions_app.admin.filters import SessionFilter
-from sessions_app.admin.keyed_changelist import KeyedChangeList
 from sessions_app.admin.message_links import SessionLink, sessions_with_opening
 from sessions_app.admin.shared import (
     ModelAdmin,
@@ -22,7 +22,7 @@ from sessions_app.admin.shared import (
     short_time,
     time_field,
 )
-from sessions_app.admin.transcript_access import PlainLines, TranscriptAdmin
+from sessions_app.admin.transcript_admin_base import PlainLines, TranscriptAdmin
 from sessions_app.models import Message, Session
 from sessions_app.querysets import MessageQuerySet
 from sessions_app.search import messages as search

@@ -13,7 +13,7 @@ from django.test import Client
 from django.urls import get_resolver
 from pytest_django import Settings
 
-from agents_app.api.error_shapes import error_responder_for
+from agents_app.api.error_routing import error_responder_for
 from agents_app.models import Agent
 from config.form_encoding import MULTIPART, URL_ENCODED
 from config.middleware import ReadableRequestMiddleware

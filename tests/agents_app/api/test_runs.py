@@ -12,7 +12,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from agents_app.api.schemas import RunState
+from agents_app.api.response_schemas import RunState
 from agents_app.models import Agent, AgentRun, ExternalUser, Scope
 from sessions_app.models import Message, Session
 from tests.agents_app.api.conftest import ApiClient, grant, key_for

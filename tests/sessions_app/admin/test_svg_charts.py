@@ -3,7 +3,7 @@
 import re
 from xml.etree import ElementTree
 
-from sessions_app.admin.charts import Series, share_bar, stacked_bars, top_of
+from sessions_app.admin.svg_charts import Series, share_bar, stacked_bars, top_of
 
 SVG = "{http://www.w3.org/2000/svg}"
 

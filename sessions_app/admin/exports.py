@@ -8,10 +8,10 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 
+from sessions_app.admin.changelist import KeyedChangeList
 from sessions_app.admin.filters import TimeFilter
-from sessions_app.admin.keyed_changelist import KeyedChangeList
-from sessions_app.admin.reading_log import ReaderFilter
 from sessions_app.admin.shared import ReadOnlyAdmin, may_view, short_time, time_field
+from sessions_app.admin.transcript_readings import ReaderFilter
 from sessions_app.models import Export, TranscriptReading
 
 

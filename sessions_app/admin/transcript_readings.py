@@ -11,8 +11,8 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.text import Truncator
 
+from sessions_app.admin.changelist import KeyedChangeList
 from sessions_app.admin.filters import TimeFilter, UserFilter
-from sessions_app.admin.keyed_changelist import KeyedChangeList
 from sessions_app.admin.shared import (
     LINK_LENGTH,
     ModelAdmin,
