@@ -1,4 +1,4 @@
-"""Agents: the list of those that can be run."""
+"""The list of agents that can be run."""
 
 from django.http import HttpRequest
 from ninja import Router
@@ -35,5 +35,5 @@ def list_agents(request: HttpRequest) -> list[AgentSummary]:
     deprecated=True,
 )
 def list_agents_deprecated(request: HttpRequest) -> list[AgentSummary]:
-    """List the active agents: the older name of /agents."""
+    """List the active agents under the older name of /agents."""
     return list_agents(request)

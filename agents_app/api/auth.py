@@ -1,4 +1,4 @@
-"""Authentication: the key of a request, its scopes, and the user that it acts for."""
+"""Authentication: a request's key, its scopes, and the user that it acts for."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ _ACT_FOR_USERS = "agents_app.act_for_users"
 
 
 class _ScopedKey:
-    """Checks the key of a request, and that it has a scope."""
+    """Checks a request's key and its scope."""
 
     def __init__(self, scope: Scope) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class HeaderKey(_ScopedKey, APIKeyHeader):
             raise ApiError(
                 401,
                 "key_in_address",
-                "A key in an address ends up in logs. Send it in the X-API-Key header.",
+                "A key in a URL ends up in logs. Send it in the X-API-Key header.",
                 WWW_Authenticate="Bearer",
             )
         return self.check(request, key)
@@ -68,7 +68,7 @@ def _has_key_in_address(request: HttpRequest) -> bool:
 class BearerKey(_ScopedKey, HttpAuthBase):
     """The key as a bearer token.
 
-    Not the library's HttpBearer, which logs whatever else is in the header if DEBUG is on.
+    Ninja's HttpBearer would log a header with another scheme if DEBUG is on.
     """
 
     openapi_scheme = "bearer"
@@ -79,12 +79,12 @@ class BearerKey(_ScopedKey, HttpAuthBase):
 
 
 def require_scope(scope: Scope) -> list[Any]:
-    """The `auth` of an operation whose key needs a scope."""
+    """The `auth` of an operation that requires a scope."""
     return [HeaderKey(scope), BearerKey(scope)]
 
 
 def key_of(request: HttpRequest) -> ApiKey:
-    """The request's key; every operation that calls it needs one."""
+    """The request's key, for operations that require one."""
     key: ApiKey = request.auth  # type: ignore[attr-defined]  # set by the library
     return key
 
@@ -95,7 +95,7 @@ def user_of(request: HttpRequest) -> User:
 
 
 def check_permission(request: HttpRequest, permission: str, what: str) -> None:
-    """Raise ApiError unless the key's user has a permission."""
+    """Raise ApiError unless the key's user has the permission."""
     if not user_of(request).has_perm(permission):
         raise ApiError(403, "no_permission", f"The key's user may not {what}.")
 
@@ -103,11 +103,11 @@ def check_permission(request: HttpRequest, permission: str, what: str) -> None:
 def user_to_act_for(
     request: HttpRequest, *, user_id: str | None, described: UserDescription | None
 ) -> User | UserDescription:
-    """The user for whom a run is made: the key's own, or another one, with the permission.
+    """The user to create a run for: the key's own, or another one if permitted.
 
-    The description of one who does not exist is returned, if the key may make users.
+    Returns the description of a user who does not exist yet, if the key's user may create users.
 
-    A description wins over an id: channels send both, with an id that is always the same.
+    A description takes precedence over an id: channels send both, and always the same id.
     Raises ApiError and UserNotFound.
     """
     own = user_of(request)
@@ -116,7 +116,7 @@ def user_to_act_for(
         if found != own or found is None:
             _check_may_act(request)
         if found is None:
-            check_permission(request, "auth.add_user", "make users")
+            check_permission(request, "auth.add_user", "create users")
             return described
         return _active(found)
     if user_id is None or user_id == str(own.pk):
@@ -132,7 +132,7 @@ def user_to_act_for(
 
 
 def may_act_for_users(request: HttpRequest) -> bool:
-    """Whether the key acts for other users too, as a channel's does."""
+    """Whether the key may act for other users too, as a channel's may."""
     may_act = user_of(request).has_perm(_ACT_FOR_USERS)
     return may_act and Scope.USERS in key_of(request).scopes
 
@@ -140,7 +140,7 @@ def may_act_for_users(request: HttpRequest) -> bool:
 def _check_may_act(request: HttpRequest) -> None:
     if Scope.USERS not in key_of(request).scopes:
         raise ApiError(
-            403, "wrong_scope", "This key acts for its own user only: it lacks the scope 'users'."
+            403, "wrong_scope", "This key acts only for its own user: it lacks the scope 'users'."
         )
     check_permission(request, _ACT_FOR_USERS, "act for other users")
 

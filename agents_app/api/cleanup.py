@@ -1,4 +1,4 @@
-"""Cleanups, for staff keys: what could be removed, removing it, and restoring it."""
+"""Cleanups, for staff keys: preview, run, list and undo them."""
 
 import time
 from dataclasses import asdict
@@ -38,9 +38,9 @@ _RESTORE = "sessions_app.restore_session"  # as in the admin
     auth=require_scope(Scope.CLEANUP),
 )
 def clean_up_sessions(request: HttpRequest, body: CleanupRequest | None = None) -> CleanupOutcome:
-    """Say how many sessions that nobody asked for a cleanup would remove, or remove them.
+    """Preview or run a cleanup of phantom sessions.
 
-    It removes them only where `dry_run` is false.
+    Sessions are removed only if `dry_run` is false.
     """
     _check_staff(request, _REMOVE, "remove sessions")
     body = body or CleanupRequest()
@@ -86,7 +86,7 @@ def list_cleanup_runs(
     page_size: PageSize = 50,
 ) -> CleanupRunList:
     """List the cleanups, newest first."""
-    _check_staff(request, _VIEW, "see cleanups")
+    _check_staff(request, _VIEW, "view cleanups")
     start = (page - 1) * page_size
     runs = CleanupRun.objects.with_current_status().order_by("-pk")
     rows = list(runs[start : start + page_size + 1])
@@ -104,7 +104,10 @@ def list_cleanup_runs(
     auth=require_scope(Scope.CLEANUP),
 )
 def restore_sessions(request: HttpRequest, run_id: int) -> Restored:
-    """Restore the sessions that a cleanup removed, marked keep: no later one removes them."""
+    """Restore the sessions that a cleanup removed.
+
+    They are marked to be kept, so that no later cleanup removes them.
+    """
     _check_staff(request, _RESTORE, "restore sessions")
     run = CleanupRun.objects.filter(pk=run_id).first() if 0 < run_id < 2**63 else None
     if run is None:
@@ -116,7 +119,7 @@ def restore_sessions(request: HttpRequest, run_id: int) -> Restored:
 
 
 def _check_staff(request: HttpRequest, permission: str, what: str) -> None:
-    """Raise ApiError unless the key's user is staff, as for the admin, and has a permission."""
+    """Raise ApiError unless the key's user is staff, as for the admin, and has the permission."""
     if not user_of(request).is_staff:
         raise ApiError(403, "no_permission", f"Only staff may {what}.")
     check_permission(request, permission, what)
@@ -139,9 +142,9 @@ def _summary(run: CleanupRun) -> CleanupRunSummary:
 
 
 def _in_utc(moment: datetime | None) -> datetime | None:
-    """The moment as databases take it: PostgreSQL knows no offset of 16 hours or more.
+    """The moment in UTC, since PostgreSQL accepts no offset of 16 hours or more.
 
-    Without an offset it is in TIME_ZONE. Raises ValueError.
+    A moment without an offset is in TIME_ZONE. Raises ValueError.
     """
     if moment is None:
         return None
@@ -149,4 +152,4 @@ def _in_utc(moment: datetime | None) -> datetime | None:
     try:
         return aware.astimezone(UTC)
     except OverflowError:
-        raise ValueError(f"{moment.isoformat()} is outside the calendar.") from None
+        raise ValueError(f"{moment.isoformat()} is outside the calendar's range.") from None

@@ -1,4 +1,4 @@
-"""The OpenAPI documentation: one page for all that programs can call."""
+"""The OpenAPI documentation: one page for both APIs."""
 
 import json
 from collections.abc import Iterator
@@ -15,17 +15,17 @@ from agents_app.api.examples import EXAMPLES
 
 
 class DocsPage(Swagger):
-    """Swagger UI on a page of ours, which fits narrow screens and follows the system's theme."""
+    """Swagger UI on our own page, which fits narrow screens and follows the system's theme."""
 
     def render_page(self, request: HttpRequest, api: NinjaAPI, **kwargs: Any) -> HttpResponse:
         openapi_url = self.get_openapi_url(api, kwargs)
         settings = {
             **self.settings,
             "url": openapi_url,
-            # By default it shows what a validator on another host thinks of the schema.
+            # By default, a validator on another host checks the schema.
             "validatorUrl": None,
-            "defaultModelsExpandDepth": 0,  # the list of schemas is folded
-            "defaultModelExpandDepth": 2,  # what an operation takes shows what its fields are for
+            "defaultModelsExpandDepth": 0,  # collapses the list of schemas
+            "defaultModelExpandDepth": 2,  # shows the descriptions of a body's fields
         }
         context = {
             "api": api,
@@ -36,9 +36,9 @@ class DocsPage(Swagger):
 
 
 class NamedAPI(NinjaAPI):
-    """An API whose operations are named after their functions.
+    """An API whose operation ids are the names of the functions.
 
-    Programs that generate clients call the methods so.
+    Generated clients name their methods after the ids.
     """
 
     def get_openapi_operation_id(self, operation: Operation) -> str:
@@ -46,7 +46,7 @@ class NamedAPI(NinjaAPI):
 
 
 class DocumentedAPI(NamedAPI):
-    """An API whose documentation describes another one too, which has an address of its own."""
+    """An API whose documentation includes another API, which is served at another path."""
 
     def __init__(self, *, beside: NamedAPI, **options: Any) -> None:
         super().__init__(**options)
@@ -71,7 +71,7 @@ def _operations(schema: OpenAPISchema) -> Iterator[dict[str, Any]]:
 
 
 def _describe(operation: dict[str, Any]) -> None:
-    """Have the list of operations say what each does, instead of its function's name."""
+    """Use the description's first paragraph as the summary, instead of the function's name."""
     summary, _, details = operation["description"].partition("\n\n")
     operation["summary"] = " ".join(summary.split()).removesuffix(".")
     operation["description"] = details

@@ -1,6 +1,6 @@
-"""Which API answers an error at a path, and in which shape: Automagik's, or OpenAI's.
+"""Chooses the format of an error by its path: Automagik's or OpenAI's.
 
-For errors that no operation raises, such as those of middleware, or of a method that is refused.
+For errors outside operations, such as those of middleware, or a method that is not allowed.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,17 +21,17 @@ _RESPONDERS: dict[str, Responder] = {"/api/v1/": errors.on_error, "/v1/": openai
 
 
 def error_responder_for(path: str) -> Responder | None:
-    """What answers errors at a path of an API; None for all other paths."""
+    """The responder to errors at a path of an API; None for all other paths."""
     roots = _RESPONDERS.items()
     return next((answer for root, answer in roots if f"{path}/".startswith(root)), None)
 
 
 def with_json_errors(urls: Urls, respond: Responder) -> Urls:
-    """The URLs of an API, with what its library does not answer as an operation in its shape."""
+    """Have the URLs of an API respond to 404 and 405 in its format, too; returns them."""
     patterns = [pattern for pattern in urls[0] if isinstance(pattern, URLPattern)]
     views = [(pattern.pattern, pattern.callback) for pattern in patterns]
     for number, (route, view) in enumerate(views):
-        # `sessions/cleanup` is also the session of that name.
+        # `sessions/cleanup` can also be the session with that name.
         others = [
             partial(other, **match[2])
             for pattern, other in views[number + 1 :]
@@ -42,13 +42,13 @@ def with_json_errors(urls: Urls, respond: Responder) -> Urls:
 
 
 def _responding(view: View, others: Sequence[View], respond: Responder) -> View:
-    """The view, and the others for the methods that it refuses."""
+    """Wrap a view: the others are tried if it does not allow the method."""
 
     @wraps(view)
     def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         method = request.method
         if method == "HEAD":
-            request.method = "GET"  # the server sends no body
+            request.method = "GET"  # the server omits the body
         allowed: set[str] = set()
         try:
             response = view(request, *args, **kwargs)
@@ -62,11 +62,11 @@ def _responding(view: View, others: Sequence[View], respond: Responder) -> View:
         finally:
             request.method = method
         if not isinstance(response, HttpResponseNotAllowed):
-            # Shared caches know that an answer to Authorization is somebody's own, but not that
-            # one to X-API-Key is. Streams have a header of their own.
+            # Shared caches do not store responses to requests with Authorization, but may store
+            # those with X-API-Key. Streams set the header themselves.
             response.setdefault("Cache-Control", "no-store")
             return response
-        text = f"{request.method} is not possible here."
+        text = f"{request.method} is not allowed here."
         allow = ", ".join(sorted(allowed | _methods(response)))
         return respond(request, errors.ApiError(405, "method_not_allowed", text, Allow=allow))
 
@@ -74,6 +74,6 @@ def _responding(view: View, others: Sequence[View], respond: Responder) -> View:
 
 
 def _methods(response: HttpResponseNotAllowed) -> set[str]:
-    """The methods that are possible where another one was refused."""
+    """The methods that a view allows, from its 405 response."""
     methods = set(response["Allow"].split(", "))
     return methods | {"HEAD"} if "GET" in methods else methods

@@ -34,25 +34,25 @@ logger = logging.getLogger(__name__)
 
 RETRY_AFTER = 5  # seconds
 BUSY = "The server is busy. Try again in a moment."
-INVALID_VALUE = "The request holds a value that cannot be stored."
+INVALID_VALUE = "The request contains a value that cannot be stored."
 
 Description = tuple[int, str, str, dict[str, str]]  # status, code, sentence, headers
 Responder = Callable[[HttpRequest, Exception], HttpResponse]
 
 
 class Error(Schema):
-    """What went wrong: `detail` is a sentence, `code` stays the same."""
+    """An error: `detail` is a sentence for people, `code` a stable identifier for programs."""
 
     detail: str
     code: str
 
 
-# The statuses that any operation can answer with, for the documentation.
+# The error statuses that any operation can have, for the documentation.
 ERRORS = frozenset({400, 401, 403, 404, 405, 409, 413, 422, 429, 500, 503})
 
 
 class ApiError(Exception):
-    """An answer other than the one that was asked for."""
+    """An error with the status, code and headers of its response."""
 
     def __init__(self, status: int, code: str, detail: str, **headers: str) -> None:
         super().__init__(detail)
@@ -78,21 +78,21 @@ _CODES: dict[type[Exception], tuple[int, str]] = {
 }
 
 
-# Where a field can have several types, each one's errors are located under the type's name.
+# If a field can have several types, the location of an error includes the type's name.
 _TYPE = re.compile(r"(constrained-)?(int|str)|.*\[.*", re.DOTALL)
-# Of these, the library's texts are about Python's types.
+# Pydantic's messages for these mention Python's types.
 _NO_OBJECT = {"dict_type", "model_type"}
 
 
 def error_response(
     status: int, code: str, detail: str, headers: dict[str, str] | None = None
 ) -> HttpResponse:
-    """An error as the API answers it."""
+    """The response to an error, in Automagik's format."""
     return JsonResponse({"detail": detail, "code": code}, status=status, headers=headers)
 
 
 def describe(request: HttpRequest, error: Exception) -> Description:
-    """How an error is answered. Logs what nobody expects, of which clients learn its id only."""
+    """Describe the response to an error. Unexpected ones are logged; clients get only an id."""
     try:
         return _describe_expected(error)
     except Exception:
@@ -101,7 +101,7 @@ def describe(request: HttpRequest, error: Exception) -> Description:
 
 
 def _describe_expected(error: Exception) -> Description:
-    """As `describe`; re-raises unknown errors."""
+    """As `describe`; re-raises unexpected errors."""
     if isinstance(error, ApiError):
         headers = {name.replace("_", "-"): value for name, value in error.headers.items()}
         return error.status, error.code, str(error), headers
@@ -110,16 +110,16 @@ def _describe_expected(error: Exception) -> Description:
     if isinstance(error, AuthenticationError):
         text = "Send a valid API key in the X-API-Key header, or as a bearer token."
         return 401, "no_valid_key", text, {"WWW-Authenticate": "Bearer"}
-    if isinstance(error, HttpError):  # the library cannot parse the body
+    if isinstance(error, HttpError):  # Ninja cannot parse the body
         return 422, "invalid", "The body is not valid JSON.", {}
-    # Django's own sentences about these two are for whoever runs the server.
+    # Django's own messages for these two are meant for the operator.
     if isinstance(error, RequestDataTooBig):
         limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
         return 413, "too_large", f"A request can have at most {limit:,} bytes.", {}
     if isinstance(error, DisallowedHost):
-        return 400, "bad_request", "The Host header names no host of this site.", {}
-    if isinstance(error, chat_errors.AlreadyUsed):  # whose own sentence is about forms
-        text = "This Idempotency-Key came with another request. Send this one with a new key."
+        return 400, "bad_request", "The Host header does not name a host of this site.", {}
+    if isinstance(error, chat_errors.AlreadyUsed):  # its own message is about forms
+        text = "This Idempotency-Key was used for another request. Send this one with a new key."
         return 409, "idempotency_key_used", text, {}
     for kind, (status, code) in _CODES.items():
         if isinstance(error, kind):
@@ -133,25 +133,25 @@ def _describe_expected(error: Exception) -> Description:
 
 
 def unexpected(request: HttpRequest) -> ApiError:
-    """What a client is told about an error that only the log describes."""
+    """The error that clients get for an unexpected one, which only the log describes."""
     request_id = getattr(request, "request_id", "-")
     text = f"Something went wrong. Try again; the error has the id {request_id}."
     return ApiError(500, "internal_error", text)
 
 
 def on_error(request: HttpRequest, error: Exception) -> HttpResponse:
-    """Every error, as `describe` says."""
+    """Respond to any error in Automagik's format."""
     return error_response(*describe(request, error))
 
 
 def install_handlers(api: NinjaAPI, respond: Responder) -> None:
-    """Have an API answer every error in one shape, also those that its library has handlers for."""
+    """Have an API use one format for all errors, including those that Ninja handles itself."""
     for kind in (Exception, ValidationError, AuthenticationError, HttpError, Http404):
         api.exception_handler(kind)(respond)
 
 
 def invalid_field(error: Exception) -> str | None:
-    """The name of the field that does not have a valid value, if that is the error."""
+    """The name of the field whose value is invalid, if that is the error."""
     return _field(_clearest(error)) if isinstance(error, ValidationError) else None
 
 
@@ -165,7 +165,7 @@ def _validation_text(error: ValidationError) -> str:
 
 
 def _clearest(error: ValidationError) -> dict[str, Any]:
-    """The error about the innermost value: of the types that a field can have, the nearest."""
+    """The error at the deepest location: for a field with several types, the closest match."""
     found: dict[str, Any] = max(error.errors, key=lambda one: len(one["loc"]))
     return found
 

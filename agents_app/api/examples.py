@@ -1,4 +1,4 @@
-"""An example of what each body looks like, for the documentation."""
+"""Examples of request and response bodies, for the documentation."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -204,7 +204,7 @@ _BODIES: list[BaseModel] = [
     ),
 ]
 
-# By the names of their schemas.
+# By the name of the schema.
 EXAMPLES: dict[str, Any] = {
     type(body).__name__: body.model_dump(mode="json", exclude_unset=True) for body in _BODIES
 }

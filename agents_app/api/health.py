@@ -14,7 +14,7 @@ router = Router(tags=["health"])
 
 @router.get("/health", response=Health, auth=None)
 def read_health(request: HttpRequest) -> Health:
-    """Say whether the service is up."""
+    """Report whether the service is up."""
     return Health(
         status="healthy",
         timestamp=timezone.now(),

@@ -1,4 +1,4 @@
-"""The Idempotency-Key header, by which a program's repeats of a request are recognised."""
+"""The Idempotency-Key header, which identifies repeated requests."""
 
 import uuid
 from typing import Annotated
@@ -14,13 +14,13 @@ IdempotencyKey = Annotated[
     Header(
         alias="Idempotency-Key",
         max_length=200,
-        description="The same request with the same key is answered as the first one was.",
+        description="A request repeated with the same key returns the result of the first one.",
     ),
 ]
 
 
 def message_id(request: HttpRequest, idempotency_key: str | None) -> UUID:
-    """The same id for each repeat of a request, by which the repeat is recognised."""
+    """The id for a request's message: the same if it is repeated with the same key."""
     if not idempotency_key:
         return uuid.uuid4()
     return uuid.uuid5(key_of(request).pk, idempotency_key)

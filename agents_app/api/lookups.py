@@ -1,4 +1,4 @@
-"""What a path or a body refers to: an agent by name or id, a session by id or name."""
+"""Finds what a path or a body refers to: an agent by name or id, a session by id or name."""
 
 import re
 from uuid import UUID
@@ -20,7 +20,7 @@ _SUFFIX = re.compile(r"[_-]agent\Z")
 
 
 class AnyConverter(StringConverter):
-    """A part of a path that is any text: names may hold slashes and line breaks."""
+    """Matches any text: names may contain slashes and line breaks."""
 
     regex = r"[\s\S]+"
 
@@ -29,7 +29,7 @@ register_converter(AnyConverter, "any")
 
 
 def find_agent(reference: str) -> Agent:
-    """The active agent with this name or id; `name`, `name_agent` and `name-agent` are the same.
+    """The active agent with this name or id; `name`, `name_agent` and `name-agent` match.
 
     Raises AgentUnavailable.
     """
@@ -49,7 +49,7 @@ def find_agent(reference: str) -> Agent:
 
 
 def find_session(user: User, reference: str) -> Session:
-    """The user's own session with this id, or else with this name. Raises ChatNotFound."""
+    """The user's own session with this id, or else this name. Raises ChatNotFound."""
     session_id = parse_uuid(reference)
     if session_id is not None:
         try:
@@ -63,7 +63,7 @@ def find_session(user: User, reference: str) -> Session:
 
 
 def parse_session_id(text: str) -> UUID:
-    """The id of a session, which need not exist. Raises ChatNotFound for what cannot be one."""
+    """Parse the id of a session, which need not exist. Raises ChatNotFound if it is invalid."""
     session_id = parse_uuid(text)
     if session_id is None:
         raise ChatNotFound(f"There is no session {text}.")
@@ -71,7 +71,7 @@ def parse_session_id(text: str) -> UUID:
 
 
 def parse_uuid(text: str) -> UUID | None:
-    """The id in any of a UUID's notations; None for anything else."""
+    """Parse a UUID in any notation; returns None for anything else."""
     try:
         return UUID(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""OpenAI's shape: agents as models, and chat completions that continue or make a session."""
+"""The OpenAI-compatible API: agents as models, and chat completions in sessions."""
 
 import time
 import uuid
@@ -40,10 +40,10 @@ from agents_app.services import TurnDetails
 
 WAIT_SECONDS = 30
 PLATFORM = "app"
-TAG = "OpenAI's shape"
+TAG = "OpenAI-compatible"
 
 api = NamedAPI(
-    title=f"{settings.PRODUCT_NAME} API, in OpenAI's shape",
+    title=f"{settings.PRODUCT_NAME} API, OpenAI-compatible",
     version="1",
     urls_namespace="openai",
     docs_url=None,
@@ -59,7 +59,7 @@ install_handlers(api, on_error)
     tags=[TAG],
 )
 def list_models(request: HttpRequest) -> ModelList:
-    """List the active agents, as models."""
+    """List the active agents as models."""
     return ModelList(object="list", data=[_model(agent) for agent in Agent.objects.active()])
 
 
@@ -70,7 +70,7 @@ def list_models(request: HttpRequest) -> ModelList:
     tags=[TAG],
 )
 def read_model(request: HttpRequest, model: str) -> Model:
-    """Read one agent, as a model."""
+    """Read one agent as a model."""
     return _model(find_agent(model))
 
 
@@ -86,9 +86,9 @@ def create_completion(
 ) -> Any:
     """Have an agent answer the last message of a conversation.
 
-    `metadata.session_id` continues that session, of which the stored messages count, not those
-    sent. Otherwise a session is made from the conversation, or with `store: false` nothing is
-    stored. Status 424 says that the agent has failed; the message is then stored all the same.
+    `metadata.session_id` continues that session: its stored messages are used instead of the ones
+    sent. Otherwise, a session is created from the conversation; with `store: false`, nothing is
+    stored. Status 424 means that the agent has failed; the message is stored nevertheless.
     """
     agent, user = find_agent(body.model), user_of(request)
     prompt = body.prompt
@@ -139,7 +139,7 @@ def _answer_unstored(agent: Agent, user: User, prompt: str, body: CompletionRequ
     pieces = unstored_pieces(agent, user, prompt, body.earlier, body.options)
     if body.stream:
         return _stream(pieces, agent, body, None)
-    connections.close_all()  # none is held while waiting
+    connections.close_all()  # hold none while waiting
     text, end = dispatch.run_in_loop(_collect(pieces))
     return _completion(uuid.uuid4(), agent, text, end, session_id="")
 
@@ -165,7 +165,7 @@ def _stream(
         session_id=str(run.session_id) if run else "",
         include_usage=bool(body.stream_options and body.stream_options.include_usage),
     )
-    connections.close_all()  # none is held while the stream is open
+    connections.close_all()  # hold none while the stream is open
     return StreamingHttpResponse(chunks, headers=sse.HEADERS)
 
 

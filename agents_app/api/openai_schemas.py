@@ -1,4 +1,4 @@
-"""The shapes of requests and answers as OpenAI's clients know them.
+"""The schemas of OpenAI's requests and responses.
 
 https://platform.openai.com/docs/api-reference/chat
 """
@@ -37,7 +37,7 @@ class ChatMessage(Body):
 
     @property
     def text(self) -> str:
-        """Raises ApiError for anything but text."""
+        """The message's text. Raises ApiError if it has other content."""
         if isinstance(self.content, list):
             if any(part.type != "text" or part.text is None for part in self.content):
                 raise ApiError(400, "unsupported_content", "Only text can be sent.")
@@ -61,8 +61,8 @@ class TextFormat(Body):
 class CompletionRequest(Body):
     """A conversation whose last message is the user's.
 
-    Fields that would make the answer anything but one text are refused; tools are ignored, since
-    an agent has its own.
+    Options that require anything but a single text as the answer are rejected; tools are ignored,
+    since agents have their own.
     """
 
     model: str
@@ -75,7 +75,7 @@ class CompletionRequest(Body):
     max_completion_tokens: Annotated[int, Field(ge=1, le=MAX_TOKENS)] | None = None
     metadata: Metadata | None = None
     store: bool | None = True
-    """Whether a session is made, if none is continued."""
+    """Whether to create a session if none is continued."""
     n: Literal[1] | None = None
     response_format: TextFormat | None = None
     tool_choice: Literal["none", "auto"] | None = None
@@ -93,7 +93,7 @@ class CompletionRequest(Body):
 
     @property
     def earlier(self) -> list[Message]:
-        """The messages of user and assistant before the last one, as unsaved rows."""
+        """The user's and the assistant's messages before the last one, as unsaved rows."""
         return [
             Message(role=message.role, text_content=message.text)
             for message in self.messages[:-1]
@@ -102,7 +102,7 @@ class CompletionRequest(Body):
 
     @property
     def prompt(self) -> str:
-        """The user's last message. Raises ApiError."""
+        """The text of the last message. Raises ApiError unless it is the user's."""
         last = self.messages[-1]
         if last.role != "user":
             raise ApiError(400, "invalid_messages", "The last message must be the user's.")

@@ -1,4 +1,4 @@
-"""Chat completions in OpenAI's shape, as they are written."""
+"""Streams chat completions in OpenAI's format."""
 
 import json
 import time
@@ -22,7 +22,7 @@ from sessions_app.models import Message
 
 @dataclass(frozen=True)
 class End:
-    """How an answer has ended."""
+    """How an answer ended."""
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -31,7 +31,7 @@ class End:
 
     @classmethod
     def of(cls, answer: RunAnswer) -> Self:
-        """How a stored run has ended."""
+        """How a stored run ended."""
         if not answer.success:
             return cls(error=answer.failure)
         usage = answer.usage
@@ -47,7 +47,7 @@ class End:
 
     @property
     def usage(self) -> dict[str, int]:
-        """The tokens, in OpenAI's shape."""
+        """The token counts in OpenAI's format."""
         return {
             "prompt_tokens": self.input_tokens,
             "completion_tokens": self.output_tokens,
@@ -56,8 +56,8 @@ class End:
 
 
 def stored_pieces(run: AgentRun) -> AsyncGenerator[str | Signal | End]:
-    """The text of a run as it grows, and its end."""
-    # Followed at once, since a quick run may end soon.
+    """The text of a run as it grows, and then its end."""
+    # Followed immediately, since a quick run may end soon.
     pieces = watching.follow(run.pk, quiet_seconds=QUIET_SECONDS)
     return _stored_pieces(run, pieces)
 
@@ -69,8 +69,8 @@ async def _stored_pieces(
     async with aclosing(pieces):
         async for piece in pieces:
             if piece is Signal.RESTARTED and text:
-                # The protocol cannot take text back.
-                text = f"The answer was begun anew; the session {run.session_id} will have it."
+                # The protocol cannot retract text.
+                text = f"The answer was restarted; it will be in the session {run.session_id}."
                 yield End(error=text)
                 return
             if isinstance(piece, str):
@@ -90,7 +90,7 @@ async def _stored_pieces(
 async def unstored_pieces(
     agent: Agent, user: User, prompt: str, earlier: Sequence[Message], options: RunOptions
 ) -> AsyncGenerator[str | Signal | End]:
-    """An answer of which nothing is stored, in this process."""
+    """The text and the end of an answer that is generated in this process and not stored."""
     from agents_app.agents import AgentFailed, RunResult, SimpleAgent
     from agents_app.conversation import codec
 
@@ -123,7 +123,7 @@ async def completion_chunks(
     session_id: str,
     include_usage: bool,
 ) -> AsyncGenerator[bytes]:
-    """The chunks of a completion."""
+    """Encode an answer as the events of a streamed completion."""
     base: dict[str, Any] = {
         "id": completion_id,
         "object": "chat.completion.chunk",
@@ -156,7 +156,7 @@ async def completion_chunks(
                         yield _event({**base, "choices": [], "usage": piece.usage})
         yield b"data: [DONE]\n\n"
     except Exception:
-        # The response has begun with status 200: only an event can tell of the failure.
+        # The response has started with status 200: only an event can report the failure.
         yield _error_event("Something went wrong.")
         raise
 

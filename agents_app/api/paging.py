@@ -1,4 +1,4 @@
-"""Pages of long lists: by number, and by cursor."""
+"""Pagination by page number and by cursor."""
 
 import base64
 import binascii
@@ -13,13 +13,13 @@ from django.utils import timezone
 from agents_app.api.errors import ApiError
 from sessions_app.keyset import rows_after
 
-# Counting stops here, so that a list of millions is as quick as one of thousands.
+# Counting stops here, so that a list of millions is as fast as one of thousands.
 COUNT_LIMIT = 10_000
 
 
 @dataclass(frozen=True)
 class Total:
-    """How many rows there are; with `is_capped`, there may be more."""
+    """The number of rows; if `is_capped`, there are more."""
 
     count: int
     is_capped: bool
@@ -29,14 +29,14 @@ class Total:
 
 
 def count_up_to_limit(rows: QuerySet[Any]) -> Total:
-    """The number of rows, counting no further than COUNT_LIMIT."""
+    """Count the rows, up to COUNT_LIMIT."""
     found = rows.order_by().values("pk")[: COUNT_LIMIT + 1].count()
     return Total(min(found, COUNT_LIMIT), is_capped=found > COUNT_LIMIT)
 
 
 @dataclass(frozen=True)
 class Cursor:
-    """The last row of the page before: its time, and its key for rows of the same time."""
+    """The last row of the previous page: its time, and its key to order rows of the same time."""
 
     moment: datetime
     key: UUID
@@ -47,7 +47,7 @@ class Cursor:
 
     @classmethod
     def from_text(cls, text: str) -> "Cursor":
-        """Raises ApiError."""
+        """Parse a cursor. Raises ApiError if it is invalid."""
         try:
             raw = base64.b64decode(
                 text.encode("ascii") + b"=" * (-len(text) % 4), altchars=b"-_", validate=True
@@ -58,8 +58,8 @@ class Cursor:
                 raise ValueError("no offset")
             return cls(at.astimezone(UTC), UUID(key))
         except (ValueError, OverflowError, binascii.Error):
-            raise ApiError(422, "invalid", "cursor: this is no cursor of a page.") from None
+            raise ApiError(422, "invalid", "cursor: This is not a valid cursor.") from None
 
     def rows_after(self, field: str, *, descending: bool) -> Q:
-        """The rows that come after it, ordered by a time and the key."""
+        """The rows after this one, ordered by a time and the key."""
         return rows_after([(field, self.moment, descending), ("pk", self.key, descending)])

@@ -1,4 +1,4 @@
-"""The bodies that the API takes, named as Automagik's clients know them."""
+"""The schemas of request bodies, with Automagik's names."""
 
 import json
 import re
@@ -15,7 +15,7 @@ from agents_app.run_options import RunOptions
 from agents_app.services import TurnDetails
 from sessions_app.storable import UnstorableText, check_storable, storable_json
 
-# Automagik's session origins, which are the platforms of sessions here.
+# Automagik's session origins, stored as the platforms of sessions.
 Origin = Literal[
     "web",
     "whatsapp",
@@ -35,7 +35,7 @@ MAX_TOKENS = 1_000_000
 
 
 def check_text(text: str | None) -> str | None:
-    """The text. Raises ValueError if it cannot be stored."""
+    """Return the text; raises ValueError if it cannot be stored."""
     if text is not None:
         try:
             check_storable(text)
@@ -48,10 +48,10 @@ def _check_json(value: Any) -> Any:
     try:
         return storable_json(value)
     except (UnstorableText, ValueError, RecursionError) as error:
-        raise ValueError(str(error) or "it is nested too deeply") from None
+        raise ValueError(str(error) or "The data is nested too deeply to be stored") from None
 
 
-# The use-cases check messages and names themselves; here, so that the error names the field.
+# The use-cases also check messages and names. Checked here, so that the error names the field.
 def _valid_message(text: str) -> str:
     try:
         check_message(text)
@@ -73,26 +73,26 @@ def _valid_optional_name(name: str | None) -> str | None:
 
 
 def _check_date(value: Any) -> Any:
-    # The library would take a number for seconds, also in a text.
+    # Pydantic would also accept a number of seconds, even as text.
     if isinstance(value, datetime) or (isinstance(value, str) and _DATE.match(value)):
         return value
     raise ValueError("Input should be a date and time in ISO 8601")
 
 
-# A time in a body.
+# A date and time in a body.
 Moment = Annotated[datetime, Field(strict=False), BeforeValidator(_check_date)]
 
 
 class Body(BaseModel):
-    """A request's body: no value is taken for one of another type, and unknown fields are ignored.
+    """A request body: types are not converted, and unknown fields are ignored.
 
-    Not the library's Schema, which takes text or a list for an object without any field.
+    Ninja's Schema would accept text or a list as an object without fields.
     """
 
     model_config = ConfigDict(strict=True, extra="ignore", use_attribute_docstrings=True)
 
     def digest(self, agent_id: int) -> str:
-        """The same for requests to the agent that mean the same."""
+        """A digest that is the same for equivalent requests to the agent."""
         values = [agent_id, self.model_dump()]
         return sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
@@ -103,23 +103,23 @@ class DescribedUser(Body):
     email: Annotated[str, Field(max_length=150)] | None = None
     phone_number: Annotated[str, Field(max_length=50)] | None = None
     user_data: dict[str, Any] | None = None
-    """Stored with a user who is created."""
+    """Stored with the user if one is created."""
 
     _text = field_validator("email", "phone_number")(check_text)
     _json = field_validator("user_data")(_check_json)
 
     def as_description(self) -> UserDescription | None:
-        """None for one that says nothing."""
+        """The description; None without an e-mail address or a phone number."""
         email, phone = (self.email or "").strip(), (self.phone_number or "").strip()
         return UserDescription(email, phone, self.user_data) if email or phone else None
 
 
 class Parameters(Body):
-    """The model's settings in one run."""
+    """The model's settings for one run."""
 
     temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
     max_tokens: Annotated[int, Field(ge=1, le=MAX_TOKENS)] | None = None
-    """The length of the answer."""
+    """The maximum length of the answer."""
 
 
 class RunRequest(Body):
@@ -131,24 +131,24 @@ class RunRequest(Body):
     session_id: str | None = None
     """The session to continue."""
     session_name: Annotated[str, Field(max_length=NAME_LENGTH)] | None = None
-    """The name of the session to continue, or else to create; ignored with `session_id`."""
+    """The name of the session to continue or create; ignored with `session_id`."""
     session_origin: Origin | None = None
-    """Where the message comes from: the platform of a session that is created."""
+    """Where the message comes from; stored as the platform of a new session."""
     system_prompt: Annotated[str, Field(max_length=MESSAGE_LENGTH)] | None = None
-    """Of this run only, instead of the agent's."""
+    """Replaces the agent's system prompt in this run."""
     message_limit: Annotated[int, Field(ge=1, le=1000)] | None = 10
-    """How many of the session's earlier messages the model is sent, at most."""
+    """The maximum number of the session's earlier messages that are sent to the model."""
     parameters: Parameters | None = None
     context: dict[str, Any] | None = None
     """Stored with the message."""
     channel_payload: dict[str, Any] | None = None
     """Stored with the message."""
     user_id: int | str | None = None
-    """The user to act for: an id, original id, e-mail address or phone number. Another one than
-    the key's own needs the scope `users`, and a permission."""
+    """The user to act for: an id, original id, e-mail address or phone number. Acting for a
+    user other than the key's own requires the scope `users` and a permission."""
     user: DescribedUser | None = None
-    """A description of the user to act for, which wins over `user_id`. Somebody unknown is
-    created, if the key's user may create users."""
+    """A description of the user to act for, which takes precedence over `user_id`. An unknown user
+    is created if the key's user may create users."""
 
     _message = field_validator("message_content")(_valid_message)
     _name = field_validator("session_name")(_valid_optional_name)
@@ -156,7 +156,7 @@ class RunRequest(Body):
     _json = field_validator("context", "channel_payload")(_check_json)
 
     def details(self, digest: str = "") -> TurnDetails:
-        """What is stored with the message and the run."""
+        """The details to store with the message and the run."""
         parameters = self.parameters or Parameters()
         options = RunOptions(
             system_prompt=self.system_prompt or None,
@@ -174,18 +174,18 @@ class RunRequest(Body):
 
 
 class SessionRequest(Body):
-    """An empty session, made on purpose."""
+    """A new, empty session."""
 
     name: Annotated[str, Field(max_length=NAME_LENGTH)]
     agent: int | str | None = None
-    """Its name or id."""
+    """The agent's name or id."""
     platform: Origin = "app"
 
     _name = field_validator("name")(_valid_name)
 
 
 class Rename(Body):
-    """Another name for a session."""
+    """A new name for a session."""
 
     name: Annotated[str, Field(max_length=NAME_LENGTH)]
 
@@ -193,12 +193,12 @@ class Rename(Body):
 
 
 class CleanupRequest(Body):
-    """What a cleanup may remove; it is a dry run unless `dry_run` is false."""
+    """The sessions that a cleanup may remove; a dry run unless `dry_run` is false."""
 
     dry_run: bool = True
     created_after: Moment | None = None
     created_before: Moment | None = None
     limit: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
-    """The most sessions to remove."""
+    """The maximum number of sessions to remove."""
     max_seconds: Annotated[float, Field(gt=0, le=300, allow_inf_nan=False)] = 25
-    """When to stop, with the status `partial`."""
+    """The time after which to stop, with the status `partial`."""

@@ -1,4 +1,4 @@
-"""The shapes of the API's answers, named as Automagik's clients know them."""
+"""The schemas of responses, with Automagik's names."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -9,7 +9,7 @@ from pydantic import Field
 from agents_app.api.paging import COUNT_LIMIT
 from agents_app.models import RunStatus
 
-# The `openapi_extra` of an operation whose answer can be streamed.
+# The `openapi_extra` of an operation whose response can be streamed.
 STREAMED = {"responses": {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}}
 
 
@@ -20,23 +20,23 @@ class Usage(Schema):
 
 
 class RunAnswer(Schema):
-    """The answer of an agent. The session exists."""
+    """The answer of an agent, or the reason why there is none. The session exists."""
 
     message: str
     session_id: str
     success: bool
-    status: Annotated[str, Field(description="Of the run: `pending`, `running`, `done`, …")]
+    status: Annotated[str, Field(description="The run's status: `pending`, `running`, `done`, …")]
     tool_calls: list[Any]
     tool_outputs: list[Any]
     user_id: str | None
     usage: Usage | None
-    truncated: Annotated[bool, Field(description="Whether it ended at the token limit.")]
+    truncated: Annotated[bool, Field(description="Whether it was cut off at the token limit.")]
     message_id: str | None
     run_id: str
 
     @property
     def failure(self) -> str:
-        """Why it is no success; empty for one that is."""
+        """The reason for a failure; empty if it was a success."""
         if self.success:
             return ""
         return "The run was stopped." if self.status == RunStatus.STOPPED else self.message
@@ -60,7 +60,7 @@ class RunState(Schema):
     completed_at: datetime | None
     result: str | None
     error: str | None
-    progress: Annotated[dict[str, Any], Field(description="`text` has what is written so far.")]
+    progress: Annotated[dict[str, Any], Field(description="`text` is the text written so far.")]
 
 
 class Stopped(Schema):
@@ -94,11 +94,11 @@ class SessionList(Schema):
     total: Annotated[int, Field(description=f"Counted up to {COUNT_LIMIT:,}.")]
     total_count: Annotated[int, Field(description="The same as `total`.")]
     total_is_capped: Annotated[
-        bool, Field(description="Whether there are more sessions than `total` says.")
+        bool, Field(description="Whether there are more sessions than `total`.")
     ]
     page: int
     page_size: int
-    total_pages: Annotated[int, Field(description="Of as many sessions as `total` says.")]
+    total_pages: Annotated[int, Field(description="The number of pages for `total` sessions.")]
     next_cursor: Annotated[
         str | None, Field(description="The `cursor` of the next page; null on the last one.")
     ]
@@ -117,7 +117,7 @@ class MessageDetail(Schema):
     run_id: str | None
     chosen: Annotated[
         bool,
-        Field(description="False for what was edited or answered anew, and for what followed."),
+        Field(description="False for messages replaced by another version, and for what followed."),
     ]
 
 
@@ -162,7 +162,7 @@ class UserList(Schema):
 
 
 class CleanupOutcome(Schema):
-    """As `manage.py cleanup_sessions --json` prints it."""
+    """The result of a cleanup, as `manage.py cleanup_sessions --json` prints it."""
 
     run: int | None
     dry_run: bool
@@ -198,7 +198,7 @@ class Restored(Schema):
     run: int
     restored: int
     ids_in_use: Annotated[
-        list[str], Field(description="Of sessions that are not restored: others have their ids.")
+        list[str], Field(description="Of sessions that were not restored: the ids are in use.")
     ]
 
 

@@ -1,4 +1,4 @@
-"""Runs as the API answers them: the state of one, and the answer that it has come to."""
+"""Serializes runs: their state and their answer."""
 
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -9,15 +9,15 @@ from sessions_app.models import Message
 from sessions_app.storable import encodable_json
 from sessions_app.tool_columns import tool_entries
 
-# The agent library takes a second to import, for which no request should wait.
+# No request should wait for the import of the agent library, which takes a second.
 if TYPE_CHECKING:
     from pydantic_ai.messages import ModelMessage
 
 
 def read_answer(run_id: UUID) -> RunAnswer | None:
-    """The answer of a run that has ended; None while it is active. Two queries.
+    """The answer of a run that has ended; None if it is active or was deleted. Two queries.
 
-    The message of a run that has failed says why.
+    If the run has failed, the message gives the reason.
     """
     run = AgentRun.objects.filter(pk=run_id).first()
     if run is None or run.is_active:
@@ -41,7 +41,7 @@ def read_answer(run_id: UUID) -> RunAnswer | None:
 
 
 def missing_text(answer: RunAnswer, followed: str) -> str:
-    """What an answer has after the text that was followed.
+    """The part of an answer after the text that was followed.
 
     A run of another process is read a few times a second, so that its last words are missing.
     """
@@ -50,7 +50,7 @@ def missing_text(answer: RunAnswer, followed: str) -> str:
 
 
 def read_tool_messages(run_id: UUID) -> "list[ModelMessage]":
-    """The messages of a run that call tools, or hold what they have returned. One query."""
+    """The messages of a run with tool calls or their results. One query."""
     from agents_app.conversation import codec
 
     rows = Message.objects.filter(run=run_id).order_by("position")
@@ -76,7 +76,7 @@ def run_state(run: AgentRun) -> RunState:
 
 
 def usage_of(run: AgentRun) -> Usage | None:
-    """The tokens of a run, if its model has reported them."""
+    """The token counts of a run, if its model has reported them."""
     if run.input_tokens is None and run.output_tokens is None:
         return None
     return Usage(input_tokens=run.input_tokens, output_tokens=run.output_tokens, model=run.model)

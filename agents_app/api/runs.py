@@ -1,4 +1,4 @@
-"""Runs: run an agent, look at a run, stop it."""
+"""Runs: run an agent, read a run's status, stop it."""
 
 from typing import Annotated, Any
 
@@ -35,7 +35,7 @@ Wait = Annotated[
         ge=0,
         le=MAX_WAIT,
         allow_inf_nan=False,
-        description="Seconds to wait for the session's turn.",
+        description="Seconds to wait while the session is busy.",
     ),
 ]
 
@@ -53,12 +53,12 @@ def run_agent(
     wait: Wait = 30,
     idempotency_key: IdempotencyKey = None,
 ) -> Any:
-    """Send a message to an agent, and get its answer.
+    """Send a message to an agent and get its answer.
 
     With `Accept: text/event-stream`, the answer is streamed as the Vercel AI SDK's UI message
-    stream. The run continues when the client hangs up; `GET /runs/{run_id}/status` has its result.
-    Once the message is stored, the status is 200. Without `success`, `message` says why; while
-    `status` is still `pending` or `running`, the answer takes longer.
+    stream. The run continues if the client disconnects; `GET /runs/{run_id}/status` returns its
+    result. Once the message is stored, the status is 200. If `success` is false, `message` gives
+    the reason; if `status` is `pending` or `running`, the answer is not finished yet.
     """
     run = _start(request, agent, body, wait, idempotency_key)
     accepted = ["application/json", sse.CONTENT_TYPE]
@@ -79,7 +79,7 @@ def run_agent_in_background(
     wait: Wait = 30,
     idempotency_key: IdempotencyKey = None,
 ) -> RunStarted:
-    """Send a message to an agent, and get the id of the run at once."""
+    """Send a message to an agent and get the id of the run immediately."""
     run = _start(request, agent, body, wait, idempotency_key)
     return RunStarted(
         run_id=str(run.pk),
@@ -94,10 +94,10 @@ def run_agent_in_background(
     "/run/{run_id}/status", response={200: RunState, ERRORS: Error}, auth=require_scope(Scope.READ)
 )
 def read_run(request: HttpRequest, run_id: str) -> RunState:
-    """Read how far a run has come, and its result.
+    """Read the status of a run, and its result.
 
-    `started_at` is null while it waits for its turn, and `completed_at` until it has ended: its
-    status is then `done`, `failed`, `stopped` or `interrupted`.
+    `started_at` is null until the run has started, and `completed_at` until it has ended, with the
+    status `done`, `failed`, `stopped` or `interrupted`.
     """
     return run_state(_find_run(request, run_id))
 
@@ -106,7 +106,7 @@ def read_run(request: HttpRequest, run_id: str) -> RunState:
     "/runs/{run_id}/status", response={200: RunState, ERRORS: Error}, auth=require_scope(Scope.READ)
 )
 def read_run_by_other_name(request: HttpRequest, run_id: str) -> RunState:
-    """Read how far a run has come, and its result, as /run/{run_id}/status does."""
+    """Read the status of a run, and its result, as /run/{run_id}/status does."""
     return read_run(request, run_id)
 
 
@@ -114,7 +114,7 @@ def read_run_by_other_name(request: HttpRequest, run_id: str) -> RunState:
     "/run/{run_id}/stop", response={200: Stopped, ERRORS: Error}, auth=require_scope(Scope.CHAT)
 )
 def stop_run(request: HttpRequest, run_id: str) -> Stopped:
-    """Stop a run; what it has written is kept."""
+    """Stop a run, and keep the text written so far."""
     run = _find_run(request, run_id)
     stopped = services.stop(run)
     run.refresh_from_db(fields=["status"])
@@ -156,12 +156,12 @@ def _start(
 
 def _stream(run: AgentRun) -> HttpResponseBase:
     events = ui_stream.run_events(run)
-    connections.close_all()  # none is held while the stream is open
+    connections.close_all()  # hold none while the stream is open
     return StreamingHttpResponse(events, headers=ui_stream.HEADERS)
 
 
 def _find_run(request: HttpRequest, run_id: str) -> AgentRun:
-    """A run of the key's user, or of anybody for whom the key acts. Raises ApiError."""
+    """A run of the key's user, or of any user if the key may act for them. Raises ApiError."""
     if may_act_for_users(request):
         runs = AgentRun.objects.with_owner()
     else:

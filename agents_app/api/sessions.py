@@ -38,11 +38,11 @@ def list_sessions(
     sort_desc: Flag = True,
     cursor: str | None = None,
 ) -> SessionList:
-    """List the sessions of the key's user, the last used first.
+    """List the sessions of the key's user, the most recently used first.
 
-    Long lists are read with `cursor`, which is each answer's `next_cursor`; `page` is then
-    ignored. `total` counts no further than 10,000: with `total_is_capped` there are more, which
-    both forms continue to list.
+    Read long lists with `cursor`, which is the `next_cursor` of the previous page; `page` is then
+    ignored. `total` is counted up to 10,000: if `total_is_capped`, there are more, which can be
+    listed either way.
     """
     own = Session.objects.for_user(user_of(request))
     order = ("-updated_at", "-pk") if sort_desc else ("updated_at", "pk")
@@ -53,7 +53,7 @@ def list_sessions(
         rows = rows.filter(after)
     else:
         start = (page - 1) * page_size
-    # Found by key first, so that nothing is read or counted for the rows before the page.
+    # The keys are selected first, so that nothing is read or counted for the rows before the page.
     page_keys = rows[start : start + page_size + 1].values("pk")
     found = list(_with_facts(Session.objects.filter(pk__in=page_keys)).order_by(*order))
     shown = found[:page_size]
@@ -100,7 +100,7 @@ def read_session(
 ) -> SessionDetail:
     """Read a session with a page of its messages.
 
-    The newest come first unless `sort_desc` is false.
+    The newest messages come first unless `sort_desc` is false.
     """
     chat_session = find_session(user_of(request), session)
     all_messages = Message.objects.filter(session=chat_session)
@@ -135,7 +135,7 @@ def rename_session(
     session: Annotated[str, Path(description="The session's id or name.")],
     body: Rename,
 ) -> SessionSummary:
-    """Give a session another name."""
+    """Give a session a new name."""
     chat_session = find_session(user_of(request), session)
     organizing.rename_session(chat_session, name=body.name)
     return SessionSummary(**_summary(_with_facts(Session.objects.all()).get(pk=chat_session.pk)))
@@ -165,7 +165,7 @@ def delete_session(
     auth=require_scope(Scope.READ),
 )
 def read_message(request: HttpRequest, message_id: str) -> SessionMessage:
-    """Read one message of a session of the key's user."""
+    """Read one message from a session of the key's user."""
     own = Message.objects.filter(session__in=Session.objects.for_user(user_of(request)))
     pk = parse_uuid(message_id)
     row = None if pk is None else own.without_payloads().filter(pk=pk).first()
@@ -175,12 +175,12 @@ def read_message(request: HttpRequest, message_id: str) -> SessionMessage:
 
 
 def _id_or_name(chat_session: Session, reference: str) -> str:
-    """How the session was found: by its id, in whatever notation, or by its name."""
+    """The session's id if that was the reference, in any notation; otherwise its name."""
     return str(chat_session.pk) if parse_uuid(reference) == chat_session.pk else reference
 
 
 def _with_facts(sessions: SessionQuerySet) -> SessionQuerySet:
-    """With the agent, and the number of messages as `message_count`."""
+    """Add the agent, and the number of messages as `message_count`."""
     rows = sessions.with_message_count().select_related("agent")
     return rows.defer("metadata", "agent__system_prompt", "agent__config")
 

@@ -1,10 +1,10 @@
-"""A limit on the requests of each key, which holds however many processes answer them.
+"""Limits the requests of each key, across all processes.
 
-No kept library does it on what every installation has, its database. Of 1,000 requests by four
-processes at a limit of 500, django-ratelimit let 1,000 through on PostgreSQL and 879 on SQLite:
-the counters of Django's database cache are not atomic, and `limits` counts in Redis, Memcached or
-MongoDB only. django-smart-ratelimit let 500 through, in five statements each that took 8 and 46
-times as long as the one here, with thirteen tables for tenants, quotas and keys of its own.
+No maintained library does this well with only the database, which every installation has. Of 1,000
+requests by four processes at a limit of 500, django-ratelimit allowed 1,000 on PostgreSQL and 879
+on SQLite: the counters of Django's database cache are not atomic. `limits` counts only in Redis,
+Memcached or MongoDB. django-smart-ratelimit allowed 500, but with five statements each, which took
+8 and 46 times as long as the one here, and with thirteen tables for tenants, quotas and keys.
 """
 
 import time
@@ -42,6 +42,6 @@ def check_rate_limit(key: ApiKey) -> None:
         raise ApiError(
             429,
             "too_many_requests",
-            f"This key has made {limit} requests within a minute. Try again in {wait} seconds.",
+            f"This key is limited to {limit} requests per minute. Try again in {wait} seconds.",
             Retry_After=str(wait),
         )

@@ -1,7 +1,7 @@
-"""A run as the Vercel AI SDK's UI message stream, while it is answering.
+"""Streams a run in the Vercel AI SDK's UI message stream protocol.
 
-https://ai-sdk.dev/docs/ai-sdk-ui/stream-protocol#data-stream-protocol. The library encodes it. The
-library's events are made here of what is followed like any run, wherever it is answered.
+https://ai-sdk.dev/docs/ai-sdk-ui/stream-protocol#data-stream-protocol. Pydantic AI encodes it, from
+events that are created here by following the run, whichever process answers it.
 """
 
 import logging
@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing
 from typing import Any, Literal, cast
 
-# From the package, whose import another thread may have begun: parts of it would get in its way.
+# Not from submodules: while another thread imports the package, their import would interfere.
 from pydantic_ai import (
     FunctionToolCallEvent,
     FunctionToolResultEvent,
@@ -52,8 +52,8 @@ HEADERS = sse.HEADERS | {"X-Vercel-AI-UI-Message-Stream": "v1"}
 
 
 def run_events(run: AgentRun) -> AsyncGenerator[bytes]:
-    """The stream's events."""
-    # Followed at once, since a quick run may end soon.
+    """Follow a run, and encode it as the events of the stream."""
+    # Followed immediately, since a quick run may end soon.
     pieces = watching.follow(run.pk, quiet_seconds=sse.QUIET_SECONDS)
     return _encode(_RunStream(run), pieces)
 
@@ -66,7 +66,7 @@ async def _encode(stream: "_RunStream", pieces: AsyncGenerator[Piece]) -> AsyncG
 
 
 class _NoAnswer(Exception):
-    """The run has failed, or is gone; the text is for the client."""
+    """The run has failed or was deleted; the text is for the client."""
 
 
 class _KeepAlive(BaseChunk):
@@ -74,24 +74,24 @@ class _KeepAlive(BaseChunk):
 
 
 class _RunStream(VercelAIEventStream[None, str]):
-    """The library's encoder, with the ids that continue the session, and comments in pauses."""
+    """Pydantic AI's encoder, with the ids of session and run, and keep-alive comments."""
 
     def __init__(self, run: AgentRun) -> None:
         super().__init__(sdk_version=6, server_message_id=str(run.pk))
         self._run_id, self._session_id = run.pk, run.session_id
         self._answer: RunAnswer | None = None
         self._text: TextPart | None = None  # the one that is growing
-        self._tool_parts: set[tuple[str, str]] = set()  # kinds and ids of those that were sent
+        self._tool_parts: set[tuple[str, str]] = set()  # kinds and ids of those already sent
 
     async def events(self, pieces: AsyncGenerator[Piece]) -> AsyncGenerator[NativeEvent]:
-        """The library's events. Raises _NoAnswer."""
+        """Pydantic AI's events for the run. Raises _NoAnswer."""
         text = ""
         async with aclosing(pieces):
             async for piece in pieces:
                 if piece is Signal.QUIET:
                     yield cast("NativeEvent", piece)  # see handle_event
                 elif piece is Signal.RESTARTED:
-                    # The protocol cannot take text back: what is new is a part of its own.
+                    # The protocol cannot retract text: the new text is a separate part.
                     text = ""
                     for event in self._end_text():
                         yield event
@@ -108,7 +108,7 @@ class _RunStream(VercelAIEventStream[None, str]):
         if text and rest:
             yield self._text_event(rest)
         if self._answer.tool_calls or self._answer.tool_outputs:
-            # Those of other processes, and those of a run that had ended before it was followed.
+            # Those of another process, or of a run that had ended before it was followed.
             for message in await run_in_db_thread_with_retries(read_tool_messages, self._run_id):
                 for event in self._tool_events(message):
                     yield event
@@ -165,7 +165,7 @@ class _RunStream(VercelAIEventStream[None, str]):
             self._text = None
 
     def _tool_events(self, message: ModelMessage) -> Iterator[NativeEvent]:
-        """What the message has of tools, and was not sent yet."""
+        """The message's tool calls and results that have not been sent yet."""
         yield from self._end_text()
         if isinstance(message, ModelResponse):
             calls = [part for part in message.tool_calls if self._is_new("call", part.tool_call_id)]

@@ -1,4 +1,4 @@
-"""The URLs of the API, and the paths that Automagik has and this product has not."""
+"""The URLs of the API, and those of Automagik's paths that it does not support."""
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -11,18 +11,18 @@ from agents_app.api.documentation import DocsPage, DocumentedAPI
 from agents_app.api.error_routing import with_json_errors
 from agents_app.api.errors import error_response, install_handlers, on_error
 
-# What Automagik serves under these names, with what this product says instead.
+# Automagik's paths that are not supported, with the details of the responses.
 UNSUPPORTED = {
-    "tools": "Tools are part of the agents here, and have no address",
+    "tools": "Tools are part of the agents, and have no endpoints",
     "mcp": "MCP servers are not part of this product",
     "workflows": "Workflows are not part of this product",
-    "analytics": "Analytics are not part of this product; /metrics has figures",
+    "analytics": "Analytics are not part of this product; see /metrics",
     "prompts": "An agent's system prompt is edited in the admin",
     "memories": "Memories are not part of this API yet",
     "agent/create": "Agents are created in the admin",
     "agent/{id}/copy": "Agents are created in the admin",
     "messages": "Messages are stored by runs, and read with their sessions",
-    "agent/{id}": "Agents are edited in the admin, and /api/v1/agents lists them",
+    "agent/{id}": "Agents are edited in the admin, and listed at /api/v1/agents",
     "agent/{id}/prompt": "An agent's system prompt is edited in the admin",
     "agent/{id}/prompt/{id}": "An agent's system prompt is edited in the admin",
     "agent/{id}/prompt/{id}/activate": "An agent's system prompt is edited in the admin",
@@ -44,33 +44,34 @@ new DefaultChatTransport({
 
 _DESCRIPTION = f"""
 Run agents, and read and manage their sessions. A session exists only because somebody asked for
-it: nothing that fails, and nothing that only reads, makes one.
+it: requests that fail or only read never create one.
 
 Send an API key in the `X-API-Key` header, or as a bearer token. Errors have a `detail` for people
-and a `code` for programs. Of Automagik's routes, these answer 404:
+and a `code` for programs. These routes of Automagik are not supported, and return 404:
 {", ".join(f"`/{name}`" for name in UNSUPPORTED)}.
 
-The paths under `/v1` are OpenAI's, for any client that people have; their errors are in its shape.
+The paths under `/v1` are compatible with OpenAI's API: any of its clients can call them, and errors
+have its format.
 
-Once a message is stored, no answer has a status that clients repeat by themselves. A request whose
-answer was lost on the way can be repeated safely with the `Idempotency-Key` that it had. Clients
-that repeat such requests by themselves, as OpenAI's and the Vercel AI SDK do, send none unless they
-are told to: give each message a key of its own.
+Once a message is stored, no response has a status that clients retry automatically. A request whose
+response was lost can be repeated safely with the same `Idempotency-Key`. Clients that repeat
+requests automatically, as OpenAI's and the Vercel AI SDK do, have to be configured to send one: use
+a new key for each message.
 
 The Vercel AI SDK's `useChat` shows a run as it is streamed, with the transport below. A browser
-must not have the key: let a server of yours add it, and pass on the requests.
+must not have the key: let your own server add it and forward the requests.
 
 ```js{_USE_CHAT}```
 """
 
 # In the order of the documentation.
 _GROUPS = [
-    {"name": "agents", "description": "Who can be asked."},
-    {"name": "runs", "description": "Asking an agent: at once, as a stream or in the background."},
-    {"name": "sessions", "description": "What was said."},
+    {"name": "agents", "description": "The agents that can be run."},
+    {"name": "runs", "description": "Run agents: synchronously, streamed or in the background."},
+    {"name": "sessions", "description": "Sessions and their messages."},
     {"name": "users", "description": "For keys that act for other people, such as a channel's."},
-    {"name": "cleanup", "description": "For staff: removing sessions that nobody asked for."},
-    {"name": openai.TAG, "description": "For any client of OpenAI's."},
+    {"name": "cleanup", "description": "For staff: remove phantom sessions that nobody asked for."},
+    {"name": openai.TAG, "description": "For any client of OpenAI's API."},
     {"name": "health", "description": "For monitoring."},
 ]
 
@@ -85,7 +86,7 @@ api = DocumentedAPI(
     openapi_url="/openapi.json",
     openapi_extra={"tags": _GROUPS},
 )
-# Before the sessions' own paths, one of which would take "cleanup" for a session's name.
+# Before the paths of sessions, one of which would match "cleanup" as a session's name.
 api.add_router("", cleanup.router)
 api.add_router("", sessions.router)
 api.add_router("", agents.router)
@@ -101,13 +102,13 @@ def not_found(request: HttpRequest, rest: str = "") -> HttpResponse:
     parts = rest.rstrip("/").split("/")
     for path_of_automagik, instead in UNSUPPORTED.items():
         names = path_of_automagik.split("/")
-        # A single name stands for all below it.
+        # A single name also matches all paths below it.
         found = parts if len(names) > 1 else parts[:1]
         if len(names) == len(found) and all(
             name in {part, "{id}"} for name, part in zip(names, found, strict=True)
         ):
             return error_response(404, "not_part_of_this_product", f"{instead}.")
-    text = f"There is nothing at {request.path}; /api/v1/docs lists what there is."
+    text = f"There is nothing at {request.path}; /api/v1/docs lists all paths."
     return error_response(404, "not_found", text)
 
 

@@ -24,8 +24,8 @@ def list_users(
     page: PageNumber = 1,
     page_size: PageSize = 20,
 ) -> UserList:
-    """List all users, in the order of their ids."""
-    check_permission(request, "auth.view_user", "see other users")
+    """List all users, ordered by id."""
+    check_permission(request, "auth.view_user", "view other users")
     start = (page - 1) * page_size
     count = User.objects.count()
     rows = User.objects.order_by("pk")[start : start + page_size]
@@ -48,7 +48,7 @@ def read_user(
     user: Annotated[str, Path(description="An id, e-mail address, phone number or original id.")],
 ) -> UserSummary:
     """Look up a user by id, e-mail address, phone number or original id."""
-    check_permission(request, "auth.view_user", "see other users")
+    check_permission(request, "auth.view_user", "view other users")
     [summary] = _summaries([find_user(user)])
     return summary
 

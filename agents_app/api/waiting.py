@@ -1,8 +1,8 @@
-"""Waiting for the answer to a message that is stored.
+"""Waits for the answer to a message that has been stored.
 
-Clients repeat by themselves what is answered with 408, 409, 429 or a status from 500 on: the openai
-package unless X-Should-Retry forbids it, the Vercel AI SDK and gateways whatever the headers say.
-The message would then be stored once more, in another session. So nothing is raised here.
+Clients automatically retry requests after status 408, 409, 429, and any from 500 on: the openai
+package unless X-Should-Retry forbids it, the Vercel AI SDK and gateways regardless of headers. The
+message would then be stored again, in another session. So nothing is raised here.
 """
 
 import asyncio
@@ -21,13 +21,13 @@ from agents_app.runs.db_threads import run_in_db_thread_with_retries
 
 logger = logging.getLogger(__name__)
 
-# Longer than any run, which has a time limit; and how long an answer is looked for.
+# How much longer than the time limit of runs to wait, and how long to try to read the answer.
 SPARE_SECONDS = 15
 
 
 def wait_for_answer(run: AgentRun) -> RunAnswer:
-    """The answer of a run, when it has ended, or else one without success that says so."""
-    connections.close_all()  # none is held while waiting
+    """Wait until a run has ended; returns its answer, or a failure if there is none yet."""
+    connections.close_all()  # hold none while waiting
     try:
         answer = async_to_sync(_wait_and_read)(run.pk)
     except Exception:
@@ -44,8 +44,8 @@ async def _wait_and_read(run_id: UUID) -> RunAnswer | None:
 
 def _no_answer_yet(run: AgentRun) -> RunAnswer:
     return RunAnswer(
-        # Channels show it to people.
-        message="The answer takes longer. It will be in this session when it is there.",
+        # Channels show this to people.
+        message="The answer is taking longer. It will be in this session when it is ready.",
         session_id=str(run.session_id),
         success=False,
         status=run.status,

@@ -1,1 +1,1 @@
-"""What programs request: runs in sessions given by id or name, one after another in each."""
+"""Runs that programs request, in sessions by id or name, one at a time in each."""

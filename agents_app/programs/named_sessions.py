@@ -13,7 +13,7 @@ from sessions_app.storable import is_storable
 
 
 def find_named(*, user: User, name: str) -> Session | None:
-    """The user's session with this name; the last used one if there are several."""
+    """The user's session with this name; the most recently used one if there are several."""
     if not is_storable(name):
         return None
     named = Session.objects.for_user(user).named(name).select_related("agent")
@@ -23,9 +23,10 @@ def find_named(*, user: User, name: str) -> Session | None:
 def send_to_named(
     *, user: User, name: str, agent: Agent, platform: str, wait_seconds: float, **message: Any
 ) -> AgentRun:
-    """Continue the user's session with this name, or create it: concurrent requests create one.
+    """Send a message to the user's session with this name, which is created if there is none.
 
-    Raises what services.start_session and agents_app.programs.session_queue.send_when_idle do.
+    Concurrent requests create only one. Raises the errors of services.start_session and of
+    agents_app.programs.session_queue.send_when_idle.
     """
     chat_session = find_named(user=user, name=name)
     if chat_session is None:

@@ -1,4 +1,4 @@
-"""The queue of messages that wait for their turn in a session.
+"""The queue of messages that wait while their session is busy.
 
 Imported from agents_app.models, where Django looks for models.
 """
@@ -11,8 +11,8 @@ from sessions_app.models import Session
 class Ticket(models.Model):
     """A place in a session's queue, as in a ticket lock.
 
-    A program's message takes one while it waits for the session's active run to end. They are
-    served in the order of their ids. An expired one belongs to a request that is gone.
+    A program's message takes one while it waits for the session's active run to end. Tickets are
+    served in order of id. An expired one belongs to a request that was aborted.
     """
 
     session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="+")

@@ -1,6 +1,6 @@
 """Runs that programs request, in an existing session or a new one.
 
-The person can be new as well, and is then created with the session.
+The person may be new, too, and is then created with the session.
 """
 
 from typing import Any
@@ -35,11 +35,12 @@ def request_run(
     """Send a message to a session of the person, by id or by name, or to a new one.
 
     A description is of a person who was not found: they are created with the session, or not at
-    all. Raises what services.start_session, send_to_named and send_when_idle do, and InvalidEmail.
+    all. Raises InvalidEmail, and the errors of services.start_session, send_to_named and
+    send_when_idle.
     """
     if isinstance(person, UserDescription):
         if session_id is not None:
-            raise ChatNotFound("A new user has no session yet.")
+            raise ChatNotFound("A new user has no sessions yet.")
         with transaction.atomic():
             created = create_described(person)
             if created is not None:

@@ -1,4 +1,4 @@
-"""Has messages wait while their session is being answered, and sends them in order of arrival.
+"""Queues messages while their session has an active run, and sends them in order of arrival.
 
 Tickets in the database keep the order across processes.
 """
@@ -22,7 +22,7 @@ from agents_app.models import AgentRun, Ticket
 from agents_app.runs import watching
 from sessions_app.models import Message
 
-_PAUSE = 0.1  # seconds between looks at the queue while others come first
+_PAUSE = 0.1  # seconds between checks of the queue while others come first
 _SPARE = timedelta(seconds=10)  # for a request that has timed out to delete its ticket
 
 
@@ -31,7 +31,7 @@ def send_when_idle(
 ) -> AgentRun:
     """Like services.send_message, but waits while the session has an active run.
 
-    Raises AlreadyAnswering after `wait_seconds`; nothing is stored then.
+    Raises AlreadyAnswering after `wait_seconds`, without storing anything.
     """
 
     def send() -> AgentRun:
@@ -44,7 +44,7 @@ def send_when_idle(
     if is_repeated or not _tickets(session_id).exists():
         with suppress(AlreadyAnswering):
             return send()
-    # A message that cannot be sent need not wait.
+    # Raises ChatNotFound now rather than after the wait.
     get_session(user=user, session_id=session_id)
     ticket = _take_ticket(session_id, wait_seconds)
     try:
@@ -55,7 +55,7 @@ def send_when_idle(
             remaining = deadline - time.monotonic()
             if remaining <= 0:
                 raise AlreadyAnswering(
-                    "An answer is still being written in this session. Send it again later."
+                    "An answer is still being written in this session. Try again later."
                 )
             _wait_until_idle(session_id, remaining)
     finally:
@@ -75,7 +75,7 @@ def _take_ticket(session_id: UUID, wait_seconds: float) -> Ticket:
 
 
 def _wait_until_idle(session_id: UUID, seconds: float) -> None:
-    """Return when the active run has ended, or after the time."""
+    """Wait for the active run to end, or at most so many seconds."""
     active = AgentRun.objects.active().filter(session=session_id)
     run_id = active.values_list("pk", flat=True).first()
     if run_id is None:

@@ -55,7 +55,7 @@ def test_page(browser: Browser, served: str, width: int, scheme: str) -> None:
     expect(examples.first).to_contain_text("When does the museum open?")
     expect(examples.last).to_contain_text("A sentence that says what is wrong.")
     operation.get_by_role("tab", name="Schema").first.click()
-    field = operation.get_by_text("Whether a session is made, if none is continued.")
+    field = operation.get_by_text("Whether to create a session if none is continued.")
     expect(field).to_be_visible()
     page.wait_for_load_state("networkidle")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

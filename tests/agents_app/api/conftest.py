@@ -1,4 +1,4 @@
-"""Keys, and the served API with a model that answers what the test wants."""
+"""API keys, and the API served with a model whose answers the test determines."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -67,7 +67,7 @@ def agent() -> Agent:
 
 @pytest.fixture
 def api(user: User) -> ApiClient:
-    """The API, called with a key of the user that has every scope."""
+    """The API, called with a key of the user's that has every scope."""
     return ApiClient(key_for(user))
 
 
@@ -79,7 +79,7 @@ def model_server() -> Iterator[ToldModel]:
 
 @pytest.fixture(scope="module")
 def served(django_db_setup: None, model_server: ToldModel) -> Iterator[str]:
-    """The product's address; it runs in a process of its own."""
+    """The address of the server, which runs in a separate process."""
     with serve(
         database_url(),
         AGENT_MODEL="fake",
@@ -94,7 +94,7 @@ def model(model_server: ToldModel, served: str, transactional_db: None) -> Itera
     yield model_server
     model_server.release()
     while active := AgentRun.objects.active().first():
-        # The tables are about to be emptied.
+        # Stopped before the tables are emptied.
         key = key_for(active.session.user or make_user("nobody"))
         headers = {"X-API-Key": key}
         httpx2.post(f"{served}/api/v1/runs/{active.pk}/stop", headers=headers).raise_for_status()
@@ -102,7 +102,7 @@ def model(model_server: ToldModel, served: str, transactional_db: None) -> Itera
 
 @pytest.fixture
 def http(served: str, model: ToldModel, user: User, agent: Agent) -> Iterator[httpx2.Client]:
-    """A client of the served API, with a key of the user."""
+    """A client of the served API, with a key of the user's."""
     headers = {"X-API-Key": key_for(user)}
     with httpx2.Client(base_url=f"{served}/api/v1/", headers=headers, timeout=30) as client:
         yield client

@@ -58,7 +58,7 @@ try {
 }
 """
 
-# What `useChat` does, apart from React: its state is a component's.
+# The same as `useChat`, but without React, which would keep the state in a component.
 CHAT = """
 import { AbstractChat, DefaultChatTransport } from "ai";
 const [key, ...texts] = process.argv.slice(2);
@@ -95,7 +95,7 @@ def sdk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def node(sdk: Path, program: str, *arguments: str, stdin: bytes = b"") -> Any:
-    """What a program prints."""
+    """Run a program; returns the JSON that it prints."""
     command = ["node", program, *arguments]
     ran = subprocess.run(command, cwd=sdk, input=stdin, capture_output=True, timeout=60)
     assert ran.returncode == 0, ran.stderr
@@ -165,7 +165,7 @@ class TestTools:
             assert types == ["step-start", "text", "tool-weather", "step-start", "text"]
 
     def test_chunks(self, http: httpx2.Client, model: ToldModel) -> None:
-        """The client knows what the tool has returned before the model says more."""
+        """The client gets the tool's result before the model continues."""
         model.will_say(ToolCall("weather", {"city": "Recife"}))
         headers = {"Accept": "text/event-stream"}
         body = {"message_content": "Hello"}
@@ -247,7 +247,7 @@ class TestUseChat:
 
 
 class TestChatClient:
-    """Which repeats by itself what it takes for a failure of the server."""
+    """The client, which automatically retries what looks like a server error."""
 
     @pytest.fixture
     def call(self, served: str, model: ToldModel, user: User, agent: Agent, sdk: Path) -> Any:

@@ -1,4 +1,4 @@
-"""A channel's key acts for many people: whom it makes, and which runs it may see."""
+"""A channel's key acts for many people: the users it creates, and the runs it may access."""
 
 import uuid
 from typing import Any
@@ -22,7 +22,7 @@ RUN = "agent/simple/run/async"
 
 @pytest.fixture
 def channel(user: User, agent: Agent) -> ApiClient:
-    """The API, called with a key that may act for others, and make them."""
+    """The API, called with a key that may act for other users and create them."""
     grant(user, "agents_app.act_for_users", "auth.add_user")
     return ApiClient(key_for(user))
 
@@ -87,7 +87,7 @@ def test_name_of_a_new_user_that_another_has(channel: ApiClient, user: User) -> 
 
 
 class TestAddressOfASignUp:
-    """Which can be anybody's until it is confirmed."""
+    """It may be anybody's address until it is confirmed."""
 
     @pytest.fixture
     def stranger(self, settings: Settings) -> User:
@@ -115,7 +115,7 @@ class TestAddressOfASignUp:
         assert self.owner_of_a_run(channel, user=NEW) == "stranger"
 
     def test_given_by_staff(self, channel: ApiClient, stranger: User) -> None:
-        """An address that is to replace it, and is not confirmed yet, changes nothing."""
+        """An unconfirmed address that is to replace it makes no difference."""
         carla = make_user("carla", email="carla@example.org")
         EmailAddress.objects.create(user=carla, email="carla@example.net")
         assert self.owner_of_a_run(channel, user=NEW) == "carla"

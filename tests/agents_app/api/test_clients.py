@@ -1,4 +1,4 @@
-"""A client that others have written: the openai package."""
+"""The API, called by a third-party client: the openai package."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -28,7 +28,7 @@ def client(served: str, model: ToldModel, user: User, agent: Agent) -> Iterator[
 
 
 class LosesFirstAnswer(httpx2.HTTPTransport):
-    """A connection that breaks when the first answer has come."""
+    """A connection that breaks after the first response."""
 
     has_lost = False
 
@@ -206,7 +206,7 @@ class TestOpenAI:
         ],
     )
     def test_what_no_agent_can_do(self, client: openai.OpenAI, param: str, value: Any) -> None:
-        """It is refused: a client would look in vain for it in the answer."""
+        """It is rejected, since the client would expect it in the answer."""
         with pytest.raises(openai.BadRequestError) as refused:
             client.chat.completions.create(
                 model="simple", messages=user_says("Hello"), extra_body={param: value}
@@ -247,7 +247,7 @@ class TestOpenAI:
             list(stream)
 
     def test_failure_is_not_repeated(self, client: openai.OpenAI, model: ToldModel) -> None:
-        """With the retries that the package makes by default."""
+        """With the package's default number of retries."""
         patient = client.with_options(max_retries=openai.DEFAULT_MAX_RETRIES)
         model.fail()
         with pytest.raises(openai.APIStatusError) as failed:
@@ -283,7 +283,7 @@ class TestOpenAI:
             )
 
     def test_lost_answer(self, client: openai.OpenAI, model: ToldModel) -> None:
-        """The package asks once more by itself, with the key that it was told to send."""
+        """The package retries automatically, with the same Idempotency-Key."""
         model.will_say("Paid.")
         with httpx2.Client(transport=LosesFirstAnswer(), timeout=30) as losing:
             patient = client.with_options(max_retries=1, http_client=losing)
@@ -296,7 +296,7 @@ class TestOpenAI:
     def test_busy_session_is_not_tried_again(
         self, api: ApiClient, user: User, agent: Agent, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """By the package: it has waited already."""
+        """The package does not retry, since the request has already waited."""
         monkeypatch.setattr("agents_app.api.openai.WAIT_SECONDS", 0)
         run = ask(user, agent=agent)
         body = {

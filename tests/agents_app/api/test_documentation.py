@@ -1,4 +1,4 @@
-"""What the documentation says: a sentence about each operation, and an example of each body."""
+"""The documentation has a sentence about each operation, and an example of each body."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -22,7 +22,7 @@ def test_each_operation_has_a_sentence(name: str) -> None:
     summary = OPERATIONS[name]["summary"]
     assert len(summary.split()) > 3
     assert summary == summary.strip()
-    # Swagger UI shows it as it is.
+    # Swagger UI shows it without formatting.
     assert not {"`", "\n", "*"} & set(summary)
 
 
@@ -43,7 +43,7 @@ def test_no_two_operations_have_the_same_sentence() -> None:
 
 
 def bodies(operation: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The schemas of what is sent and answered as JSON."""
+    """The schemas of JSON bodies, of the request and the responses."""
     for part in (operation.get("requestBody", {}), *operation["responses"].values()):
         if "application/json" in part.get("content", {}):
             yield part["content"]["application/json"]["schema"]

@@ -1,4 +1,4 @@
-"""Errors that no view has raised: in the API's shape too, not as pages for people."""
+"""Errors raised outside views: they have the API's format, too, and are not HTML pages."""
 
 import json
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ from tests.serving import serve
 
 PATHS = ["/api/v1/agents", "/api/v1/missing", "/api/v1/health", "/v1/models", "/v1/missing"]
 RUN, COMPLETIONS = "/api/v1/agent/simple/run", "/v1/chat/completions"
-# What programs call their bodies, rightly or not.
+# Content types that programs send, correct or not.
 CONTENT_TYPES = ["application/json", "", URL_ENCODED, MULTIPART, f"{MULTIPART}; boundary=x"]
 TOO_LARGE = django_settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1
 
@@ -37,7 +37,7 @@ def user_says(content: Any) -> dict[str, Any]:
 
 
 def error_of(response: Any, path: str) -> tuple[int, str]:
-    """The status and the code of an error, which has the shape of its path."""
+    """The status and the code of an error, whose format depends on the path."""
     body = json.loads(response.content)
     if path.startswith("/v1/"):
         assert set(body) == {"error"}

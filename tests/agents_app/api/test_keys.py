@@ -1,4 +1,4 @@
-"""API keys: how they are made, sent, limited and revoked."""
+"""API keys: how they are created, sent, limited and revoked."""
 
 import base64
 from datetime import timedelta
@@ -42,7 +42,7 @@ def test_scheme_in_any_spelling(user: User, value: str) -> None:
 def test_other_schemes_are_not_logged(
     user: User, settings: Settings, caplog: pytest.LogCaptureFixture, value: str
 ) -> None:
-    """Neither as they are nor encoded, as by `curl --user ana:KEY`."""
+    """Neither in plain text nor encoded, as by `curl --user ana:KEY`."""
     settings.DEBUG = True
     key = key_for(user)
     encoded = base64.b64encode(f"ana:{key}".encode()).decode()
@@ -80,7 +80,7 @@ def test_key_in_the_address(user: User, path: str, query: str) -> None:
         response = ApiClient(sent)("GET", f"{path}?{query.format(key)}")
         assert response.status_code == 401
         assert response["WWW-Authenticate"] == "Bearer"
-        assert "A key in an address ends up in logs" in response.content.decode()
+        assert "A key in a URL ends up in logs" in response.content.decode()
         assert "X-API-Key header" in response.content.decode()
 
 
@@ -130,7 +130,7 @@ def test_limit_of_requests(user: User, settings: Settings) -> None:
     client, other = ApiClient(key_for(user)), ApiClient(key_for(user))
     statuses = [client("GET", "agents").status_code for _ in range(3)]
     refused = client("GET", "agents")
-    if refused.status_code == 200:  # a new minute has begun
+    if refused.status_code == 200:  # a new minute has started
         statuses = [client("GET", "agents").status_code for _ in range(2)]
         refused = client("GET", "agents")
     assert set(statuses) == {200}

@@ -25,7 +25,7 @@ def test_several_processes(user: User) -> None:
         serve(database_url(), API_REQUESTS_PER_MINUTE=str(LIMIT)) as other,
         ThreadPoolExecutor(8) as pool,
     ):
-        for server in (one, other):  # they have started
+        for server in (one, other):  # wait until it has started
             httpx2.get(f"{server.address}/api/v1/health", timeout=60).raise_for_status()
 
         def ask(address: str, key: str) -> int:
@@ -37,6 +37,6 @@ def test_several_processes(user: User) -> None:
             window = time.time() // WINDOW
             addresses = [one.address, other.address] * (REQUESTS // 2)
             statuses = Counter(pool.map(ask, addresses, [key] * REQUESTS))
-            if time.time() // WINDOW == window:  # otherwise counting began anew meanwhile
+            if time.time() // WINDOW == window:  # otherwise the count was reset in between
                 break
     assert statuses == {200: LIMIT, 429: REQUESTS - LIMIT}

@@ -1,4 +1,4 @@
-"""Who may call what: every operation of the schema, with every kind of key."""
+"""Access control: every operation of the schema, with every kind of key."""
 
 import uuid
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ class Operation(NamedTuple):
 
 
 def operations() -> Iterator[Operation]:
-    """All of the schema's operations, with the scopes that their keys need."""
+    """All of the schema's operations, with the scopes that they require."""
     for api, root in ((main_api, "/api/v1"), (openai_api, "/v1")):
         for _, router in api._routers:
             for path, view in router.path_operations.items():
@@ -62,14 +62,14 @@ def described() -> set[str]:
 
 OPERATIONS = list(operations())
 OPEN = {"GET /api/v1/health"}
-# What belongs to a user: the answers for others are those for what does not exist.
+# Operations on a user's own rows: for other users, the rows do not seem to exist.
 OWNED = [op for op in OPERATIONS if any(part in op.path for part in ("{session}", "_id}"))]
 STAFF = [op for op in OPERATIONS if op.scope in {"cleanup", "users"}]
 by_name = pytest.mark.parametrize("operation", OPERATIONS, ids=str)
 
 
 class World(NamedTuple):
-    """One user's rows, to be asked for."""
+    """One user's rows, to be requested."""
 
     owner: User
     session: Session
@@ -105,7 +105,7 @@ def world() -> World:
 
 
 BODIES: dict[str, Any] = {
-    # Refused for their bodies, after the key: no run is started in this process.
+    # Rejected for their bodies, after the check of the key: no run is started in this process.
     "POST /api/v1/agent/{agent}/run": {"message_content": ""},
     "POST /api/v1/agent/{agent}/run/async": {"message_content": ""},
     "POST /v1/chat/completions": {"model": "simple", "messages": []},
@@ -114,7 +114,7 @@ BODIES: dict[str, Any] = {
 }
 
 
-# Those that the agent answers; see agent_answers.
+# Bodies that the agent answers; see agent_answers.
 ANSWERED: dict[str, Any] = {
     "POST /api/v1/agent/{agent}/run": {"message_content": "Hello"},
     "POST /api/v1/agent/{agent}/run/async": {"message_content": "Hello"},
@@ -127,7 +127,7 @@ ANSWERED: dict[str, Any] = {
 
 @pytest.fixture
 def agent_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What waits for an answer finds one."""
+    """Requests that wait for an answer get one."""
 
     def answer(run_id: uuid.UUID) -> None:
         run = AgentRun.objects.select_related("session").get(pk=run_id)
@@ -187,11 +187,11 @@ def test_wrong_scope(operation: Operation, world: World) -> None:
 
 @pytest.mark.parametrize("operation", OWNED, ids=str)
 def test_another_user(operation: Operation, world: World) -> None:
-    """Even a superuser has no other's sessions here: staff read them in the admin."""
+    """Not even a superuser can access others' sessions: staff read them in the admin."""
     other, root = make_user("other"), make_user("root", is_superuser=True)
     keys = [key_for(other)]
     if operation not in STAFF:
-        keys.append(key_for(root, Scope.CHAT, Scope.READ))  # it acts for nobody else
+        keys.append(key_for(root, Scope.CHAT, Scope.READ))  # without the scope to act for others
     for key in keys:
         before = snapshot()
         status = call(key, operation, world).status_code
@@ -217,7 +217,7 @@ PERMISSIONS = {
 }
 
 
-# Whoever may act for others, follows and stops the runs that they started for them.
+# Users who may act for others can follow and stop their runs.
 RUNS = {str(op) for op in OPERATIONS if op.path.startswith(("/api/v1/run/", "/api/v1/runs/"))}
 OTHER_PERMISSIONS = [
     "sessions_app.read_transcripts",
@@ -235,10 +235,10 @@ ALL_PERMISSIONS = {*PERMISSIONS.values(), *OTHER_PERMISSIONS, "agents_app.act_fo
 
 @by_name
 def test_staff_with_one_permission(operation: Operation, world: World) -> None:
-    """It opens what it is for, and nothing else: others' sessions are read in the admin."""
+    """It allows what it is for, and nothing else: others' sessions are read in the admin."""
     name = str(operation)
     needed = "agents_app.act_for_users" if name in RUNS else PERMISSIONS.get(name)
-    # The one that is needed comes last, since it may change what is asked for.
+    # The one that is needed comes last, since the operation may change the rows.
     for permission in sorted(ALL_PERMISSIONS, key=lambda one: (one == needed, one)):
         user = make_user(permission, is_staff=True)
         grant(user, permission)
@@ -258,7 +258,7 @@ def test_staff_with_one_permission(operation: Operation, world: World) -> None:
 
 @pytest.mark.parametrize("operation", STAFF, ids=str)
 def test_cleanups_are_for_staff(operation: Operation, world: World) -> None:
-    """Whatever permissions others have; those who look up users are channels, and no staff."""
+    """Whatever permissions others have. Looking up users is also for channels, not only staff."""
     user = make_user("channel", is_superuser=True)
     before = snapshot()
     status = call(key_for(user), operation, world).status_code
@@ -267,7 +267,7 @@ def test_cleanups_are_for_staff(operation: Operation, world: World) -> None:
 
 
 def of_owner(world: World) -> dict[str, set[str]]:
-    """What the fields of the owner's answers may hold."""
+    """The values that the fields of the owner's responses may have."""
     sessions = Session.objects.filter(user=world.owner)
     own: dict[str, Any] = {
         "user_id": [world.owner.pk],
@@ -289,7 +289,7 @@ def fields_of(value: Any) -> Iterator[tuple[str, Any]]:
 
 @by_name
 def test_owner(operation: Operation, world: World, agent_answers: None) -> None:
-    """Every operation succeeds, with a body of its shape, about the owner's rows only."""
+    """Every operation succeeds, with a body that fits its schema and only the owner's rows."""
     User.objects.filter(pk=world.owner.pk).update(is_superuser=True, is_staff=True)
     body = ANSWERED.get(str(operation)) or BODIES.get(str(operation))
     response = ApiClient(key_for(world.owner))(operation.method, world.fill(operation), body)
@@ -308,7 +308,7 @@ def test_owner(operation: Operation, world: World, agent_answers: None) -> None:
 
 
 def test_what_the_owner_is_told(world: World) -> None:
-    """The ids that the test above looks for are there."""
+    """The ids that the test above looks for do occur."""
     api = ApiClient(key_for(world.owner))
     detail = api("GET", f"sessions/{world.session.pk}").json()
     assert {"user_id", "session_id", "run_id"} <= {field for field, _ in fields_of(detail)}

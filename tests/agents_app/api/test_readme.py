@@ -1,4 +1,4 @@
-"""The examples of README's section "From programs", run as they are printed there."""
+"""The examples of README's section "From programs", run as printed."""
 
 import json
 import os
@@ -24,7 +24,7 @@ pytestmark = [
 
 
 def examples(served: str) -> list[str]:
-    """The section's indented blocks, which name the served copy."""
+    """The section's indented blocks, with the address of the test server."""
     section = (ROOT / "README.md").read_text().partition("### From programs\n")[2]
     section = section.partition("\n## ")[0]
     blocks = re.findall(r"(?:^    .*\n)+", section, re.MULTILINE)
@@ -33,7 +33,7 @@ def examples(served: str) -> list[str]:
 
 
 def run(script: str, *interpreter: str, **variables: str) -> str:
-    """What it prints. In it, `python` is the one beside this one."""
+    """Run a script; returns its output. `python` is that of this environment."""
     environment = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",

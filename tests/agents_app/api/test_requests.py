@@ -1,4 +1,4 @@
-"""What a program asks for, without an answer of an agent: how it is found, refused, and scoped."""
+"""Requests of programs, without the answer of an agent: lookups, repeats and validation."""
 
 import json
 import uuid
@@ -26,7 +26,7 @@ RUN = "agent/simple/run/async"
 
 @pytest.fixture
 def unchanged(agent: Agent, api: ApiClient) -> Iterator[None]:
-    """The test makes no row of anything that a run may need."""
+    """Checks that the test creates none of the rows that a run may need."""
 
     def rows() -> list[list[Any]]:
         models = (User, Session, Message, AgentRun, Ticket)
@@ -38,13 +38,13 @@ def unchanged(agent: Agent, api: ApiClient) -> Iterator[None]:
 
 
 def test_strangers_do_not_queue(api: ApiClient, agent: Agent) -> None:
-    """Although others wait there, whoever has no such session learns so at once."""
+    """Users get 404 immediately for another user's session, although others wait there."""
     others = ask(make_user("bruno"), agent=agent).session
     Ticket.objects.create(session=others, expires_at=timezone.now() + timedelta(minutes=1))
     body = {"message_content": "Hello", "session_id": str(others.pk)}
     assert api("POST", f"{RUN}?wait=0", body).status_code == 404
     numbers = Ticket.objects.values_list("pk", flat=True)
-    # A ticket that was taken and given back would have used a number.
+    # A ticket that was taken and deleted would have used an id.
     following = Ticket.objects.create(session=others, expires_at=timezone.now())
     assert following.pk == min(numbers) + 1
 
@@ -142,7 +142,7 @@ class TestRepeats:
         assert self.send(api, "agent/other/run/async").status_code == 409
 
     def test_deleted_session(self, api: ApiClient, agent: Agent) -> None:
-        """What is answered exists."""
+        """A repeated request does not return a session that no longer exists."""
         first = self.send(api, session_name=None).json()
         api("DELETE", f"sessions/{first['session_id']}")
         again = self.send(api, session_name=None)

@@ -1,4 +1,4 @@
-"""Running agents through the served API, with a model that answers what the test wants."""
+"""Running agents through the served API, with a model whose answers the test determines."""
 
 import json
 import uuid
@@ -193,7 +193,7 @@ class TestInBackground:
         assert state["completed_at"]
 
     def test_start_of_a_run_that_has_waited(self, http: httpx2.Client, model: ToldModel) -> None:
-        """For its turn among the others of its user."""
+        """Because too many other runs of its user were active."""
 
         def ask_in_background() -> str:
             started = http.post("agent/simple/run/async", json={"message_content": "Hello"})
@@ -275,7 +275,7 @@ class TestInBackground:
         client.request("POST", "/api/v1/agent/simple/run", body, headers)
         answer = model.asked().say("Light.")
         client.close()
-        assert http.get("health").json()["status"] == "healthy"  # the server has heard of it
+        assert http.get("health").json()["status"] == "healthy"  # the server has noticed
         answer.say(" Dark.").end()
         run = AgentRun.objects.get()
         model.will_say("Again.")

@@ -1,4 +1,4 @@
-"""Generated requests: no answer is off the schema, and none is a server error."""
+"""Generated requests: every response fits the schema, and none is a server error."""
 
 import os
 from collections.abc import Iterator
@@ -31,8 +31,8 @@ from tests.serving import serve
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-# Of each operation, valid and invalid, each sent with a wrong key and with a valid one: always
-# the same ones, unless API_EXAMPLES asks for so many others.
+# How many valid and how many invalid requests are sent to each operation, each with a wrong key and
+# with a valid one. They are always the same, unless API_EXAMPLES sets their number.
 EXAMPLES = int(os.environ.get("API_EXAMPLES", "40"))
 CHECKS = [
     not_a_server_error,
@@ -51,7 +51,7 @@ CASES = [
     (operation, mode)
     for operation in OPERATIONS
     for mode in GenerationMode
-    # Nothing about a request without parameters can be invalid.
+    # A request without parameters cannot be invalid.
     if mode is not GenerationMode.NEGATIVE or not operation.label.endswith("/health")
 ]
 
@@ -62,7 +62,7 @@ def address(django_db_setup: None) -> Iterator[str]:
         served_model(ModelServer()) as model,
         serve(
             database_url(),
-            DEBUG="off",  # with it, Django shows developers pages of its own
+            DEBUG="off",  # with it, Django responds with debug pages
             AGENT_MODEL="fake",
             AGENT_BASE_URL=model.base_url,
             API_REQUESTS_PER_MINUTE="0",
@@ -117,7 +117,7 @@ RUN, COMPLETIONS = "/api/v1/agent/{agent}/run", "/v1/chat/completions"
 def test_answers_of_the_model(
     path: str, answer: str, served: str, model: ToldModel, user: User, agent: Agent
 ) -> None:
-    """Also those that generated requests do not come to."""
+    """Including those that generated requests do not reach."""
     if answer == "failed":
         model.fail()
     else:

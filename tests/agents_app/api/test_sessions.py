@@ -23,7 +23,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def sessions_of(user: User, count: int) -> list[Session]:
-    """Sessions whose last activity is the same for two each."""
+    """Sessions in pairs, each with the same time of the last activity."""
     return [
         make_session(user=user, name=f"Session {i}", created_at=START + timedelta(minutes=i // 2))
         for i in range(count)
@@ -100,7 +100,7 @@ class TestList:
         count()
         one = count()
         sessions_of(user, 40)
-        # The key, its requests, the sessions, their number.
+        # The key, the count of its requests, the sessions, and their number.
         assert count() == one == 4
 
 
@@ -193,7 +193,7 @@ class TestRead:
         assert [m["role"] for m in hidden["messages"]] == ["assistant"]
         assert hidden["messages"][0]["tool_calls"] == {}
         assert hidden["system_prompt"] == "Be kind."
-        # However many are shown, the session has as many as the list says.
+        # The count includes the messages that are not shown, as in the list.
         [listed] = api("GET", "sessions").json()["sessions"]
         counts = [shown["message_count"] for shown in (answer, hidden, listed)]
         assert counts == [3, 3, 3]

@@ -1,4 +1,4 @@
-"""Once a message is stored, no answer makes a client send it again."""
+"""Once a message is stored, no response makes a client send it again."""
 
 import json
 import re
@@ -26,9 +26,9 @@ BODY = {
     "model": "simple",
     "messages": [{"role": "user", "content": "Hello"}],
 }
-# What to do when the client has been told so much text.
+# The text that the client has received so far, and what to do then.
 Step = tuple[str, Callable[[AgentRun], object]]
-# What clients and gateways repeat by themselves, apart from all from 500 on.
+# Statuses after which clients and gateways retry automatically, in addition to 500 and above.
 REPEATED = {408, 409, 425, 429}
 
 
@@ -94,7 +94,7 @@ class TestNoAnswerYet:
 
 
 def deltas(stream: str) -> str:
-    """The text of a stream, in either shape."""
+    """The text of a stream, in either format."""
     events = [json.loads(line) for line in re.findall("^data: ({.*})$", stream, re.MULTILINE)]
     return "".join(
         event.get("delta") or event["choices"][0]["delta"].get("content") or ""
@@ -105,12 +105,12 @@ def deltas(stream: str) -> str:
 
 @pytest.mark.parametrize("path", [RUN, COMPLETIONS])
 class TestStreamedFromElsewhere:
-    """Nobody answers in this process, so that the run is read as it is in the database."""
+    """No worker answers in this process, so that the run is read from the database."""
 
     def read(
         self, api: ApiClient, path: str, *steps: tuple[str, Callable[[AgentRun], object]]
     ) -> str:
-        """The stream, during which the steps are taken."""
+        """Read the stream, and take each step once its text has been received."""
 
         async def read() -> str:
             headers = {"X-API-Key": api.key, "Accept": "text/event-stream"}
@@ -132,7 +132,7 @@ class TestStreamedFromElsewhere:
         return async_to_sync(read)()
 
     def test_last_words(self, api: ApiClient, agent: Agent, path: str) -> None:
-        """They are stored with the end of the run, and not before."""
+        """They are stored when the run ends, not before."""
 
         def end(run: AgentRun) -> None:
             say(run.session, "Hello", role="assistant", run=run)
@@ -178,4 +178,4 @@ def begin(run: AgentRun) -> None:
 
 
 class Broken(Exception):
-    """What nobody expects."""
+    """An unexpected error."""

@@ -1,4 +1,4 @@
-"""Times that a program sends, which no database may take as they are."""
+"""Times in requests that a database may not accept as they are."""
 
 import base64
 import uuid
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.django_db
     ("moment", "status"),
     [
         ("2026-01-01T00:00:00", 200),
-        ("0071-05-20T20:29:59-18:43", 200),  # PostgreSQL takes offsets below 16 hours
+        ("0071-05-20T20:29:59-18:43", 200),  # PostgreSQL accepts only offsets below 16 hours
         ("0001-01-01T00:00:00+05:00", 422),
         ("9999-12-31T23:00:00-05:00", 422),
     ],

@@ -1,11 +1,11 @@
-"""The product with agents that have tools, which code may give them, and no row can."""
+"""The product with agents that have tools, which only code can define."""
 
 import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from config.asgi import application  # isort: skip  # it sets up what comes next
+from config.asgi import application  # isort: skip  # sets up Django for the next import
 
 from agents_app import agents
 
@@ -18,7 +18,7 @@ def weather(city: str) -> dict[str, str]:
 
 
 async def wait_for_file(path: str) -> str:
-    """Wait until there is such a file."""
+    """Wait until the file exists."""
     while not Path(path).exists():
         await asyncio.sleep(0.02)
     return "There it is."
