@@ -18,10 +18,19 @@ SHAPES: list[tuple[tuple[int, int], str, Sequence[str]]] = [
 ]
 
 
+# Colours change gradually with the theme.
+_FINISH_TRANSITIONS = """
+    document.getAnimations()
+        .filter(animation => animation instanceof CSSTransition)
+        .forEach(transition => transition.finish())
+"""
+
+
 def check_page(page: Page, what: str = "", rules: Sequence[str] = ()) -> None:
     """Assert that the page has no violation, of these rules or any, nor scrolls sideways."""
     # What a click opened may be read before it is styled.
     page.wait_for_load_state()
+    page.evaluate(_FINISH_TRANSITIONS)
     results = _run_axe(page, rules)
     assert results.response["passes"], what
     assert results.violations_count == 0, f"{what}\n{results.generate_report()}"
