@@ -59,7 +59,7 @@ class StarterPromptsField(forms.CharField):
         if len(prompts) > MAX_STARTERS:
             raise ValidationError(f"Enter at most {MAX_STARTERS} prompts.", code="too_many")
         if any(len(prompt) > STARTER_LENGTH for prompt in prompts):
-            text = f"A prompt has at most {STARTER_LENGTH} characters."
+            text = f"A prompt can have at most {STARTER_LENGTH} characters."
             raise ValidationError(text, code="too_long")
         return "\n".join(prompts)
 
@@ -91,7 +91,7 @@ class AgentForm(forms.ModelForm):  # type: ignore[type-arg]  # Django has no suc
     config = ConfigField(required=False)
     starter_prompts = StarterPromptsField(
         required=False,
-        help_text=f"Prompts to begin a chat with, one per line; at most {MAX_STARTERS}.",
+        help_text=f"Suggested prompts for a new chat, one per line; at most {MAX_STARTERS}.",
     )
     new_picture = PictureField(
         required=False,

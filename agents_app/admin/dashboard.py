@@ -279,7 +279,7 @@ def _times(lists: Lists, days: Sequence[Day]) -> list[tuple[str, Text, Text]]:
 
     return [
         (label, shown(spans, 0.5), shown(spans, 0.95))
-        for label, spans in (("First token", first_tokens), ("Whole answer", answers))
+        for label, spans in (("First token", first_tokens), ("Full answer", answers))
         if spans
     ]
 

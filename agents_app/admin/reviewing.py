@@ -101,7 +101,7 @@ def change_review(model_admin: ModelAdmin, request: HttpRequest, object_id: str)
     if reviewed:
         model_admin.message_user(request, "The review was saved.", messages.SUCCESS)
     if marked:
-        done = "Marked keep: no cleanup removes it." if keep else "No longer marked keep."
+        done = "Marked keep: cleanups will not remove it." if keep else "No longer marked keep."
         model_admin.message_user(request, done, messages.SUCCESS)
     following = form.cleaned_data["next"]
     return _back(request, str(following or object_id), stay=following is None)
@@ -114,7 +114,7 @@ def _both(conflict: ReviewedMeanwhile, given: Mapping[str, Any]) -> str:
         f"{_said(name, given[name])} by you."
         for name, stored in conflict.stored.items()
     )
-    return f"Nothing was saved: {conflict.by} has reviewed this session meanwhile. {values}"
+    return f"Nothing was saved: {conflict.by} reviewed this session in the meantime. {values}"
 
 
 def _said(field: str, value: str) -> str:

@@ -61,8 +61,8 @@ class AgentRunAdmin(RunColumns, TranscriptAdmin):
     # search_runs finds them.
     search_fields = ("error", "user__username", "session__name")
     search_help_text = (
-        f"Text of the error (of the newest {ERRORS_SEARCHED:,} with one), user name, id, or the "
-        "session's name or id, as far as you may see them"
+        f"Error text (latest {ERRORS_SEARCHED:,} errors), user name, run id, or session name or "
+        "id, where you are allowed to view them"
     )
     fields_revealing = {Session: ("session",)}
     # An error may quote what a model was sent or has answered.
@@ -121,8 +121,8 @@ class AgentRunAdmin(RunColumns, TranscriptAdmin):
         if is_cut:
             self.message_user(
                 request,
-                f"More than {FOUND:,} errors, users or sessions have this text: only the runs of "
-                f"{FOUND:,} are listed. A longer text finds the others.",
+                f"More than {FOUND:,} errors, users or sessions match: only the runs of "
+                f"{FOUND:,} are listed. Use a longer text to narrow the search.",
                 messages.WARNING,
             )
         return found, False

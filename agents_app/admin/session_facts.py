@@ -46,7 +46,7 @@ def removal_sentence(chat_session: Session) -> str:
         return "The session has been deleted."
     if reasons:
         return f"A cleanup keeps it: {'; '.join(reasons)}."
-    return "The next cleanup removes it: nobody named it, and it is empty."
+    return "The next cleanup will remove it: it is auto-named and empty."
 
 
 def _people(chat_session: Session, request: HttpRequest) -> Iterator[Fact]:

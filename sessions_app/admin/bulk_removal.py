@@ -187,7 +187,7 @@ def _start(
         matched=matched,
         criteria=selection.criteria,
     )
-    model_admin.log_addition(request, run, f"Started the removal of {session_count(matched)}.")
+    model_admin.log_addition(request, run, f"Started removing {session_count(matched)}.")
     return run
 
 
@@ -266,12 +266,12 @@ def _report(run: CleanupRun) -> tuple[str, int]:
         removed = f"{run.removed:,} of {session_count(run.matched)}"
     if run.status == CleanupRun.Status.FAILED:
         reason = run.error.rstrip(".")
-        return f"The database stopped the cleanup ({reason}). Removed {removed}.", messages.ERROR
+        return f"A database error ended the cleanup ({reason}). Removed {removed}.", messages.ERROR
     if run.status == CleanupRun.Status.PARTIAL:
         return f"Stopped. Removed {removed}.", messages.WARNING
     if missing:
         were = ngettext("was", "were", missing)
-        kept = f"{missing:,} {were} in use, or already gone."
+        kept = f"{missing:,} {were} in use or already gone."
         return f"Removed {removed}; {kept}", messages.WARNING
     return f"Removed {removed}.", messages.SUCCESS
 

@@ -96,7 +96,7 @@ class CleanupRunAdmin(ReadOnlyAdmin):
     ordering = ("-id",)
     search_fields = ("removed_sessions__session_id",)  # makes Django show the box
     search_help_text = (
-        "Where did a session go? Its id (or the beginning, of 8 characters at least) or its name"
+        "Id (or at least its first 8 characters) or name of a session that may have been removed"
     )
 
     fieldsets = (
@@ -113,8 +113,8 @@ class CleanupRunAdmin(ReadOnlyAdmin):
             {
                 "fields": ("criteria_json",),
                 "description": "“selected” is the number of selected rows, and “ids_sha256” the "
-                "hash of their ids; “list” has the list's filters (empty: the whole list); all "
-                "others are options of the command.",
+                "hash of their ids; “list” contains the list's filters (empty for the whole "
+                "list); everything else is an option of the command.",
             },
         ),
     )
@@ -239,7 +239,7 @@ def why_not_restorable(run: CleanupRun) -> str:
         return "nothing was removed."
     if run.restored >= run.removed:
         return "all of its sessions have been restored."
-    return "what it removed was not archived."
+    return "the removed data was not archived."
 
 
 def _as_duration(span: timedelta) -> str:

@@ -45,16 +45,16 @@ class SessionExportForm(forms.Form):
     format = forms.ChoiceField(
         choices=[
             ("csv", "CSV, for spreadsheets"),
-            ("jsonl", "JSON lines, for programs"),
+            ("jsonl", "JSON Lines, for programs"),
         ],
         initial="csv",
         widget=forms.RadioSelect,
     )
     transcripts = forms.BooleanField(
         required=False,
-        label="With transcripts",
-        help_text="CSV then has one row per message, and JSON lines have the messages inside the "
-        "session. That you have read these transcripts is recorded.",
+        label="Include transcripts",
+        help_text="CSV then has one row per message; in JSON Lines, each session includes its "
+        "messages. Your access to these transcripts is logged.",
     )
 
     def __init__(self, *args: Any, may_read: bool, **kwargs: Any) -> None:

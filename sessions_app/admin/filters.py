@@ -163,7 +163,7 @@ class TimeFilter(admin.FieldListFilter):
                 if moment is None and (day_given := parse_date(value)):
                     moment = datetime.combine(day_given, time.min)
             if moment is None:
-                raise IncorrectLookupParameters(f"{value!r} is no time")
+                raise IncorrectLookupParameters(f"{value!r} is not a time")
             if timezone.is_naive(moment):
                 moment = timezone.make_aware(moment)
             # As for SQLite; it may leave the calendar's range.

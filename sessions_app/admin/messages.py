@@ -94,8 +94,8 @@ class BaseMessageAdmin(PlainLines, TranscriptAdmin):
     sortable_by = ()
     search_fields = ("text_content",)  # by its words: get_search_results
     search_help_text = (
-        "Words that all occur in the message. Words in quotes have to follow each other; the last "
-        "word may go on."
+        "Finds messages with all of these words. Use quotes for a phrase; the last word may be "
+        "incomplete."
     )
     fields_revealing = {Session: ("session",)}
     read_via_page, read_via_list = "message", "list of messages"
@@ -160,8 +160,8 @@ class BaseMessageAdmin(PlainLines, TranscriptAdmin):
         if len(ids) > MATCHES:
             self.message_user(
                 request,
-                f"More than {MATCHES:,} messages have these words, of which {MATCHES:,} are "
-                "listed. More words find the others.",
+                f"More than {MATCHES:,} messages have these words; only {MATCHES:,} are listed. "
+                "Add words to narrow the search.",
                 messages.WARNING,
             )
         listed = said.filter(pk__in=ids[:MATCHES])

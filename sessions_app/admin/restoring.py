@@ -65,7 +65,7 @@ def restore(model_admin: ModelAdmin, request: HttpRequest, run: CleanupRun) -> H
         level = messages.WARNING if in_use else messages.SUCCESS
         return _done(model_admin, request, run, text, level)
     if starts:
-        text = f"Started to restore {session_count(values['total'])}."
+        text = f"Started restoring {session_count(values['total'])}."
         model_admin.log_change(request, run, text)
     return admin_page(
         model_admin,
@@ -90,7 +90,7 @@ def _restore_ticked(model_admin: ModelAdmin, request: HttpRequest, run: CleanupR
     try:
         ids = _ticked(request)
         if not ids:
-            text = "Nothing was restored: no session was ticked."
+            text = "Nothing was restored: no session was selected."
             return _to_run(model_admin, request, run, text, messages.WARNING)
         restored = restore_chosen(run, ids)
     except NotRestorable as error:
@@ -102,7 +102,7 @@ def _restore_ticked(model_admin: ModelAdmin, request: HttpRequest, run: CleanupR
         text += _in_use(restored.ids_in_use, len(restored.ids_in_use))
     gone = len(ids) - restored.count - len(restored.ids_in_use)
     if gone:
-        text += f" {session_count(gone)} had been restored already."
+        text += f" {session_count(gone)} had already been restored."
     if not restored.count:
         return _to_run(model_admin, request, run, text, messages.WARNING)
     level = messages.WARNING if gone or restored.ids_in_use else messages.SUCCESS
@@ -119,7 +119,7 @@ def _ticked(request: HttpRequest) -> set[UUID]:
     except ValidationError:
         raise NotRestorable("Nothing was restored: the form is not valid.") from None
     if len(ids) > PAGE_SIZE:
-        raise NotRestorable(f"Nothing was restored: tick {PAGE_SIZE} sessions at most.")
+        raise NotRestorable(f"Nothing was restored: select at most {PAGE_SIZE} sessions.")
     return ids
 
 
@@ -133,7 +133,7 @@ def _left_in_archive(run: CleanupRun) -> str:
 def _in_use(ids: list[UUID], count: int) -> str:
     listed = ", ".join(map(str, ids[:_IDS_LISTED]))
     more = f" and {count - _IDS_LISTED:,} more" if count > _IDS_LISTED else ""
-    return f" Left in the archive, since their ids are in use again: {listed}{more}."
+    return f" Left in the archive because their ids are in use again: {listed}{more}."
 
 
 def _out_of(count: int, total: int | None) -> str:
@@ -149,7 +149,7 @@ def _failed(
     logger.warning("Restoring %s failed: %s", run, one_line(error))
     text = (
         f"The database reports: {one_line(error)} "
-        "What was restored before that stays; the rest can be restored later."
+        "What was already restored is kept; the rest can be restored later."
     )
     return _to_run(model_admin, request, run, text, messages.ERROR)
 

@@ -99,7 +99,7 @@ class SavedFilters(ModelAdmin):
         name, query = form.cleaned_data["name"], form.cleaned_data["query"]
         own = _filters_of(request)
         if own.count() >= MAX_FILTERS and not own.filter(name=name).exists():
-            messages.error(request, f"Delete a filter first: you have {MAX_FILTERS} of them.")
+            messages.error(request, f"Delete a filter first: you can save at most {MAX_FILTERS}.")
             return _back(request)
         _, created = SavedFilter.objects.update_or_create(
             user=current_user(request), name=name, defaults={"query": query}

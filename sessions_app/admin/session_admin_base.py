@@ -211,7 +211,7 @@ class BaseSessionAdmin(SessionColumns, SavedFilters, PlainLines, PermittedFields
             before, after = form.initial["name"], form.cleaned_data["name"]
             changes.append(f"Renamed from “{before}” to “{after}”, and marked to be kept.")
         if "agent" in form.changed_data:
-            changes.append(f"Given the agent {form.cleaned_data['agent'] or '(none)'}.")
+            changes.append(f"Agent set to {form.cleaned_data['agent'] or '(none)'}.")
         return " ".join(changes) or []  # which Django shows as "No fields changed."
 
     # --- Deletion of one session ---------------------------------------------------

@@ -84,10 +84,10 @@ class MessageSearchFilter(admin.ListFilter):
         if not request.GET.get(TrashFilter.parameter_name):
             queryset = queryset.not_trashed()
         if not self.is_allowed:
-            self.note = "Searching what was said needs the permission to read transcripts."
+            self.note = "Searching messages requires the permission to read transcripts."
             return queryset.none()
         if not self.alternatives:
-            self.note = "Enter at least one word that is to occur."
+            self.note = "Enter at least one word to find."
             return queryset.none()
         messages = Message.objects.matching(self.alternatives)
         rows = list(_located(messages)[: MATCHES + 1])
@@ -96,9 +96,9 @@ class MessageSearchFilter(admin.ListFilter):
             listed = list(newest[:NEWEST])
             rows = list(_located(messages.filter(session__in=listed))[:MATCHES])
             self.note = (
-                f"More than {MATCHES:,} messages have these words: only the newest "
-                f"{NEWEST:,} sessions that the filters leave, and at most {MATCHES:,} messages, "
-                "were looked through. More words, or filters, find the others."
+                f"More than {MATCHES:,} messages have these words: only the newest {NEWEST:,} "
+                f"sessions that match the filters, and at most {MATCHES:,} messages, were "
+                "searched. Add words or filters to narrow the search."
             )
         for session_id, position, message_id in rows:
             self.found.setdefault(session_id, []).append((position, message_id))
