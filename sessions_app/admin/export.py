@@ -1,7 +1,7 @@
-"""The action "Export…" of the list of sessions: choose a format, and download the selection.
+"""The action "Export…" of the session list: choose a format and download the selection.
 
 The page with the form posts the action to the list again, so that Django builds the same
-queryset; the response is the file, streamed while it is generated.
+queryset. The response is the file, streamed while it is generated.
 """
 
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ _CONTENT_TYPES = {"csv": "text/csv; charset=utf-8", "jsonl": "application/jsonl;
 
 
 class SessionExportForm(forms.Form):
-    """What to export of the selected sessions, and how."""
+    """The format of the export, and whether it includes transcripts."""
 
     format = forms.ChoiceField(
         choices=[
@@ -90,18 +90,18 @@ def export_sessions(
         "Content-Type": _CONTENT_TYPES[ending],
         "Content-Disposition": f'attachment; filename="{name}"',
         "Cache-Control": "no-store",
-        "Content-Encoding": "identity",  # keeps proxies from compressing, and so buffering, it
+        "Content-Encoding": "identity",  # keeps proxies from compressing it, which would buffer it
         "X-Accel-Buffering": "no",
         "X-Content-Type-Options": "nosniff",
     }
     if not isinstance(request, ASGIRequest):
         return StreamingHttpResponse(pieces, headers=headers)
-    connections.close_all()  # none stays open while the file is sent
+    connections.close_all()  # none should stay open while the file is sent
     return StreamingHttpResponse(iterate_in_threads(pieces), headers=headers)
 
 
 def _description(selection: PostedSelection) -> str:
-    """The selection in words, for the log."""
+    """Describe the selection for the log."""
     filters = "the whole list"
     if selection.query:
         filters = f"the list with {readable_query(selection.query)}"
@@ -137,7 +137,7 @@ def _pieces(
     transcripts: bool,
     description: str,
 ) -> Iterator[bytes]:
-    """The file's chunks. The export is logged before the first one, and its progress with each."""
+    """Yield the file's chunks; logs the export before the first one, and the progress with each."""
     entry = Export.objects.create(
         user=user,
         username=user.get_username(),

@@ -1,6 +1,6 @@
-"""Restoring what a cleanup removed: the ticked sessions, or all, over several requests.
+"""Restores what a cleanup removed: the selected sessions, or all of them over several requests.
 
-Between requests the page's form contains where to continue; the run itself counts what has been
+Between requests, the page's form contains where to continue, and the run counts what has been
 restored.
 """
 
@@ -26,11 +26,11 @@ logger = logging.getLogger(__name__)
 
 REQUEST_TIME_BUDGET = 2.0  # seconds that one request spends on restoring
 _IDS_LISTED = 5
-_MAX_COUNT = 2**31 - 1  # of the column CleanupRun.restored
+_MAX_COUNT = 2**31 - 1  # the limit of the column CleanupRun.restored
 
 
 class ArchiveRestoreForm(forms.Form):
-    """What the confirmation page and the progress page post. Without `after`, it is the start."""
+    """What the confirmation page and the progress page post; `after` is empty at the start."""
 
     after = forms.UUIDField(required=False)
     total = forms.IntegerField(required=False, min_value=0, max_value=_MAX_COUNT)
@@ -39,7 +39,7 @@ class ArchiveRestoreForm(forms.Form):
 
 
 def restore(model_admin: ModelAdmin, request: HttpRequest, run: CleanupRun) -> HttpResponse:
-    """Handle a POST: restore the ticked sessions, or the next part of all."""
+    """Handle a POST: restore the selected sessions, or the next slice of all sessions."""
     if "ticked" in request.POST:
         return _restore_ticked(model_admin, request, run)
     form = ArchiveRestoreForm(request.POST)
@@ -110,7 +110,7 @@ def _restore_ticked(model_admin: ModelAdmin, request: HttpRequest, run: CleanupR
 
 
 def _ticked(request: HttpRequest) -> set[UUID]:
-    """The ids that the form posts, no more than a page shows. Raises NotRestorable."""
+    """Return the posted ids. Raises NotRestorable if they are invalid, or more than a page has."""
     try:
         ids = {
             forms.UUIDField().clean(value) or UUID(int=0)
@@ -124,7 +124,7 @@ def _ticked(request: HttpRequest) -> set[UUID]:
 
 
 def _left_in_archive(run: CleanupRun) -> str:
-    """A sentence with the ids that are in use again: what is left after a restore of all."""
+    """Return a sentence with the ids in use again: those left after all were to be restored."""
     left = run.removed_sessions.order_by("session_id").values_list("session_id", flat=True)
     ids = list(left[:_IDS_LISTED])
     return _in_use(ids, run.archived) if ids else ""
@@ -171,7 +171,7 @@ def _to_run(
 def confirmation(
     model_admin: ModelAdmin, request: HttpRequest, run: CleanupRun, reason: str
 ) -> HttpResponse:
-    """Ask whether to restore all of the run's sessions, or say why that is impossible."""
+    """Ask whether to restore all of the run's sessions, or say why they cannot be restored."""
     return admin_page(
         model_admin,
         request,
