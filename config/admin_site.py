@@ -1,6 +1,6 @@
-"""The admin's site: its name, the order of its sections, and its index page.
+"""The admin site: its name, the order of its sections, and its index page.
 
-It is here because it depends on both apps.
+It is in this package because it depends on both apps.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ from django.template.response import TemplateResponse
 from django.templatetags.static import static
 from django.urls import reverse
 
-# The sections that staff come for; the others follow by name.
+# The sections that staff use most; the others follow by name.
 _FIRST = ("sessions_app", "agents_app")
 
 
@@ -23,7 +23,7 @@ class ConsoleSite(AdminSite):
     index_title = "Administration"
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
-        """The context of every page: also the product's icon, and the URL that stores the theme."""
+        """Add the product's icon, and the URL that stores the theme, to every page's context."""
         return {
             **super().each_context(request),
             "site_icon": static("agents_app/icon.svg"),
@@ -31,17 +31,17 @@ class ConsoleSite(AdminSite):
         }
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
-        """The sections that the user may open, the most used ones first."""
+        """Return the sections that the user may view, the most used ones first."""
         apps = super().get_app_list(request, app_label)
         return sorted(apps, key=lambda app: _rank(app["app_label"]))
 
     def index(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> TemplateResponse:
-        """The dashboard for users who may view sessions, and Django's index for others."""
+        """Show the dashboard to users who may view sessions, and Django's index to others."""
         response = super().index(request, extra_context)
         if request.user.has_perm("sessions_app.view_session"):
-            # Imported here, since the modules of the admin's pages import this site.
+            # Imported here, since the modules of the admin pages import this site.
             from agents_app.admin.dashboard import build_dashboard
 
             response.template_name = "agents_app/admin/dashboard.html"

@@ -1,7 +1,7 @@
-"""The sessions before and after one in the filtered list, found by its place in the order.
+"""Finds the sessions before and after a session in the filtered list.
 
-By keyset: what the list is ordered by is compared with the session's own values, so that the
-way to the next one is as short at the end of the list as at its beginning.
+By keyset: the columns that the list is ordered by are compared with the session's values, so that
+its neighbours are found as fast at the end of the list as at its beginning.
 """
 
 import logging
@@ -27,7 +27,7 @@ from sessions_app.models import Session
 logger = logging.getLogger(__name__)
 
 _KEY = "neighbour_key_{}"
-# What fails for a list's address that somebody has made by hand.
+# Errors that a manipulated list address can cause.
 _BAD_FILTERS = (
     *(Error, IncorrectLookupParameters, SuspiciousOperation),
     *(LookupError, OverflowError, TypeError, ValueError),
@@ -35,7 +35,7 @@ _BAD_FILTERS = (
 
 
 class Neighbour(NamedTuple):
-    """What is needed for a link to a session."""
+    """The data for a link to a session."""
 
     pk: UUID
     name: str
@@ -46,7 +46,7 @@ class Neighbour(NamedTuple):
 
 @dataclass(frozen=True)
 class Neighbours:
-    """The sessions beside one; None at either end of the list."""
+    """The sessions before and after one; None at the ends of the list."""
 
     previous: Neighbour | None = None
     next: Neighbour | None = None
@@ -55,9 +55,9 @@ class Neighbours:
 def find_neighbours(
     model_admin: ModelAdmin, request: HttpRequest, chat_session: Session, filters: str
 ) -> Neighbours:
-    """The sessions before and after this one in the list with these filters.
+    """Return the sessions before and after this one in the list with these filters.
 
-    Also for one that is not in the list any more, as after it has been reviewed.
+    Also works for a session that is no longer in the list, for example after it was reviewed.
     """
     try:
         return _find(model_admin, request, chat_session, QueryDict(filters))
@@ -73,7 +73,7 @@ def find_neighbours(
 def _find(
     model_admin: ModelAdmin, request: HttpRequest, chat_session: Session, query: QueryDict
 ) -> Neighbours:
-    # The same order without the filters, which the session itself may not pass.
+    # The same order without the filters, which the session itself may not match.
     unfiltered = query.copy()
     for name in [name for name in unfiltered if name != ORDER_VAR]:
         del unfiltered[name]
@@ -96,7 +96,7 @@ def _find(
 
 
 def _nearest(chat_sessions: QuerySet[Session]) -> Neighbour | None:
-    # Values, so that the list's annotations are not computed.
+    # Values only, so that the list's annotations are not computed.
     for row in chat_sessions.values_list("pk", "name")[:1]:
         return Neighbour(*row)
     return None
@@ -107,24 +107,24 @@ def _has_filters(query: QueryDict) -> bool:
 
 
 def _listed(model_admin: ModelAdmin, request: HttpRequest, query: QueryDict) -> QuerySet[Session]:
-    """The list's rows in its order, without the work of showing a page of them."""
+    """Return the list's rows in its order, without the work of building a page."""
     of_list = copy(request)
     of_list.method = "GET"
     of_list.GET = query  # type: ignore[assignment]  # a copy of a QueryDict is mutable
     list_display = list(model_admin.get_list_display(of_list))
     if model_admin.get_actions(of_list):
-        list_display.insert(0, "action_checkbox")  # columns are numbered in the address
+        list_display.insert(0, "action_checkbox")  # the address refers to columns by number
 
-    class Unpaged(model_admin.get_changelist(of_list)):  # type: ignore[misc]  # made per admin
+    class Unpaged(model_admin.get_changelist(of_list)):  # type: ignore[misc]  # depends on the admin
         def get_results(self, request: HttpRequest) -> None:
-            """Nothing: no page is shown."""
+            """Do nothing: no page is shown."""
 
     changelist = Unpaged(
         of_list,
         model_admin.model,
         list_display,
         list_display[:1],
-        # Making the filters can take queries, for their choices.
+        # Building the filters may run queries for their choices.
         model_admin.get_list_filter(of_list) if _has_filters(query) else (),
         model_admin.date_hierarchy,
         model_admin.get_search_fields(of_list),
@@ -141,14 +141,14 @@ def _listed(model_admin: ModelAdmin, request: HttpRequest, query: QueryDict) -> 
 
 
 def _keys(ordering: Iterable[Any]) -> list[OrderBy]:
-    """What the list is ordered by, as far as it decides: Django adds its default once more."""
+    """Return the keys that decide the order, without those that Django's default order repeats."""
     keys: list[OrderBy] = []
     for term in ordering:
         key = _as_order(term)
         if all(key.expression != earlier.expression for earlier in keys):
             keys.append(key)
         if key.expression in (F("pk"), F("id")):
-            break  # it leaves no ties
+            break  # unique, so that further keys have no effect
     return keys
 
 

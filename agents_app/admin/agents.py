@@ -21,7 +21,7 @@ MAX_STARTERS, STARTER_LENGTH = 8, 200
 
 
 class ConfigField(forms.JSONField):
-    """A JSON object that every database can store, or `stored` unchanged, whatever it is."""
+    """A JSON object that every database can store; accepts `stored` unchanged, whatever it is."""
 
     stored: Any = None
 
@@ -35,14 +35,14 @@ class ConfigField(forms.JSONField):
             config = storable_json(config)
         except UnstorableText as error:
             raise ValidationError(str(error), code="unstorable") from None
-        except (ValueError, RecursionError):  # a number too long, or nested too deeply
+        except (ValueError, RecursionError):  # numbers too long, or nested too deeply
             raise ValidationError(self.error_messages["invalid"], code="invalid") from None
         if not isinstance(config, dict):
             raise ValidationError("Enter a JSON object, such as {}.", code="no_object")
         return config
 
     def bound_data(self, data: Any, initial: Any) -> Any:
-        return InvalidJSONInput(data)  # shown as it was typed
+        return InvalidJSONInput(data)  # shown as typed
 
     def prepare_value(self, value: Any) -> Any:
         return encodable(super().prepare_value(value))
@@ -59,13 +59,13 @@ class StarterPromptsField(forms.CharField):
         if len(prompts) > MAX_STARTERS:
             raise ValidationError(f"Enter at most {MAX_STARTERS} prompts.", code="too_many")
         if any(len(prompt) > STARTER_LENGTH for prompt in prompts):
-            text = f"A prompt has at most {STARTER_LENGTH} characters."
+            text = f"A prompt can have at most {STARTER_LENGTH} characters."
             raise ValidationError(text, code="too_long")
         return "\n".join(prompts)
 
 
 class PictureField(forms.FileField):
-    """An agent's picture, as its content."""
+    """An uploaded picture of an agent, as bytes."""
 
     widget = forms.FileInput(attrs={"accept": ",".join(agent_pictures.MEDIA_TYPES)})
 
@@ -82,16 +82,16 @@ class PictureField(forms.FileField):
 
 
 class AgentForm(forms.ModelForm):  # type: ignore[type-arg]  # Django has no such subscript
-    """Validates model strings, so that a bad one is not found only by the first chat.
+    """Validates model strings, so that the first chat is not the one to fail.
 
-    Stored values are not validated again: an agent imported with a model that is not available
-    here can still be deactivated.
+    Stored values are not validated again: an imported agent whose model is not available here can
+    still be deactivated.
     """
 
     config = ConfigField(required=False)
     starter_prompts = StarterPromptsField(
         required=False,
-        help_text=f"Prompts to begin a chat with, one per line; at most {MAX_STARTERS}.",
+        help_text=f"Suggested prompts for a new chat, one per line; at most {MAX_STARTERS}.",
     )
     new_picture = PictureField(
         required=False,
@@ -108,7 +108,7 @@ class AgentForm(forms.ModelForm):  # type: ignore[type-arg]  # Django has no suc
         super().__init__(*args, **kwargs)
         if self.instance.pk is None:
             return
-        # Users with the view permission only get no fields.
+        # Users who may only view get no fields.
         if isinstance(config := self.fields.get("config"), ConfigField):
             config.stored = self.instance.config
         if "type" in self.fields:
@@ -134,7 +134,7 @@ UPLOAD = ("new_picture", "remove_picture")
 
 @admin.register(Agent)
 class AgentAdmin(PermittedFieldsAdmin):
-    """Agents: model, system prompt, and whether people can chat with them."""
+    """Agents: model, system prompt, and whether users can chat with them."""
 
     form = AgentForm
     list_display = ("name", "display_name", "model_or_default", "active")
@@ -165,7 +165,7 @@ class AgentAdmin(PermittedFieldsAdmin):
         return format_html('<img src="{}" alt="" width="64" height="64">', url)
 
     def get_fieldsets(self, request: HttpRequest, obj: Agent | None = None) -> Any:
-        """Pictures are uploaded by those who may change the agent."""
+        """Add the upload for users who may change the agent."""
         general, (title, profile), *others = super().get_fieldsets(request, obj)
         may_change = self.has_change_permission(request, obj) if obj else True
         fields = (*profile["fields"], *(UPLOAD if may_change else ()))

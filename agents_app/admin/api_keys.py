@@ -1,4 +1,4 @@
-"""The admin pages of API keys: made, listed and revoked there."""
+"""The admin pages of API keys, which are created, listed and revoked there."""
 
 from typing import Any
 
@@ -16,14 +16,14 @@ from sessions_app.admin.shared import PermittedFieldsAdmin, time_field
 
 
 class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # Django has no such subscript
-    """A new key."""
+    """Creates an API key."""
 
     scopes = forms.MultipleChoiceField(
         choices=Scope.choices,
         initial=[Scope.CHAT, Scope.READ],
         widget=forms.CheckboxSelectMultiple,
     )
-    key = ""  # once it has been made
+    key = ""  # set when it has been created
 
     class Meta:
         model = ApiKey
@@ -32,7 +32,7 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # Django has no su
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(PermittedFieldsAdmin):
-    """API keys: whose they are, what they may do, and when they were last used."""
+    """API keys: owners, scopes, and when they were last used."""
 
     form = ApiKeyForm
     list_display = ("name_or_prefix", "user", "scope_list", "last_used", "expires", "revoked")
@@ -58,7 +58,7 @@ class ApiKeyAdmin(PermittedFieldsAdmin):
         return False
 
     def has_revoke_permission(self, request: HttpRequest) -> bool:
-        """Who may change keys may make them useless, which is the only change there is."""
+        """Requires the permission to change: revoking is the only change."""
         return request.user.has_perm("agents_app.change_apikey")
 
     @admin.display(description="key")
@@ -87,12 +87,12 @@ class ApiKeyAdmin(PermittedFieldsAdmin):
             obj.user, name=obj.name, scopes=obj.scopes, expires_at=obj.expires_at
         )
         obj.pk, obj.prefix = row.pk, row.prefix
-        request.new_api_key = key  # type: ignore[attr-defined]  # for the response, and no longer
+        request.new_api_key = key  # type: ignore[attr-defined]  # only for this response
 
     def response_add(
         self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None
     ) -> HttpResponse:
-        """The page that shows the key, which no other page does."""
+        """Show the key, which no other page does."""
         context = {
             **self.admin_site.each_context(request),
             "title": "New API key",

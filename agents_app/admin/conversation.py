@@ -1,7 +1,7 @@
 """A session's conversation for staff: a page of its messages, with each run in its place.
 
-All versions are shown, in the order in which they were stored. Only reads: three queries,
-however long the conversation is.
+All versions are shown, in the order in which they were stored. Read-only: three queries,
+regardless of the conversation's length.
 """
 
 from collections import defaultdict
@@ -26,14 +26,14 @@ from sessions_app.admin.formatting import dollars, duration, tokens
 from sessions_app.models import Message, Session
 
 MESSAGES_PER_PAGE = 50
-# Characters of one page that are rendered as markdown; those after them are shown as they are.
+# Characters of a page that are rendered as Markdown; the rest is shown as plain text.
 _MARKDOWN_PER_PAGE = 150_000
-_MAX_POSITION = 2**31 - 1  # of the column
+_MAX_POSITION = 2**31 - 1  # the limit of the column
 
 
 @dataclass(frozen=True)
 class ConversationSlice:
-    """Which part of a conversation: its end, or what is before, after, from or around a message."""
+    """A part of a conversation: its end, or what is before, after, from or around a message."""
 
     before: int | None = None
     after: int | None = None
@@ -42,7 +42,7 @@ class ConversationSlice:
 
     @classmethod
     def from_query(cls, query: QueryDict) -> "ConversationSlice":
-        """The part that an address names; the conversation's end if it names none."""
+        """Return the part that an address asks for; the conversation's end by default."""
         positions = {name: _position(query.get(name)) for name in ("before", "after", "at")}
         return cls(**positions, message_id=query.get("message", ""))
 
@@ -56,7 +56,7 @@ def _position(value: str | None) -> int | None:
 
 @dataclass
 class RunItem:
-    """A run where it ended, with what it wrote if that is not stored as a message."""
+    """A run at the place where it ended, with its text if that is not stored as a message."""
 
     run: AgentRun
     text_html: str = ""
@@ -65,7 +65,7 @@ class RunItem:
 
     @property
     def facts(self) -> list[str]:
-        """What it took, as far as that is known."""
+        """The model, times, tokens and cost, as far as they are known."""
         run = self.run
         total = _took(run.created_at, run.finished_at)
         first_token = _took(run.created_at, run.first_token_at)
@@ -82,7 +82,7 @@ class RunItem:
 
     @property
     def error_details(self) -> str:
-        """What only staff are told of why it failed."""
+        """The part of the error that only staff may see."""
         return self.run.error.partition("\n")[2].strip()
 
 
@@ -92,7 +92,7 @@ def _took(start: datetime, end: datetime | None) -> str:
 
 @dataclass
 class MessageItem:
-    """A message: what it says, and what is folded before and after that."""
+    """A message: its text, and its collapsed reasoning and tool calls."""
 
     message: Message
     html: str = ""
@@ -104,7 +104,7 @@ class MessageItem:
 
     @property
     def speaker(self) -> str:
-        """Who says it, as it is shown."""
+        """The name of the author."""
         message = self.message
         if message.role == Message.Role.ASSISTANT and message.agent:
             return message.agent.shown_name
@@ -114,12 +114,12 @@ class MessageItem:
 
     @property
     def is_folded(self) -> bool:
-        """Whether its text is of use to staff now and then only."""
+        """Whether its text is collapsed, since staff rarely need it."""
         return self.message.role in {Message.Role.SYSTEM, Message.Role.TOOL}
 
     @property
     def remark(self) -> str:
-        """What is said in place of a text and tools."""
+        """A note shown instead of a text and tool calls."""
         if self.html or self.tools:
             return ""
         moved = self.message.tool_outputs
@@ -127,7 +127,7 @@ class MessageItem:
 
     @property
     def tools_first(self) -> bool:
-        """Whether the text is based on what the tools returned: see the chat's transcript."""
+        """Whether tool calls come before the text, since it is based on their results."""
         return bool(self.message.tool_outputs)
 
     @property
@@ -137,7 +137,7 @@ class MessageItem:
 
 @dataclass(frozen=True)
 class Section:
-    """Items that follow one another and are on the chosen line, or of one version set aside."""
+    """Consecutive items that are on the chosen line, or belong to one version set aside."""
 
     items: list[MessageItem | RunItem]
     is_set_aside: bool = False
@@ -153,16 +153,16 @@ class Section:
 
 @dataclass(frozen=True)
 class ConversationPage:
-    """A part of a conversation, and how it lies in the whole."""
+    """A part of a conversation, and its place in the whole."""
 
     sections: list[Section]
     total: int
-    first: int = 0  # positions of the first and the last message here
+    first: int = 0  # positions of the first and the last message of the page
     last: int = 0
     older_before: int | None = None
     newer_after: int | None = None
     last_position: int = 0  # of the whole conversation
-    lacks_message: bool = False  # the one that the address names
+    lacks_message: bool = False  # whether the message in the address does not exist
 
     @property
     def is_whole(self) -> bool:
@@ -170,14 +170,14 @@ class ConversationPage:
 
     @property
     def summary(self) -> str:
-        """Which messages these are."""
+        """A text that says which messages these are."""
         if self.is_whole:
             return ngettext("%s message", "%s messages", self.total) % f"{self.total:,}"
         return f"Messages {self.first:,} to {self.last:,} of {self.total:,}"
 
 
 def read_conversation(chat_session: Session, part: ConversationSlice) -> ConversationPage:
-    """A page of the session's conversation."""
+    """Return a page of the session's conversation."""
     messages = messages_for_display().select_related("agent", "user", "feedback__user")
     messages = messages.filter(session=chat_session)
     span = chat_session.messages.aggregate(
@@ -215,7 +215,7 @@ def _linked_position(chat_session: Session, message_id: str) -> int | None:
 def _rows(messages: Any, part: ConversationSlice, linked: int | None) -> list[Message]:
     found = []
     if linked is not None:
-        # In the middle of the page, between what led to it and what came of it.
+        # In the middle of the page, with context before and after it.
         found = _first(messages.filter(position__gte=linked - MESSAGES_PER_PAGE // 2))
     elif part.at is not None:
         found = _first(messages.filter(position__gte=part.at))
@@ -234,11 +234,11 @@ def _last(messages: Any) -> list[Message]:
     return list(messages.order_by("-position")[:MESSAGES_PER_PAGE])[::-1]
 
 
-# --- Runs in their places --------------------------------------------------------------
+# --- The places of runs ----------------------------------------------------------------
 
 
 def _runs(chat_session: Session, rows: Sequence[Message]) -> list[AgentRun]:
-    """The runs that were to answer these messages, or have written them, in order."""
+    """Return the runs that answer these messages, or wrote them, in order."""
     named = {row.run_id for row in rows if row.run_id}
     # What a finished run wrote is in its messages.
     unstored = Case(
@@ -258,10 +258,10 @@ def _runs(chat_session: Session, rows: Sequence[Message]) -> list[AgentRun]:
 def _items(
     rows: Sequence[Message], runs: Sequence[AgentRun], *, has_newer: bool
 ) -> Iterator[tuple[MessageItem | RunItem, UUID | None]]:
-    """Messages and runs in order, each with what it was set aside with.
+    """Yield messages and runs in order, each with its `set_aside_with`.
 
-    A run stands after its last message. One that has stored none stands where its answer would
-    be: after the question, before what answers that.
+    A run follows its last message. A run without stored messages is where its answer would be:
+    after the question, and before other answers to it.
     """
     last_row = {row.run_id: row.pk for row in rows if row.run_id}
     by_question = defaultdict(list)
@@ -282,7 +282,7 @@ def _items(
             yield RunItem(written[row.pk]), aside
         waiting += by_question[row.pk]
     for run in waiting:
-        # The answer of a finished one is on the next page.
+        # The answer of a finished run is on the next page.
         if not (has_newer and run.status == AgentRun.Status.DONE):
             yield RunItem(run), aside
 
@@ -290,21 +290,21 @@ def _items(
 def _comes_before(run: AgentRun, row: Message) -> bool:
     if row.role == Message.Role.USER or row.run_id:
         return True
-    # A message that names no run is the answer of one that has ended well.
+    # A message without a run_id is the answer of a run that did not fail.
     return run.has_failed
 
 
-# --- What is shown of them -------------------------------------------------------------
+# --- Their content ---------------------------------------------------------------------
 
 
 def _prepare(items: Sequence[MessageItem | RunItem], linked: int | None) -> None:
-    """Fill in the items' texts and tools."""
+    """Fill in the items' texts and tool calls."""
     left = _MARKDOWN_PER_PAGE
     for number, item in enumerate(items):
         if isinstance(item, RunItem):
             text = item.run.unstored_text  # type: ignore[attr-defined]  # annotated in _runs()
             left -= len(text)
-            # Numbers with a letter, since those without belong to messages.
+            # With a letter, since ids without one belong to messages.
             item.text_html = _rendered(text, f"r{number}-", is_markdown=left > 0)
             continue
         message = item.message

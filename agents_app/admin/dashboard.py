@@ -1,12 +1,12 @@
-"""The admin's index page for staff who may see sessions: recent activity, and what is removable.
+"""The admin's index page for staff who may view sessions: recent activity, and what is removable.
 
-What it costs, however large the tables are: one statement each for sessions, messages and
-answers per day (a range of an index per number, up to COUNT_LIMIT entries) and for what is
-removable, kept for CACHE_SECONDS if it took long; and one each for times, cleanups and failures
-(the newest few rows).
+Its cost does not depend on the size of the tables: one statement each for sessions, messages and
+answers per day (an index range per number, up to COUNT_LIMIT entries) and for removable sessions,
+cached for CACHE_SECONDS if they were slow; and one each for times, cleanups and failures (the
+newest rows only).
 
-Sessions in the trash are not counted, unless a cleanup would remove them. What was said and
-answered in them is: it has been work, and a failure stays one when its user deletes the chat.
+Sessions in the trash are not counted, unless a cleanup would remove them. Their messages and
+answers are: they caused work, and a failure remains one when its user deletes the chat.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -48,26 +48,26 @@ from sessions_app.statistics import (
     total,
 )
 
-Text = SafeString | str  # a link, or plain text that the template escapes
+Text = SafeString | str  # a link, or plain text for the template to escape
 
 DAYS = 30
 NEWEST = 5  # cleanups and failures
-TIMED = 1000  # answers whose times are looked at
+TIMED = 1000  # answers whose times are measured
 SLOW_SECONDS, CACHE_SECONDS = 0.2, 60
 
-# How an answer ended, by the colour of its bars.
+# The colour of the bars, by how an answer ended.
 _ENDED = {
     RunStatus.DONE: OUTCOMES[RunStatus.DONE],
     RunStatus.STOPPED: OUTCOMES[RunStatus.STOPPED],
     RunStatus.FAILED: OUTCOMES[RunStatus.FAILED],
-    # Lies next to the failed ones, whose colour it shares.
+    # Another shade of the colour of the failed ones, to which it is adjacent.
     RunStatus.INTERRUPTED: f"{OUTCOMES[RunStatus.INTERRUPTED]}-2",
 }
 
 
 @dataclass(frozen=True)
 class Chart:
-    """A drawing with its numbers in a table; `rows` are newest first."""
+    """A chart and the table of its numbers; `rows` are newest first."""
 
     title: str
     total: Text
@@ -83,18 +83,18 @@ class Chart:
 
 @dataclass(frozen=True)
 class Lists:
-    """Links to filtered lists, for those that the user may open."""
+    """Builds links to filtered lists, if the user may view them."""
 
     request: HttpRequest
 
     def link(self, text: object, model: type[Model], parameters: Mapping[str, str]) -> Text:
-        """The text, as a link to the rows that it stands for."""
+        """Return the text as a link to the rows that it describes."""
         if not may_view(self.request, model):
             return str(text)
         return format_html('<a href="{}">{}</a>', list_url(model, parameters), text)
 
     def count(self, count: Count, model: type[Model], window: Window, **parameters: str) -> Text:
-        """The count, as a link to the rows that were counted."""
+        """Return the count as a link to the rows that were counted."""
         if not count.value:
             return "0"
         return self.link(count, model, {**parameters, **between(window)})
@@ -102,12 +102,12 @@ class Lists:
 
 @dataclass(frozen=True)
 class Counter:
-    """Counts, and keeps for a while what took long; a cleanup's progress makes all new."""
+    """Counts, and caches slow results for a while; a cleanup's progress invalidates them."""
 
     last_cleanup: CleanupRun | None
 
     def counts(self, name: str, count: Callable[[], list[Count]]) -> list[Count]:
-        """What `count` returns, or what it returned less than CACHE_SECONDS ago."""
+        """Return the result of `count`, or a slow one from less than CACHE_SECONDS ago."""
         last = self.last_cleanup
         progress = f"{last.pk}-{last.removed}-{last.restored}" if last else "none"
         key = f"dashboard-{name}-{progress}-{timezone.localdate()}"
@@ -121,20 +121,20 @@ class Counter:
 
 
 def list_url(model: type[Model], parameters: Mapping[str, str]) -> str:
-    """The list of a model's rows, filtered."""
+    """Return the address of a model's list with these filters."""
     meta = model._meta
     path = reverse(f"admin:{meta.app_label}_{meta.model_name}_changelist")
     return f"{path}?{urlencode(parameters)}" if parameters else path
 
 
 def between(window: Window) -> dict[str, str]:
-    """The parameters with which a list shows what was created within the window."""
+    """Return the filter parameters for rows that were created within the window."""
     bounds = {"created_at__gte": window.created_after, "created_at__lt": window.created_before}
     return {name: str(bound) for name, bound in bounds.items() if bound is not None}
 
 
 def build_dashboard(request: HttpRequest) -> dict[str, Any]:
-    """All that the page shows; only for users who may view sessions."""
+    """Return the page's context; only for users who may view sessions."""
     lists = Lists(request)
     days = last_days(DAYS)
     cleanups = list(CleanupRun.objects.with_current_status().order_by("-pk")[:NEWEST])
@@ -168,7 +168,7 @@ def build_dashboard(request: HttpRequest) -> dict[str, Any]:
 def _volume(
     lists: Lists, counter: Counter, days: Sequence[Day], rows: QuerySet[Any], done: str, **only: str
 ) -> Chart:
-    """How many of the rows there are per day; `only` filters their list to them."""
+    """Chart the number of rows per day; `only` filters their list in the same way."""
     title = "Sessions" if rows.model is Session else "Messages"
     counts = counter.counts(title.lower(), lambda: per_day(rows, days))
     series = [Series(title.lower(), "plain", [count.value for count in counts])]
@@ -186,7 +186,7 @@ def _volume(
 
 
 def _outcomes(lists: Lists, counter: Counter, days: Sequence[Day]) -> Chart:
-    """Answers that have ended, per day and status, through agent_runs_by_status."""
+    """Chart the answers that have ended, by day and status; uses the index agent_runs_by_status."""
     ended = [
         AgentRun.objects.filter(day.window.as_q(), status=status)
         for status in _ENDED
@@ -263,9 +263,9 @@ def _word(status: RunStatus) -> str:
 
 
 def _times(lists: Lists, days: Sequence[Day]) -> list[tuple[str, Text, Text]]:
-    """Medians and 95th percentiles of the newest answers; empty without any.
+    """Return medians and 95th percentiles of the newest answers; empty if there are none.
 
-    Reads at most TIMED rows, through agent_runs_by_status.
+    Reads at most TIMED rows through the index agent_runs_by_status.
     """
     done = AgentRun.objects.filter(_whole(days).as_q(), status=RunStatus.DONE)
     columns = ("created_at", "first_token_at", "finished_at")
@@ -279,13 +279,13 @@ def _times(lists: Lists, days: Sequence[Day]) -> list[tuple[str, Text, Text]]:
 
     return [
         (label, shown(spans, 0.5), shown(spans, 0.95))
-        for label, spans in (("First token", first_tokens), ("Whole answer", answers))
+        for label, spans in (("First token", first_tokens), ("Full answer", answers))
         if spans
     ]
 
 
 def _percentile(spans: Sequence[timedelta], share: float) -> timedelta:
-    """The smallest of them that this share does not exceed."""
+    """Return the smallest span that this share of the spans does not exceed."""
     return sorted(spans)[max(0, ceil(share * len(spans)) - 1)]
 
 
@@ -315,9 +315,9 @@ def _removable(lists: Lists, counter: Counter) -> dict[str, Any]:
 
 
 def _removals(lists: Lists, by: Sequence[Age], counts: Sequence[Count]) -> list[tuple[str, str]]:
-    """The buttons that start a cleanup: the addresses of the list to post its action to.
+    """Return the buttons that start a cleanup: labels, and the list's addresses to post to.
 
-    The list's own confirmation follows, and its progress. None for who may not remove.
+    The list's confirmation and progress pages follow. Empty for users who may not remove.
     """
     if not lists.request.user.has_perm("sessions_app.delete_session"):
         return []
@@ -338,7 +338,7 @@ def _removals(lists: Lists, by: Sequence[Age], counts: Sequence[Count]) -> list[
 
 @dataclass(frozen=True)
 class CleanupRow:
-    """One cleanup."""
+    """A cleanup."""
 
     run: Text
     started: str
@@ -359,17 +359,17 @@ def _cleanup(request: HttpRequest, run: CleanupRun) -> CleanupRow:
 
 @dataclass(frozen=True)
 class FailureRow:
-    """One failed answer."""
+    """A failed answer."""
 
     asked: Text
     chat_session: Text
     agent: str
     outcome: SafeString
-    error: str  # empty for who may not read it
+    error: str  # empty for users who may not read it
 
 
 def _failures(request: HttpRequest) -> list[FailureRow]:
-    """The newest failed answers; their errors only for those who may read what was said."""
+    """Return the newest failed answers, with errors for users who may read transcripts."""
     failed = AgentRun.objects.filter(status=RunStatus.FAILED)
     newest = failed.select_related("agent").order_by("-created_at", "-id")
     shows_errors = may_read_transcripts(request)

@@ -1,4 +1,4 @@
-"""The admin page of e-mail addresses: django-allauth's, with the checks of all lists here."""
+"""The admin page of e-mail addresses: django-allauth's, with our permission checks."""
 
 from typing import Any
 
@@ -17,12 +17,12 @@ admin.site.unregister(EmailAddress)
 
 @admin.register(EmailAddress)
 class EmailAddressAdmin(PermittedFieldsAdmin, allauth_admin.EmailAddressAdmin):
-    """Which addresses belong to whom, and which of them are confirmed."""
+    """E-mail addresses, their users, and whether they are verified."""
 
     def formfield_for_foreignkey(
         self, db_field: ForeignKey[Any, Any], request: HttpRequest, **options: Any
     ) -> Any:
-        """A number to type in, without the link to the list of users, for those who may not."""
+        """Use a number field, without a link to the user list, for those who may not view users."""
         if not may_view(request, User):
             options["widget"] = forms.NumberInput
         return super().formfield_for_foreignkey(db_field, request, **options)

@@ -20,11 +20,11 @@ from sessions_app.admin.transcript_admin_base import TranscriptAdmin
 from sessions_app.models import Session
 
 _EXCERPT, _REASON = 100, 120  # characters
-_MARKUP = 500  # characters, of which the markup is left out
+_MARKUP = 500  # characters that are read, before their markup is removed
 
 
 class RatingFilter(admin.SimpleListFilter):
-    """Good or bad."""
+    """Filters by good or bad."""
 
     title = "rating"
     parameter_name = "is_good__exact"
@@ -38,7 +38,7 @@ class RatingFilter(admin.SimpleListFilter):
 
 
 class FeedbackList(KeyedChangeList):
-    """Finds the ids of a page's feedback first, and then the start of each answer."""
+    """Finds the ids of a page's feedback first, and then reads the start of each answer."""
 
     def with_columns(self, rows: QuerySet[Any]) -> QuerySet[Any]:
         start = Left("message__text_content", _MARKUP)
@@ -52,7 +52,7 @@ class FeedbackList(KeyedChangeList):
 
 @admin.register(Feedback)
 class FeedbackAdmin(TranscriptAdmin):
-    """Feedback: which answers people like and dislike, and why."""
+    """Feedback: which answers users like or dislike, and why."""
 
     list_display = ("given", "rating", "short_reason", "excerpt", "session", "user")
     list_filter = (RatingFilter, ("created_at", TimeFilter))
@@ -119,12 +119,12 @@ class FeedbackAdmin(TranscriptAdmin):
 
 
 def _one_line(text: str) -> str:
-    """The text, cut by the stylesheet where it has no room; pointing at it shows the rest."""
+    """Return the text; the stylesheet truncates it, and hovering over it shows all."""
     return format_html('<span title="{}">{}</span>', text, text) if text else "-"
 
 
 class _MessageLink(SessionLink):
-    """The answer's last message, as a link to it in the conversation."""
+    """A link to the answer's last message in the conversation."""
 
     def __call__(self, row: Any) -> str:
         return link_to_message(self.request, row.message, f"Message {row.message.position}")

@@ -1,4 +1,4 @@
-"""The filter of the list of sessions by what users think of the answers."""
+"""The session list's filter by user feedback on answers."""
 
 from django.db.models import Exists, OuterRef
 
@@ -8,7 +8,7 @@ from sessions_app.querysets import SessionQuerySet
 
 
 class FeedbackFilter(ChoiceFilter):
-    """Whether an answer has feedback, and which."""
+    """Filters by whether an answer has good, bad or any feedback."""
 
     title = "feedback"
     parameter_name = "feedback"

@@ -1,4 +1,4 @@
-"""The admin pages of messages, whose list shows answers without their markup."""
+"""The admin pages of messages; the list shows answers without their markup."""
 
 from django.contrib import admin
 
@@ -9,7 +9,7 @@ from sessions_app.models import Message
 
 @admin.register(Message)
 class MessageAdmin(BaseMessageAdmin):
-    """Where staff find messages by their words."""
+    """Messages, which staff can search by words."""
 
     def as_line(self, text: str, role: str) -> str:
         return plain_line(text, role)

@@ -1,4 +1,4 @@
-"""What staff do to a session on its page: verdict, note, flag, reviewed, and keep."""
+"""The review of a session on its page: verdict, note, flag, reviewed, and keep."""
 
 from collections.abc import Mapping
 from typing import Any, cast
@@ -26,7 +26,7 @@ def may_review(request: HttpRequest) -> bool:
 
 
 class YesNoField(forms.TypedChoiceField):
-    """True, False, or None when it was not posted."""
+    """True, False, or None if it was not posted."""
 
     def __init__(self) -> None:
         choices = [(word, word) for word in _YES_NO]
@@ -34,23 +34,23 @@ class YesNoField(forms.TypedChoiceField):
 
 
 class ReviewForm(forms.Form):
-    """What one press of a button of the panel posts; what it does not post stays as it is."""
+    """What a button of the review panel posts; values that are not posted stay unchanged."""
 
     verdict = forms.ChoiceField(
         required=False, choices=[*Review.Verdict.choices, ("none", "no verdict")]
     )
     note = forms.CharField(required=False, max_length=NOTE_LENGTH, widget=forms.Textarea)
-    # What the page showed: another reviewer may have changed it since.
+    # The values that the page showed: another reviewer may have changed them since.
     shown_verdict = forms.CharField(required=False, widget=forms.HiddenInput)
     shown_note = forms.CharField(required=False, widget=forms.HiddenInput)
     flagged = YesNoField()
     reviewed = YesNoField()
     keep = YesNoField()
-    # The session to go to.
+    # The session to open next.
     next = forms.UUIDField(required=False)
 
     def changes(self) -> dict[str, Any]:
-        """The arguments of `review_session`."""
+        """Return the arguments for `review_session`."""
         data = self.cleaned_data
         verdict, note = data["verdict"], _unix(data["note"])
         is_edited = "note" in self.data and note != _unix(data["shown_note"])
@@ -58,7 +58,7 @@ class ReviewForm(forms.Form):
             "verdict": {"": None, "none": ""}.get(verdict, verdict),
             "note": note if is_edited else None,
             "flagged": data["flagged"],
-            # Going on to the next session says that this one has been reviewed.
+            # The button that opens the next session also marks this one as reviewed.
             "reviewed": True if data["next"] else data["reviewed"],
             "shown": {
                 name: _unix(data[f"shown_{name}"])
@@ -69,12 +69,12 @@ class ReviewForm(forms.Form):
 
 
 def _unix(text: str) -> str:
-    """The text with the line ends that are stored; forms post others."""
+    """Convert the line endings that forms post to those that are stored."""
     return text.replace("\r\n", "\n").strip()
 
 
 def change_review(model_admin: ModelAdmin, request: HttpRequest, object_id: str) -> HttpResponse:
-    """Store what a button of the panel says; back to the page, or on to the next session."""
+    """Save a button's changes, and redirect to the page or to the next session."""
     if not (may_review(request) and model_admin.has_view_or_change_permission(request)):
         raise PermissionDenied
     if request.method != "POST":
@@ -101,20 +101,20 @@ def change_review(model_admin: ModelAdmin, request: HttpRequest, object_id: str)
     if reviewed:
         model_admin.message_user(request, "The review was saved.", messages.SUCCESS)
     if marked:
-        done = "Marked keep: no cleanup removes it." if keep else "No longer marked keep."
+        done = "Marked keep: cleanups will not remove it." if keep else "No longer marked keep."
         model_admin.message_user(request, done, messages.SUCCESS)
     following = form.cleaned_data["next"]
     return _back(request, str(following or object_id), stay=following is None)
 
 
 def _both(conflict: ReviewedMeanwhile, given: Mapping[str, Any]) -> str:
-    """What another has stored, and what was to be stored: nothing of either is lost."""
+    """Describe both reviews, so that neither is lost."""
     values = " ".join(
         f"{name.capitalize()}: {_said(name, stored)} by {conflict.by}, "
         f"{_said(name, given[name])} by you."
         for name, stored in conflict.stored.items()
     )
-    return f"Nothing was saved: {conflict.by} has reviewed this session meanwhile. {values}"
+    return f"Nothing was saved: {conflict.by} reviewed this session in the meantime. {values}"
 
 
 def _said(field: str, value: str) -> str:
@@ -130,7 +130,7 @@ def _gone(model_admin: ModelAdmin, request: HttpRequest) -> HttpResponse:
 
 
 def _back(request: HttpRequest, object_id: str, *, stay: bool = True) -> HttpResponse:
-    """To a session's page, at the same place of the conversation, in the same list."""
+    """Redirect to a session's page, with the same place in the conversation and the same list."""
     query = request.GET.copy()
     if not stay:
         filters = query.get("_changelist_filters", "")

@@ -1,4 +1,4 @@
-"""The list of runs: which columns are read, its filters, and its search."""
+"""The list of runs: the columns that are read, the filters, and the search."""
 
 from typing import Any
 
@@ -19,12 +19,12 @@ from sessions_app.admin.shared import ModelAdmin
 from sessions_app.models import Session
 from sessions_app.search.sessions import ids_starting_with, search_sessions
 
-ERRORS_SEARCHED = 10_000  # the newest
-FOUND = 1_000  # of each kind: sessions, users, errors
+ERRORS_SEARCHED = 10_000  # the newest errors
+FOUND = 1_000  # limit for each kind: sessions, users, errors
 
 
 class RunList(KeyedChangeList):
-    """Finds the ids of a page's runs first, and then reads what the columns show of these."""
+    """Finds the ids of a page's runs first, and then reads their columns."""
 
     def with_columns(self, rows: QuerySet[Any]) -> QuerySet[Any]:
         runs: Any = rows
@@ -40,7 +40,7 @@ class RunList(KeyedChangeList):
 
 
 class CurrentStatusFilter(admin.SimpleListFilter):
-    """The current status of a run: one that is presumed dead counts as interrupted."""
+    """Filters by the current status; a run that is presumed dead counts as interrupted."""
 
     title = "status"
     parameter_name = "status__exact"
@@ -59,7 +59,7 @@ class CurrentStatusFilter(admin.SimpleListFilter):
 
 
 class ModelFilter(NewestValuesFilter):
-    """By model; runs without one are not offered."""
+    """Filters by model; does not offer runs without one."""
 
     title = "model"
     parameter_name = "model"
@@ -70,18 +70,17 @@ class ModelFilter(NewestValuesFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[AgentRun]) -> QuerySet[AgentRun]:
         if not self.value():
             return queryset
-        # The index has those with a model only.
+        # The index contains only runs with a model.
         return super().queryset(request, queryset.exclude(model=""))
 
 
 def search_runs(
     runs: QuerySet[AgentRun], text: str, *, in_sessions: bool, in_errors: bool
 ) -> tuple[QuerySet[AgentRun], bool]:
-    """The runs in whose error, user or session the text is found; whether there may be more.
+    """Find runs whose error, user or session has the text; returns whether there may be more.
 
-    What is found is looked up first, a limited number of each kind, so that the runs are then
-    found by their keys. `in_sessions`: also by the name or id of the session; `in_errors`: also by
-    the text of the error.
+    A limited number of each kind is looked up first, so that the runs can then be found by key.
+    `in_sessions` also searches the names and ids of sessions, and `in_errors` the errors.
     """
     kinds = [("user", _keys(User.objects.filter(username__icontains=text)))]
     if in_errors:
@@ -103,10 +102,10 @@ def _keys(rows: QuerySet[Any]) -> list[Any]:
 
 
 def _with_error(text: str) -> list[Any]:
-    """Of the newest runs with an error, those whose error has the text.
+    """Return those of the newest runs with an error whose error has the text.
 
-    The text is no condition of the query: PostgreSQL would rather read all runs for it than the
-    newest ones by their index.
+    The text is not a condition of the query: PostgreSQL would then read all runs, instead of the
+    newest ones through their index.
     """
     newest = AgentRun.objects.exclude(error="").order_by("-created_at", "-pk")
     has_text = ExpressionWrapper(Q(error__icontains=text), BooleanField())

@@ -1,4 +1,4 @@
-"""The columns of the admin's runs: outcome, tokens, cost, times, and the error."""
+"""The columns of runs in the admin: outcome, tokens, cost, times, and error."""
 
 from datetime import datetime, timedelta
 
@@ -15,7 +15,7 @@ ERROR_LENGTH = 120  # characters
 
 
 class RunColumns:
-    """The display methods, for the admin of runs."""
+    """Display methods for the runs' admin."""
 
     @admin.display(description="created")
     def created(self, run: AgentRun) -> str:
@@ -23,7 +23,7 @@ class RunColumns:
 
     @admin.display(description="status")
     def status_badge(self, run: AgentRun) -> str:
-        """The status; one whose process is presumed dead is shown as interrupted."""
+        """Return the status; a run whose process is presumed dead is shown as interrupted."""
         status = RunStatus(run.current_status)
         return badge(status.label, OUTCOMES.get(status, "neutral"))
 
@@ -67,7 +67,7 @@ class RunColumns:
     def short_error(self, run: AgentRun) -> str:
         start: str = run.error_start  # type: ignore[attr-defined]  # RunList's annotation
         text = Truncator(" ".join(start.split())).chars(ERROR_LENGTH)
-        # The stylesheet cuts it where it has no room.
+        # The stylesheet truncates what does not fit.
         return format_html('<span title="{}">{}</span>', text, text) if text else ""
 
 
@@ -76,5 +76,5 @@ def _number(count: int | None) -> str:
 
 
 def _time(start: datetime, end: datetime | None) -> str:
-    """How long it took, as people say it; nothing while it has not ended."""
+    """Format how long it took; a dash if it has not ended."""
     return "-" if end is None else duration(max(end - start, timedelta()).total_seconds())

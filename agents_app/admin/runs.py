@@ -27,8 +27,8 @@ from sessions_app.admin.shared import may_read_transcripts, may_view, time_field
 from sessions_app.admin.transcript_admin_base import TranscriptAdmin
 from sessions_app.models import Message, Session
 
-# The library's own pages of its queue fail for requests that no browser makes, and say nothing of
-# a run that its page here does not.
+# The library's own admin pages of its queue fail for manipulated requests, and show nothing about a
+# run that its page here does not show.
 if apps.is_installed("procrastinate.contrib.django"):
     for model in apps.get_app_config("procrastinate").get_models():
         if admin.site.is_registered(model):
@@ -39,7 +39,7 @@ _EXCERPT = 200  # characters
 
 @admin.register(AgentRun)
 class AgentRunAdmin(RunColumns, TranscriptAdmin):
-    """Agent runs: who asked, how the run ended, what it took, and why it failed."""
+    """Agent runs: who asked, how the run ended, its times and cost, and why it failed."""
 
     list_display = (
         *("created", "status_badge", "session", "short_error", "times"),
@@ -58,14 +58,14 @@ class AgentRunAdmin(RunColumns, TranscriptAdmin):
     show_facets = admin.ShowFacets.NEVER
     sortable_by = ()
     ordering = ("-created_at", "-id")
-    # search_runs finds them.
+    # These make Django show the search box; search_runs() searches them.
     search_fields = ("error", "user__username", "session__name")
     search_help_text = (
-        f"Text of the error (of the newest {ERRORS_SEARCHED:,} with one), user name, id, or the "
-        "session's name or id, as far as you may see them"
+        f"Error text (latest {ERRORS_SEARCHED:,} errors), user name, run id, or session name or "
+        "id, where you are allowed to view them"
     )
     fields_revealing = {Session: ("session",)}
-    # An error may quote what a model was sent or has answered.
+    # An error may quote what a model was sent or answered.
     transcript_fields = (
         *("message", "answer", "text", "options"),
         *("error", "short_error", "full_error"),
@@ -121,8 +121,8 @@ class AgentRunAdmin(RunColumns, TranscriptAdmin):
         if is_cut:
             self.message_user(
                 request,
-                f"More than {FOUND:,} errors, users or sessions have this text: only the runs of "
-                f"{FOUND:,} are listed. A longer text finds the others.",
+                f"More than {FOUND:,} errors, users or sessions match: only the runs of "
+                f"{FOUND:,} are listed. Use a longer text to narrow the search.",
                 messages.WARNING,
             )
         return found, False
@@ -132,7 +132,7 @@ class AgentRunAdmin(RunColumns, TranscriptAdmin):
     ) -> AgentRun | None:
         run: AgentRun | None = super().get_object(request, object_id, from_field)
         if run is not None:
-            # What the links on its page are made of is read with it.
+            # Also read the rows that its page links to.
             runs: AgentRunQuerySet = self.get_queryset(request).with_current_status()  # type: ignore[attr-defined]
             related = runs.select_related("session", "message", "user", "agent")
             run = related.defer("options", "session__metadata").filter(pk=run.pk).first()
@@ -151,7 +151,7 @@ class AgentRunAdmin(RunColumns, TranscriptAdmin):
 
 
 class _QuestionLink(SessionLink):
-    """What the run answers: its first words, as a link to it in the conversation."""
+    """The message that the run answers: its first words, as a link to the conversation."""
 
     short_description = "question"
 
@@ -160,7 +160,7 @@ class _QuestionLink(SessionLink):
 
 
 class _AnswerLink(SessionLink):
-    """What the run has written, if that is stored as messages: a link to its beginning."""
+    """A link to the beginning of the run's answer, if it is stored as messages."""
 
     def __call__(self, row: Any) -> str:
         first = Message.objects.filter(run=row).order_by("position").first()

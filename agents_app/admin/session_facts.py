@@ -1,4 +1,4 @@
-"""The facts on a session's page: people, times, tokens, cost; nothing that was said."""
+"""The facts on a session's page: user, agent, times, tokens, cost; no part of the transcript."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from sessions_app.models import Message, Session
 
 @dataclass(frozen=True)
 class Fact:
-    """One line of the side column."""
+    """A line of the side column."""
 
     label: str
     value: str
@@ -28,7 +28,7 @@ class Fact:
 
 
 def session_facts(chat_session: Session, request: HttpRequest, message_count: int) -> list[Fact]:
-    """Who, where and when, how many messages, and what the session's runs took."""
+    """Return the session's user, agent, platform, times, messages, runs, tokens and cost."""
     return [
         *_people(chat_session, request),
         Fact("Platform", chat_session.platform or "none"),
@@ -40,13 +40,13 @@ def session_facts(chat_session: Session, request: HttpRequest, message_count: in
 
 
 def removal_sentence(chat_session: Session) -> str:
-    """Whether a cleanup would remove the session, and why not, in a sentence."""
+    """Return a sentence that says whether a cleanup would remove the session, or why not."""
     reasons = keep_reasons([chat_session]).get(chat_session.pk)
     if reasons is None:
         return "The session has been deleted."
     if reasons:
         return f"A cleanup keeps it: {'; '.join(reasons)}."
-    return "The next cleanup removes it: nobody named it, and it is empty."
+    return "The next cleanup will remove it: it is auto-named and empty."
 
 
 def _people(chat_session: Session, request: HttpRequest) -> Iterator[Fact]:
@@ -79,7 +79,7 @@ def _times(chat_session: Session) -> Iterator[Fact]:
 
 
 def _list_link(text: str, model: type[Model], chat_session: Session, request: HttpRequest) -> str:
-    """The text, as a link to the session's rows of the model for those who may see them."""
+    """Return the text, as a link to the session's rows of the model if the user may view them."""
     if not may_view(request, model):
         return text
     url = reverse(f"admin:{model._meta.label_lower.replace('.', '_')}_changelist")

@@ -1,4 +1,4 @@
-"""The admin page of one session: its conversation, and what staff decide about it."""
+"""The admin page of a session: its conversation, review and facts."""
 
 from typing import Any, cast
 
@@ -24,12 +24,12 @@ from sessions_app.admin.shared import as_text, may_read_transcripts, may_view
 from sessions_app.models import Message, Review, Session
 from sessions_app.review.readings import record_reading
 
-_FILTERS = "_changelist_filters"  # Django's own name for them
+_FILTERS = "_changelist_filters"  # Django's parameter
 
 
 @admin.register(Session)
 class SessionAdmin(BaseSessionAdmin):
-    """Where staff review sessions."""
+    """Sessions, which staff review here."""
 
     change_form_template = "admin/agents_app/session/page.html"
     list_filter = (*STATE_FILTERS, FeedbackFilter, *OTHER_FILTERS)
@@ -51,7 +51,7 @@ class SessionAdmin(BaseSessionAdmin):
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        """The session's page: its conversation for those who may read it, and its facts."""
+        """Render the session's page: its facts, and its conversation if the user may read it."""
         chat_session: Session = context["original"]
         conversation = None
         if may_read_transcripts(request):
@@ -61,7 +61,7 @@ class SessionAdmin(BaseSessionAdmin):
             if conversation.sections:
                 user = cast("User", request.user)  # never anonymous in the admin
                 record_reading(user, [chat_session.pk], via="page")
-        # Counted once: it takes longer, the longer the conversation is.
+        # Counted once: slow for long conversations.
         count = conversation.total if conversation else chat_session.messages.count()
         context |= {
             "conversation": conversation,
@@ -97,7 +97,7 @@ class SessionAdmin(BaseSessionAdmin):
         }
 
     def response_post_save_change(self, request: HttpRequest, obj: Session) -> HttpResponseRedirect:
-        """Back to the page: saving a name or an agent is no reason to leave it."""
+        """Stay on the page after saving the name or the agent."""
         return HttpResponseRedirect(request.get_full_path())
 
 

@@ -1,4 +1,4 @@
-"""The tool calls of a message, each with its result, in any of the forms they are stored in."""
+"""Reads the tool calls of messages, and their results, in any of the stored formats."""
 
 import json
 from collections.abc import Sequence
@@ -12,14 +12,14 @@ from sessions_app.storable import encodable, json_text
 from sessions_app.tool_columns import tool_entries, tool_name
 
 _PREVIEW_LENGTH = 60  # characters beside the name
-_LENGTH = 20_000  # characters of arguments or of a result that are shown
+_LENGTH = 20_000  # characters of arguments or a result that are shown
 _ARGUMENTS = ("args", "arguments", "input", "parameters")
 _RESULT = ("content", "output", "result")
 
 
 @dataclass(frozen=True)
 class ToolCall:
-    """A call of a tool, its result, or both; None is what the message does not have."""
+    """A tool call, its result, or both; what the message does not have is None."""
 
     name: str
     arguments: str | None = None
@@ -28,12 +28,12 @@ class ToolCall:
 
     @property
     def kind(self) -> str:
-        """What it is, as it is shown."""
+        """The label for what it is."""
         return "Tool result" if self.arguments is None else "Tool call"
 
     @property
     def preview(self) -> str:
-        """How its arguments, or else its result, begin, on one line."""
+        """The start of its arguments, or else of its result, on one line."""
         text = self.result if self.arguments is None else self.arguments
         return Truncator(" ".join((text or "")[: 10 * _PREVIEW_LENGTH].split())).chars(
             _PREVIEW_LENGTH
@@ -41,7 +41,7 @@ class ToolCall:
 
 
 def read_tool_calls(message: Message) -> list[ToolCall]:
-    """The message's tool calls with their results, then the results of other messages' calls."""
+    """Return the message's tool calls with results, then the results of other messages' calls."""
     outputs = _entries(message.tool_outputs)
     calls = []
     for number, call in enumerate(_entries(message.tool_calls)):
@@ -56,7 +56,7 @@ def read_tool_calls(message: Message) -> list[ToolCall]:
 
 
 def join_results(messages: Sequence[list[ToolCall]]) -> None:
-    """Move the results of tools to their calls in earlier ones of these messages."""
+    """Move tool results to their calls in earlier messages."""
     waiting: dict[str, tuple[list[ToolCall], int]] = {}
     for calls in messages:
         for call in list(calls):
@@ -70,19 +70,19 @@ def join_results(messages: Sequence[list[ToolCall]]) -> None:
 
 
 def _entries(column: Any) -> list[Any]:
-    """The column's entries, or the column as its only one when it has none."""
+    """Return the column's entries, or the whole column as one entry if it has none."""
     if not column:
         return []
     return [*tool_entries(column)] or [column]
 
 
 def _take_result(outputs: list[Any], call: Any, number: int) -> Any:
-    """Remove and return the result of a call, by its id or, without ids, by its place."""
+    """Remove and return a call's result, found by its id or, without ids, by its position."""
     call_id = _call_id(call)
     for index, output in enumerate(outputs):
         output_id = _call_id(output)
         if output and (call_id == output_id if call_id and output_id else index == number):
-            outputs[index] = None  # the others keep their places
+            outputs[index] = None  # the others keep their positions
             return output
     return None
 
@@ -97,7 +97,7 @@ def _name(entry: Any) -> str:
 
 
 def _entry_text(entry: Any, keys: tuple[str, ...]) -> str:
-    """What an entry says under one of the keys, or all of it."""
+    """Return the entry's value for one of the keys, or the whole entry, as text."""
     named = isinstance(entry, dict) and next((key for key in keys if key in entry), None)
     value = entry[named] if named else entry
     if isinstance(value, str):
@@ -107,7 +107,7 @@ def _entry_text(entry: Any, keys: tuple[str, ...]) -> str:
 
 
 def _parsed(text: str) -> Any:
-    """The JSON that a text holds, if it is a list or an object; providers send both forms."""
+    """Parse a text that is a JSON list or object; providers send both strings and JSON."""
     try:
         value = json.loads(text) if text.lstrip()[:1] in {"{", "["} else text
     except (ValueError, RecursionError):

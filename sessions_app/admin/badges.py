@@ -1,4 +1,4 @@
-"""Badges: a status as a word on a coloured ground. The colour never carries meaning alone."""
+"""Badges: a status as a word on a coloured background. Colour is never the only indication."""
 
 from typing import Literal
 
@@ -26,15 +26,15 @@ OUTCOMES: dict[str, Kind] = {
 
 
 def badge(text: object, kind: Kind = "neutral") -> SafeString:
-    """The text as a badge."""
+    """Return the text as a badge."""
     return format_html('<span class="badge badge-{}">{}</span>', kind, text)
 
 
 def outcome_badge(status: str) -> SafeString:
-    """How an answer ended, or that it is being written."""
+    """Return a badge for an answer's outcome, or for an answer that is being written."""
     return badge(RunStatus(status).label, OUTCOMES.get(status, "neutral"))
 
 
 def cleanup_badge(status: str) -> SafeString:
-    """How a cleanup ended, or that it is running."""
+    """Return a badge for a cleanup's status."""
     return badge(CleanupRun.Status(status).label, _CLEANUPS.get(status, "neutral"))

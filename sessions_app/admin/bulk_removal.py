@@ -1,6 +1,6 @@
 """The action "Remove empty auto-named automagik sessions": confirm, remove, report.
 
-A selection too large for one request is removed over several. In between, the CleanupRun
+A selection that is too large for one request is removed over several. Between them, the CleanupRun
 stores the cursor, and the page's form contains the selection: it posts the action to the list
 again, so that Django builds the same queryset.
 """
@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 
 REQUEST_TIME_BUDGET = 2.0  # seconds that one request spends on removals
 SAMPLE_SIZE = 10
-_MAX_COUNT = 2**31 - 1  # of the column CleanupRun.matched
+_MAX_COUNT = 2**31 - 1  # the limit of the column CleanupRun.matched
 
 
 class RemovalForm(forms.Form):
@@ -59,7 +59,7 @@ class RemovalForm(forms.Form):
 class Selection:
     """The selected sessions, and the form fields that select them again.
 
-    Two querysets of the same sessions: one is fast to count, the other fast to read in batches.
+    The two querysets have the same sessions: one is fast to count, the other to read in batches.
     """
 
     for_counting: SessionQuerySet
@@ -67,11 +67,11 @@ class Selection:
     url: str
     fields: list[tuple[str, str]]
     criteria: dict[str, Any]
-    is_removable: bool  # all of them, by the list's filter
+    is_removable: bool  # whether the list's filter makes all of them removable
 
     @classmethod
     def from_request(cls, request: HttpRequest, queryset: QuerySet[Session]) -> Selection:
-        """The selection that the list's form posted."""
+        """Return the selection that the list's form posted."""
         posted = PostedSelection.from_request(request, remove_empty_sessions.__name__)
         if posted.is_across_pages:
             listed = cast("SessionQuerySet", queryset.order_by())
@@ -98,16 +98,16 @@ class Selection:
         )
 
     def plan(self) -> RemovalPlan:
-        """What of the selection would be removed, and what would be kept and why."""
+        """Return how many sessions would be removed, and how many would be kept and why."""
         if not self.is_removable:
             return self.for_counting.removal_plan()
-        # The list already has the condition, which is expensive.
+        # The list's filter has already applied the condition, which is expensive.
         kept = KeptCounts(**{field.name: 0 for field in fields(KeptCounts)})
         return RemovalPlan(self.for_counting.count(), kept)
 
 
 def _criteria(posted: PostedSelection) -> dict[str, Any]:
-    """What identifies the selection: the list's filters, and the selected ids unless all are."""
+    """Identify the selection by the list's filters and, unless all are selected, the ids."""
     if posted.is_across_pages:
         return {"list": posted.query}
     ids = sorted(set(posted.ticked))
@@ -117,14 +117,14 @@ def _criteria(posted: PostedSelection) -> dict[str, Any]:
 
 
 class NotContinuable(Exception):
-    """The request names a cleanup that it may not continue."""
+    """The request refers to a cleanup that it may not continue."""
 
 
 @admin.action(permissions=["delete"], description="Remove empty auto-named automagik sessions")
 def remove_empty_sessions(
     model_admin: ModelAdmin, request: HttpRequest, queryset: QuerySet[Session]
 ) -> HttpResponse:
-    """Show the confirmation; once confirmed, remove, and show the progress or the outcome."""
+    """Show the confirmation; once confirmed, remove sessions and show progress or outcome."""
     selection = Selection.from_request(request, queryset)
     form = RemovalForm(request.POST)
     if not form.is_valid():
@@ -150,7 +150,7 @@ def remove_empty_sessions(
             continue_cleanup(run, selection.for_batches, seconds=REQUEST_TIME_BUDGET)
     except Error as error:
         logger.warning("%s failed: %s", run, one_line(error))
-        # Not saved: it has already been recorded, unless the database is unreachable.
+        # Not saved: already recorded, unless the database is unreachable.
         run.status, run.error = CleanupRun.Status.FAILED, one_line(error)
     if run.status == CleanupRun.Status.RUNNING:
         return _progress(model_admin, request, selection, run)
@@ -165,7 +165,7 @@ def _nothing_removed(
 
 
 def undo_notice() -> str:
-    """A sentence that says until when a removal made now can be undone."""
+    """Return a sentence that says until when a removal can be undone if it is made now."""
     days = settings.CLEANUP_ARCHIVE_DAYS
     if days == 0:
         return "This cannot be undone: removed sessions are not archived here."
@@ -176,7 +176,7 @@ def undo_notice() -> str:
 def _start(
     model_admin: ModelAdmin, request: HttpRequest, selection: Selection, matched: int | None
 ) -> CleanupRun:
-    """A new run; `matched` is the number that the confirmation page showed."""
+    """Start a run; `matched` is the number that the confirmation page showed."""
     user = current_user(request)
     if matched is None:
         matched = selection.plan().removable
@@ -187,12 +187,12 @@ def _start(
         matched=matched,
         criteria=selection.criteria,
     )
-    model_admin.log_addition(request, run, f"Started the removal of {session_count(matched)}.")
+    model_admin.log_addition(request, run, f"Started removing {session_count(matched)}.")
     return run
 
 
 def _run_to_continue(request: HttpRequest, selection: Selection, pk: int) -> CleanupRun:
-    """The user's own unfinished run, even if it has been marked as interrupted.
+    """Return the user's own unfinished run, even if it has been marked as interrupted.
 
     Raises NotContinuable.
     """
@@ -252,7 +252,7 @@ def _progress(
 def _outcome(
     model_admin: ModelAdmin, request: HttpRequest, selection: Selection, run: CleanupRun
 ) -> HttpResponse:
-    """Redirect to the list, with a message about the outcome."""
+    """Redirect to the list with a message about the outcome."""
     text, level = _report(run)
     link = _link(model_admin, request, run)
     model_admin.message_user(request, format_html("{} {}", text, link), level)
@@ -266,12 +266,12 @@ def _report(run: CleanupRun) -> tuple[str, int]:
         removed = f"{run.removed:,} of {session_count(run.matched)}"
     if run.status == CleanupRun.Status.FAILED:
         reason = run.error.rstrip(".")
-        return f"The database stopped the cleanup ({reason}). Removed {removed}.", messages.ERROR
+        return f"A database error ended the cleanup ({reason}). Removed {removed}.", messages.ERROR
     if run.status == CleanupRun.Status.PARTIAL:
         return f"Stopped. Removed {removed}.", messages.WARNING
     if missing:
         were = ngettext("was", "were", missing)
-        kept = f"{missing:,} {were} in use, or already gone."
+        kept = f"{missing:,} {were} in use or already gone."
         return f"Removed {removed}; {kept}", messages.WARNING
     return f"Removed {removed}.", messages.SUCCESS
 

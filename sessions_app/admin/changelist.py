@@ -1,4 +1,4 @@
-"""The base of long lists, which find the keys of a page's rows first, and then read those rows."""
+"""The base of long lists: finds the keys of a page's rows first, and then reads those rows."""
 
 from typing import Any
 
@@ -11,16 +11,16 @@ from sessions_app.admin.paging import KeyPage, KeyPaginator, PageLink
 
 
 class KeyedChangeList(ChangeList):
-    """Finds the keys of a page's rows first, and then reads what the columns show of those rows.
+    """Finds the keys of a page's rows first, and then reads the columns of those rows.
 
-    `queryset`, which actions receive too, has the filters, the search and the order, and nothing
-    for the columns: the database would compute that for rows that no page shows.
+    `queryset`, which actions receive too, has the filters, the search and the order, but no
+    annotations for columns: the database would compute them for rows that no page shows.
     """
 
     page: KeyPage
 
     def get_results(self, request: HttpRequest) -> None:
-        # An action receives the queryset, and its response is not the list.
+        # An action receives the queryset, and does not show the list.
         is_action = request.method == "POST" and ACTION_CHECKBOX_NAME in request.POST
         rows = self.queryset.none() if is_action else self.queryset
         paginator = KeyPaginator(rows, self.list_per_page)
@@ -42,25 +42,25 @@ class KeyedChangeList(ChangeList):
         self.show_admin_actions = True
 
     def rows(self, ids: list[Any]) -> list[Any]:
-        """These rows, in that order, with what the columns show."""
+        """Return these rows in this order, with the data of the columns."""
         found = self.with_columns(self.root_queryset.filter(pk__in=ids)).in_bulk()
         return [found[pk] for pk in ids if pk in found]
 
     def with_columns(self, rows: QuerySet[Any]) -> QuerySet[Any]:
-        """These rows with what the list's columns show, in no order."""
+        """Add the data of the list's columns to these rows, and remove the order."""
         return rows.order_by()
 
     def _links(self, paginator: KeyPaginator) -> list[tuple[PageLink, str]]:
-        """The pagination's links with their addresses."""
+        """Return the pagination's links with their addresses."""
         return [
             (link, self.get_query_string({PAGE_VAR: link.number}) if link.number else "")
             for link in paginator.links(self.page)
         ]
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
-        """The requested order, with ties in the same direction, so that one index serves both.
+        """Return the requested order, with ties in the same direction, so that one index is enough.
 
-        Django would order ties by the default order.
+        Django would break ties in its default order.
         """
         ordering = list(super().get_ordering(request, queryset.order_by()))
         match ordering:

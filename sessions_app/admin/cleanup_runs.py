@@ -1,4 +1,4 @@
-"""The admin pages of cleanup runs: what each one did, and restoring what it removed."""
+"""The admin pages of cleanup runs: what each one did, and how to restore what it removed."""
 
 from datetime import timedelta
 from typing import Any, cast
@@ -39,7 +39,7 @@ _COUNTS = ("matched_shown", "removed_shown", "restored_shown")
 
 
 class RunStatusFilter(admin.SimpleListFilter):
-    """The current status of a cleanup: one that is presumed dead counts as interrupted."""
+    """Filters by the current status; a cleanup that is presumed dead counts as interrupted."""
 
     title = "status"
     parameter_name = "status__exact"
@@ -54,11 +54,11 @@ class RunStatusFilter(admin.SimpleListFilter):
 
 
 class CleanupRunList(ChangeList):
-    """A search finds removed sessions; the list then has the runs that removed those."""
+    """Lists the runs that removed the sessions found by a search."""
 
     found: Found | None
     found_rows: list[ArchivedSession]
-    present: list[str]  # sessions of that id that exist, as links
+    present: list[str]  # links to existing sessions with that id
 
     def get_queryset(
         self, request: HttpRequest, exclude_parameters: list[str | None] | None = None
@@ -76,7 +76,7 @@ class CleanupRunList(ChangeList):
 
 @admin.register(CleanupRun)
 class CleanupRunAdmin(ReadOnlyAdmin):
-    """The record of cleanups, by the command and by the admin."""
+    """The log of cleanups, whether started by the command or in the admin."""
 
     list_display = (
         "id",
@@ -94,9 +94,9 @@ class CleanupRunAdmin(ReadOnlyAdmin):
     show_facets = admin.ShowFacets.NEVER
     sortable_by = ()
     ordering = ("-id",)
-    search_fields = ("removed_sessions__session_id",)  # makes Django show the box
+    search_fields = ("removed_sessions__session_id",)  # makes Django show the search box
     search_help_text = (
-        "Where did a session go? Its id (or the beginning, of 8 characters at least) or its name"
+        "Id (or at least its first 8 characters) or name of a session that may have been removed"
     )
 
     fieldsets = (
@@ -113,8 +113,8 @@ class CleanupRunAdmin(ReadOnlyAdmin):
             {
                 "fields": ("criteria_json",),
                 "description": "“selected” is the number of selected rows, and “ids_sha256” the "
-                "hash of their ids; “list” has the list's filters (empty: the whole list); all "
-                "others are options of the command.",
+                "hash of their ids; “list” contains the list's filters (empty for the whole "
+                "list); everything else is an option of the command.",
             },
         ),
     )
@@ -174,10 +174,10 @@ class CleanupRunAdmin(ReadOnlyAdmin):
         return [restore, *super().get_urls()]
 
     def has_restore_permission(self, request: HttpRequest) -> bool:
-        """Whether the user may restore sessions; seeing the runs is a separate permission."""
+        """Whether the user may restore sessions, which viewing the runs does not include."""
         return request.user.has_perm("sessions_app.restore_session")
 
-    # --- The list, and where a session went ------------------------------------------
+    # --- The list, and its search for removed sessions --------------------------------
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return CleanupRunList
@@ -192,7 +192,7 @@ class CleanupRunAdmin(ReadOnlyAdmin):
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        """The run, with a page of the sessions that it removed."""
+        """Render the run, with a page of the sessions that it removed."""
         run: CleanupRun = context["original"]
         context["restorable"] = self.has_restore_permission(request) and not why_not_restorable(run)
         context["archive"] = read_archive(request, run)
@@ -200,7 +200,7 @@ class CleanupRunAdmin(ReadOnlyAdmin):
 
     def restore_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Show the confirmation; once confirmed, restore the run's sessions."""
-        # Checked before the run is looked up, so as not to reveal which runs exist.
+        # Checked before the run is looked up, so that nothing reveals which runs exist.
         if not self.has_view_permission(request) or not self.has_restore_permission(request):
             raise PermissionDenied
         run: CleanupRun | None = self.get_object(request, unquote(object_id))
@@ -214,7 +214,7 @@ class CleanupRunAdmin(ReadOnlyAdmin):
 
 
 def _present(request: HttpRequest, text: str) -> list[str]:
-    """The sessions with that id that have not gone, or have been restored."""
+    """Return links to sessions with that id that were not removed, or have been restored."""
     if not may_view(request, Session) or not (ids := ids_in(text)):
         return []
     rows = Session.objects.filter(pk__range=ids).order_by("pk").only("name")[:_PRESENT_SHOWN]
@@ -226,7 +226,7 @@ def _is_presumed_dead(run: CleanupRun) -> bool:
 
 
 def why_not_restorable(run: CleanupRun) -> str:
-    """Why the run's sessions cannot be restored, in words; empty if they can."""
+    """Return why the run's sessions cannot be restored, or an empty text if they can."""
     obstacle = CleanupRun.RestoreObstacle
     if not run.restore_obstacle:
         return ""
@@ -239,9 +239,9 @@ def why_not_restorable(run: CleanupRun) -> str:
         return "nothing was removed."
     if run.restored >= run.removed:
         return "all of its sessions have been restored."
-    return "what it removed was not archived."
+    return "the removed data was not archived."
 
 
 def _as_duration(span: timedelta) -> str:
-    # Two clocks take part: the database's and the process's.
+    # May be negative: the two times may be from different clocks, the database's and the process's.
     return duration(max(0.0, span.total_seconds()))

@@ -1,7 +1,7 @@
-"""The action "Export…" of the list of sessions: choose a format, and download the selection.
+"""The action "Export…" of the session list: choose a format and download the selection.
 
 The page with the form posts the action to the list again, so that Django builds the same
-queryset; the response is the file, streamed while it is generated.
+queryset. The response is the file, streamed while it is generated.
 """
 
 from collections.abc import Iterator
@@ -40,21 +40,21 @@ _CONTENT_TYPES = {"csv": "text/csv; charset=utf-8", "jsonl": "application/jsonl;
 
 
 class SessionExportForm(forms.Form):
-    """What to export of the selected sessions, and how."""
+    """The format of the export, and whether it includes transcripts."""
 
     format = forms.ChoiceField(
         choices=[
             ("csv", "CSV, for spreadsheets"),
-            ("jsonl", "JSON lines, for programs"),
+            ("jsonl", "JSON Lines, for programs"),
         ],
         initial="csv",
         widget=forms.RadioSelect,
     )
     transcripts = forms.BooleanField(
         required=False,
-        label="With transcripts",
-        help_text="CSV then has one row per message, and JSON lines have the messages inside the "
-        "session. That you have read these transcripts is recorded.",
+        label="Include transcripts",
+        help_text="CSV then has one row per message; in JSON Lines, each session includes its "
+        "messages. Your access to these transcripts is logged.",
     )
 
     def __init__(self, *args: Any, may_read: bool, **kwargs: Any) -> None:
@@ -90,18 +90,18 @@ def export_sessions(
         "Content-Type": _CONTENT_TYPES[ending],
         "Content-Disposition": f'attachment; filename="{name}"',
         "Cache-Control": "no-store",
-        "Content-Encoding": "identity",  # keeps proxies from compressing, and so buffering, it
+        "Content-Encoding": "identity",  # keeps proxies from compressing it, which would buffer it
         "X-Accel-Buffering": "no",
         "X-Content-Type-Options": "nosniff",
     }
     if not isinstance(request, ASGIRequest):
         return StreamingHttpResponse(pieces, headers=headers)
-    connections.close_all()  # none stays open while the file is sent
+    connections.close_all()  # none should stay open while the file is sent
     return StreamingHttpResponse(iterate_in_threads(pieces), headers=headers)
 
 
 def _description(selection: PostedSelection) -> str:
-    """The selection in words, for the log."""
+    """Describe the selection for the log."""
     filters = "the whole list"
     if selection.query:
         filters = f"the list with {readable_query(selection.query)}"
@@ -137,7 +137,7 @@ def _pieces(
     transcripts: bool,
     description: str,
 ) -> Iterator[bytes]:
-    """The file's chunks. The export is logged before the first one, and its progress with each."""
+    """Yield the file's chunks; logs the export before the first one, and the progress with each."""
     entry = Export.objects.create(
         user=user,
         username=user.get_username(),

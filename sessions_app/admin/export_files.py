@@ -1,11 +1,11 @@
-"""Exported sessions as text: a CSV file for spreadsheets, or JSON lines for programs.
+"""Exported sessions as text: a CSV file for spreadsheets, or JSON Lines for programs.
 
-Everything here is a generator that reads a batch at a time, so that a million sessions do not
-have to fit into memory. Between batches no cursor or transaction is open. Batches follow each
-other by key, so that a session that is made or removed in the meantime does not shift others.
+Generators read one batch at a time, so that a million sessions need not fit into memory. Between
+batches, no cursor or transaction is open. Batches are paginated by key, so that sessions that are
+created or removed during an export do not shift the others.
 
-Both formats have the columns of `COLUMNS`, with times in ISO 8601, in UTC. With transcripts, a
-line of JSON also has `messages`, and a CSV file has one row per message, repeating the columns of
+Both formats have the columns of `COLUMNS`, with times in ISO 8601 and UTC. With transcripts, a
+line of JSON also has `messages`, and a CSV file has one row per message that repeats the columns of
 its session; a session without messages still has one row.
 """
 
@@ -35,8 +35,8 @@ _NOTHING_USED = (None, None, None)
 _SESSIONS_AT_ONCE = 1_000
 _READ_AT_ONCE = 200  # sessions with their transcripts
 _MESSAGES_AT_ONCE = 200
-_BYTE_ORDER_MARK = "\ufeff"  # without it, spreadsheets take UTF-8 for something else
-# What starts a formula in a spreadsheet, also as a full-width character, or is skipped before one.
+_BYTE_ORDER_MARK = "\ufeff"  # without it, spreadsheets guess another encoding than UTF-8
+# Characters that start a formula in a spreadsheet, also full-width ones, or are ignored before one.
 _FORMULA_STARTS = tuple("=+-@\t\r\n＝＋－＠")
 
 Row = dict[str, Any]
@@ -44,7 +44,7 @@ Transcript = Iterator[Row]
 
 
 def batches(sessions: QuerySet[Session], *, transcripts: bool) -> Iterator[list[Row]]:
-    """The columns of these sessions, newest first; six queries per batch."""
+    """Yield the rows of these sessions in batches, newest first; six queries per batch."""
     size = _READ_AT_ONCE if transcripts else _SESSIONS_AT_ONCE
     newest = sessions.order_by("-created_at", "-pk").values_list("created_at", "pk")
     keys = list(newest[:size])
@@ -58,7 +58,7 @@ def batches(sessions: QuerySet[Session], *, transcripts: bool) -> Iterator[list[
 
 
 def as_csv(sessions: Iterable[list[Row]], *, transcripts: bool) -> Iterator[str]:
-    """A file for spreadsheets."""
+    """Yield a CSV file for spreadsheets."""
     line = _csv_writer()
     yield _BYTE_ORDER_MARK
     yield line((*COLUMNS, *(_MESSAGE_NAMES if transcripts else ())))
@@ -77,7 +77,7 @@ def as_csv(sessions: Iterable[list[Row]], *, transcripts: bool) -> Iterator[str]
 
 
 def as_json_lines(sessions: Iterable[list[Row]], *, transcripts: bool) -> Iterator[str]:
-    """One JSON object per session, each on its line."""
+    """Yield one JSON object per session, each on its own line."""
     for rows in sessions:
         if not transcripts:
             for row in rows:
@@ -94,12 +94,12 @@ FORMATS: dict[str, Callable[..., Iterator[str]]] = {"csv": as_csv, "jsonl": as_j
 
 
 def escape_formula(text: str) -> str:
-    """The text with an apostrophe in front if a spreadsheet would take it for a formula."""
+    """Prefix the text with an apostrophe if a spreadsheet would treat it as a formula."""
     return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
 
 
 def _rows(ids: list[UUID]) -> list[Row]:
-    """In the order of the ids; without sessions that have been removed in the meantime."""
+    """Return the rows in the order of the ids, without sessions that have been removed since."""
     sessions = Session.objects.filter(pk__in=ids)
     removable = set(sessions.removable().values_list("pk", flat=True))
     messages = Message.objects.filter(session__in=ids).order_by().values_list("session")
@@ -123,7 +123,7 @@ def _rows(ids: list[UUID]) -> list[Row]:
 
 
 def _used(sessions: QuerySet[Session]) -> QuerySet[Any, tuple[Any, ...]]:
-    """The tokens and the cost of each session's runs, as far as they are known."""
+    """Return each session's total tokens and cost, as far as they are known."""
     columns = ("input_tokens", "output_tokens", "cost")
     sums = {f"all_{name}": Sum(f"runs__{name}") for name in columns}
     return sessions.order_by().annotate(**sums).values_list("pk", *sums)
@@ -157,7 +157,7 @@ def _row(chat_session: Session, *, message_count: int, used: Sequence[Any], remo
 
 
 def _with_transcripts(rows: list[Row]) -> Iterator[tuple[Row, Transcript]]:
-    """Each row with its session's messages: short ones are read together, long ones in parts."""
+    """Yield each row with its messages; short transcripts are read together, long ones in parts."""
     group: list[Row] = []
     expected = 0
     for row in rows:
@@ -173,7 +173,7 @@ def _with_transcripts(rows: list[Row]) -> Iterator[tuple[Row, Transcript]]:
 
 
 def _read_together(rows: list[Row]) -> Iterator[tuple[Row, Transcript]]:
-    # Without those that had no message when the reading was recorded.
+    # Sessions without messages were not recorded as read, so messages added since are left out.
     ids = [row["id"] for row in rows if row["message_count"]]
     transcripts: dict[UUID, list[Row]] = {}
     if ids:
@@ -209,7 +209,7 @@ def _message_row(message: Message) -> Row:
         "text": message.text_content,
         "tool_calls": message.tool_calls,
         "tool_outputs": message.tool_outputs,
-        # False for other versions, and for messages after these.
+        # False for other versions and the messages that follow them.
         "chosen": message.set_aside_with is None,
     }
 
@@ -222,7 +222,7 @@ def _csv_writer() -> Callable[[Iterable[Any]], str]:
     writer = csv.writer(Line())
 
     def line(values: Iterable[Any]) -> str:
-        # writerow() returns what write() does.
+        # writerow() returns the result of write().
         text: Any = writer.writerow(list(map(_cell, values)))
         return str(text)
 

@@ -1,4 +1,4 @@
-"""The admin pages of the log of exports: who exported which sessions, how and when."""
+"""The admin pages of the export log: who exported which sessions, how and when."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from sessions_app.models import Export, TranscriptReading
 
 
 class TranscriptsFilter(admin.SimpleListFilter):
-    """Whether the file had transcripts."""
+    """Filters by whether the file had transcripts."""
 
     title = "transcripts"
     parameter_name = "with_transcripts__exact"
@@ -31,7 +31,7 @@ class TranscriptsFilter(admin.SimpleListFilter):
 
 @admin.register(Export)
 class ExportAdmin(ReadOnlyAdmin):
-    """Who has exported what, for those who may read the log of readings."""
+    """Who exported what; visible to users who may view the reading log."""
 
     list_display = ("started", "username", "chosen", "sessions", "transcripts", "format")
     list_display_links = ("started",)
@@ -68,7 +68,7 @@ class ExportAdmin(ReadOnlyAdmin):
 
     @admin.display(description="sessions")
     def sessions(self, export: Export) -> str:
-        """How many; of a download that ended early, how many had been made by then."""
+        """Return how many sessions were exported; for an aborted download, how many up to then."""
         ended = "" if export.finished_at else ", not finished"
         return f"{export.exported:,}{ended}"
 

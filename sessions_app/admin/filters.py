@@ -1,4 +1,4 @@
-"""The filters that several lists share. None lists a whole table's values."""
+"""Filters that several lists share. None of them reads all values of a large table."""
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, time, timedelta
@@ -20,7 +20,7 @@ from sessions_app.models import Session
 
 
 class UserFilter(admin.ListFilter):
-    """A text field for a user name or an e-mail address, instead of a list of all users."""
+    """Filters by user name or e-mail address: a text field instead of a list of all users."""
 
     title = "user"
     template = "admin/sessions_app/user_filter.html"
@@ -57,13 +57,14 @@ class UserFilter(admin.ListFilter):
         if not self.value:
             return queryset
         matching = Q(username__iexact=self.value) | Q(email__iexact=self.value)
-        # Found first: the planner knows how many sessions these users have, not a subquery's.
+        # A separate query: the planner can estimate how many sessions these users have, unlike
+        # those of a subquery.
         users = list(User.objects.filter(matching).values_list("pk", flat=True)[: self.AT_MOST])
         return queryset.filter(user__in=users)
 
 
 class SessionFilter(admin.SimpleListFilter):
-    """One session's rows; shown only when in use, through the links on the session's page."""
+    """Filters by session; shown only when in use, through a link on the session's page."""
 
     title = "session"
     parameter_name = "session"
@@ -85,9 +86,9 @@ class SessionFilter(admin.SimpleListFilter):
 
 
 class TimeFilter(admin.FieldListFilter):
-    """Since today, 7 or 30 days ago, or any range of days.
+    """Filters by time: today, the past 7 or 30 days, or any range of days.
 
-    A number of days is kept as such in the address, so that it is still true when the address
+    A number of days is stored as such in the address, so that it stays relative when the address
     is opened again. Days begin at midnight in the time zone that the list shows.
     """
 
@@ -105,7 +106,7 @@ class TimeFilter(admin.FieldListFilter):
     ) -> None:
         self.lower, self.upper = f"{field_path}__gte", f"{field_path}__lt"
         super().__init__(field, request, params, model, model_admin, field_path)
-        self.title = str(self.title).removesuffix(" at")  # "created", as its column
+        self.title = str(self.title).removesuffix(" at")  # "created", like the column's title
 
     def expected_parameters(self) -> list[str | None]:
         return [self.lower, self.upper]
@@ -113,7 +114,7 @@ class TimeFilter(admin.FieldListFilter):
     def has_output(self) -> bool:
         return True
 
-    def choices(  # type: ignore[override]  # as its template wants them
+    def choices(  # type: ignore[override]  # as its template expects
         self, changelist: ChangeList
     ) -> Iterator[Mapping[str, object]]:
         lower, upper = self._value(self.lower), self._value(self.upper)
@@ -150,9 +151,9 @@ class TimeFilter(admin.FieldListFilter):
         return str(last or "").strip()
 
     def _moment(self, value: str) -> datetime:
-        """The time that a value of the address means.
+        """Return the time that a value in the address stands for.
 
-        Raises IncorrectLookupParameters, also for one that the database cannot represent.
+        Raises IncorrectLookupParameters, also for times that the database cannot represent.
         """
         try:
             if value in self.SINCE:
@@ -163,28 +164,28 @@ class TimeFilter(admin.FieldListFilter):
                 if moment is None and (day_given := parse_date(value)):
                     moment = datetime.combine(day_given, time.min)
             if moment is None:
-                raise IncorrectLookupParameters(f"{value!r} is no time")
+                raise IncorrectLookupParameters(f"{value!r} is not a time")
             if timezone.is_naive(moment):
                 moment = timezone.make_aware(moment)
-            # As for SQLite; it may leave the calendar's range.
+            # As SQLite's backend does; raises OverflowError outside the calendar's range.
             return moment.astimezone(UTC)
         except (ValueError, OverflowError) as error:
             raise IncorrectLookupParameters(error) from error
 
     def _chosen(self, lower: str, upper: str) -> str:
-        """The range in words."""
+        """Describe the range in words."""
         if lower in self.SINCE and not upper:
             return self.SINCE[lower][0].lower()
         words = [("from", lower), ("before", upper)]
         return " ".join(f"{word} {self._day(value)}" for word, value in words if value)
 
     def _day(self, value: str) -> str:
-        """The day of a bound, for a date field; empty for none."""
+        """Return the day of a bound, for a date field; empty if there is none."""
         return local_time(self._moment(value)).date().isoformat() if value else ""
 
 
 class NewestValuesFilter(admin.SimpleListFilter):
-    """Offers the values that a column has in the newest rows: cheap to find, and nearly always all.
+    """Offers the values of a column in the newest rows: cheap to find, and almost always all.
 
     `parameter_name` is the column.
     """
@@ -207,7 +208,7 @@ class NewestValuesFilter(admin.SimpleListFilter):
 
 
 def other_filter_params(changelist: ChangeList, *own: str) -> list[tuple[str, str]]:
-    """What else the list is filtered by, for the form of a filter with these parameters."""
+    """Return the list's other filter parameters, for a filter's form to keep."""
     return [
         (name, value)
         for name, values in changelist.filter_params.items()
@@ -217,5 +218,5 @@ def other_filter_params(changelist: ChangeList, *own: str) -> list[tuple[str, st
 
 
 def without_nul(value: Any) -> Any:
-    """The text without NUL characters, which PostgreSQL rejects."""
+    """Remove NUL characters, which PostgreSQL rejects."""
     return value.replace("\0", "") if isinstance(value, str) else value

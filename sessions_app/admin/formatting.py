@@ -1,19 +1,19 @@
-"""How long things took and what they cost, in the fewest digits that say it."""
+"""Formats durations, costs and token counts compactly."""
 
 from decimal import Context, Decimal
 
-_SIGNIFICANT = 3  # digits of an amount below a dollar
+_SIGNIFICANT = 3  # digits of an amount below one dollar
 
 
 def dollars(amount: Decimal) -> str:
-    """An amount of US dollars, with as many digits as it takes to tell it from nothing."""
+    """Format an amount of US dollars; below one dollar, with significant digits."""
     if amount >= 1 or not amount:
         return f"${amount:,.2f}"
     return f"${Context(prec=_SIGNIFICANT).plus(amount).normalize():f}"
 
 
 def duration(seconds: float) -> str:
-    """`0.42 s`, `12.3 s`, `2 min 5 s`, `3 h 0 min`."""
+    """Format a duration: `0.42 s`, `12.3 s`, `2 min 5 s`, `3 h 0 min`."""
     if seconds < 60:
         return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -24,7 +24,7 @@ def duration(seconds: float) -> str:
 
 
 def tokens(tokens_in: int | None, tokens_out: int | None) -> str:
-    """How many tokens went in and came out; empty when neither is known."""
+    """Format the numbers of input and output tokens; empty if neither is known."""
     if tokens_in is None and tokens_out is None:
         return ""
     return f"{tokens_in or 0:,} tokens in, {tokens_out or 0:,} out"

@@ -16,12 +16,12 @@ _LENGTH = 60  # characters
 
 
 def sessions_with_opening() -> QuerySet[Session]:
-    """For prefetching the sessions of a list's rows with what `session_title` shows of them."""
+    """Return sessions with the data that `session_title` shows, for prefetching."""
     return Session.objects.with_opening().only("name")
 
 
 def session_title(chat_session: Session) -> str:
-    """The start of the user's first message, or the name if a person gave one.
+    """Return the start of the user's first message, or the name if a person chose it.
 
     Only for users who may read transcripts. Without sessions_with_opening(), always the name.
     """
@@ -30,13 +30,13 @@ def session_title(chat_session: Session) -> str:
 
 
 def message_url(session_id: UUID, message_id: UUID, position: int) -> str:
-    """The address of a message on its session's page."""
+    """Return the address of a message on its session's page."""
     page = reverse("admin:sessions_app_session_change", args=[session_id])
     return f"{page}?{urlencode({'message': message_id})}#m{position}"
 
 
 def link_to_message(request: HttpRequest, message: Message, text: str, title: str = "") -> str:
-    """A link to the message, or plain text for users who may not read it there."""
+    """Return a link to the message, or plain text for users who may not read it there."""
     if not (may_view(request, Session) and may_read_transcripts(request)):
         return text
     url = message_url(message.session_id, message.pk, message.position)
@@ -44,7 +44,7 @@ def link_to_message(request: HttpRequest, message: Message, text: str, title: st
 
 
 class SessionLink(RelatedLink):
-    """The session of a message, or of a row about a message, as a link to the message there."""
+    """The session of a message, or of a row about one, as a link to the message on its page."""
 
     def __call__(self, row: Model) -> str:
         message: Message = row if isinstance(row, Message) else getattr(row, "message")  # noqa: B009

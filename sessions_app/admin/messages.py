@@ -1,4 +1,4 @@
-"""The admin pages of messages: the list, and one message with all its columns."""
+"""The admin pages of messages: the list, and a message with all its columns."""
 
 from collections.abc import Callable
 from functools import partial
@@ -32,8 +32,8 @@ from sessions_app.tool_columns import tool_names
 MATCHES = 1_000  # messages that a search finds
 _MAX_SEARCH = 200  # characters
 _EXCERPT = 100  # characters
-_MARKUP = 500  # characters, of which the markup is left out
-_TEXT_SEARCHED = 50_000  # characters of a message, in which the match to show is looked for
+_MARKUP = 500  # characters that are read, before their markup is removed
+_TEXT_SEARCHED = 50_000  # characters of a message that are searched for the match to show
 
 
 class MessageList(KeyedChangeList):
@@ -48,7 +48,7 @@ class MessageList(KeyedChangeList):
         return shown
 
     def rows(self, ids: list[Any]) -> list[Any]:
-        """As in the base class; each with where it says what is searched for."""
+        """As in the base class; each row with its matches, or else the start of its text."""
         rows: list[Any] = super().rows(ids)
         terms = search.parse(self.query[:_MAX_SEARCH])
         pattern = matching(terms) if terms else None
@@ -61,7 +61,7 @@ class MessageList(KeyedChangeList):
 
 
 def folded_json(name: str, description: str = "") -> Callable[[ModelAdmin, Model], str]:
-    """A read-only field that shows the JSON column `name`, folded up, with its tools named."""
+    """Return a read-only field for the JSON column `name`, collapsed, with its tools named."""
 
     @admin.display(description=description or name.replace("_", " "))
     def show(model_admin: ModelAdmin, obj: Model) -> str:
@@ -80,9 +80,9 @@ def folded_json(name: str, description: str = "") -> Callable[[ModelAdmin, Model
 
 
 class BaseMessageAdmin(PlainLines, TranscriptAdmin):
-    """Messages, read-only: chats write them, and they are deleted with their session.
+    """Messages, read-only: chats write them, and they are deleted with their sessions.
 
-    agents_app.admin.messages registers it.
+    agents_app.admin.messages registers a subclass.
     """
 
     list_display = ("position", "role", "excerpt", "session", "created")
@@ -92,10 +92,10 @@ class BaseMessageAdmin(PlainLines, TranscriptAdmin):
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     sortable_by = ()
-    search_fields = ("text_content",)  # by its words: get_search_results
+    search_fields = ("text_content",)  # get_search_results() searches its words
     search_help_text = (
-        "Words that all occur in the message. Words in quotes have to follow each other; the last "
-        "word may go on."
+        "Finds messages with all of these words. Use quotes for a phrase; the last word may be "
+        "incomplete."
     )
     fields_revealing = {Session: ("session",)}
     read_via_page, read_via_list = "message", "list of messages"
@@ -133,7 +133,7 @@ class BaseMessageAdmin(PlainLines, TranscriptAdmin):
         css = {"all": ["sessions_app/admin/records.css", "sessions_app/admin/messages.css"]}
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nearly all that a message has is what was said."""
+        """Also requires the permission to read transcripts: nearly all columns are transcript."""
         return may_read_transcripts(request) and super().has_view_permission(request, obj)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
@@ -142,9 +142,9 @@ class BaseMessageAdmin(PlainLines, TranscriptAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Message], search_term: str
     ) -> tuple[QuerySet[Message], bool]:
-        """The messages that have the words, by the index of these; no more than MATCHES.
+        """Find the messages that have the words, with the full-text index; at most MATCHES.
 
-        The trash is left out, but where one of its sessions is looked at.
+        Sessions in the trash are left out, unless the list is filtered by session.
         """
         if not search_term.strip():
             return queryset, False
@@ -154,14 +154,14 @@ class BaseMessageAdmin(PlainLines, TranscriptAdmin):
             self.message_user(request, note, messages.WARNING)
             return queryset.none(), False
         said: MessageQuerySet = queryset  # type: ignore[assignment]
-        # In no order: sorting would read all that match, and not only the first.
+        # Without an order: sorting would read all matches, not only the first ones.
         found = said.mentioning(terms).order_by().values_list("pk", flat=True)
         ids = list(found[: MATCHES + 1])
         if len(ids) > MATCHES:
             self.message_user(
                 request,
-                f"More than {MATCHES:,} messages have these words, of which {MATCHES:,} are "
-                "listed. More words find the others.",
+                f"More than {MATCHES:,} messages have these words; only {MATCHES:,} are listed. "
+                "Add words to narrow the search.",
                 messages.WARNING,
             )
         listed = said.filter(pk__in=ids[:MATCHES])
@@ -177,7 +177,7 @@ class BaseMessageAdmin(PlainLines, TranscriptAdmin):
 
     @admin.display(description="text")
     def excerpt(self, message: Any) -> str:
-        """How the text begins, or where it says what is searched for."""
+        """Return the start of the text, or the part that matches the search."""
         if message.matches:
             marked = (
                 format_html("<mark>{}</mark>", segment.text) if segment.is_match else segment.text

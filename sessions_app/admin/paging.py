@@ -1,9 +1,9 @@
-"""Pages of a list that may have a million rows.
+"""Pagination of lists that may have a million rows.
 
-Three things make a stock list slow: it counts all rows, it reads the columns of all rows before
-the page, and it reaches the last page from the first. Here a count stops early, or is the
-database's estimate, and says so; a page's keys are found first, mostly in an index alone, and
-only then the columns of its rows; and pages can be counted from the end.
+Django's lists are slow for three reasons: they count all rows, read all columns of the rows before
+the page, and reach the last page from the first. Here, a count stops early, or is the database's
+estimate, and is shown as such. A page's keys are found first, mostly by an index-only scan, before
+the columns of its rows are read. Pages can also be counted from the end.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from django.db import connections
 from django.db.models import QuerySet
 from django.utils.functional import cached_property
 
-COUNTED = 10_000  # rows that are counted one by one
+COUNTED = 10_000  # rows that are counted exactly
 _AROUND = 2  # page numbers on each side of the current one
 
 
@@ -32,9 +32,9 @@ class Precision(Enum):
 
 
 class RowCount(int):
-    """A number of rows, shown with its precision: `more than 10,000`.
+    """A number of rows that is shown with its precision: `more than 10,000`.
 
-    An int, since Django's change list and its templates compare it with the rows of a page.
+    An int, since Django's change list and templates compare it with the number of rows of a page.
     """
 
     precision: Precision
@@ -57,13 +57,13 @@ class RowCount(int):
 
 
 def count_up_to(rows: QuerySet[Any, Any], limit: int) -> RowCount:
-    """How many rows there are, or that there are more than the limit."""
+    """Count the rows, but not beyond the limit."""
     counted = rows.order_by().values("pk")[: limit + 1].count()
     return RowCount(counted) if counted <= limit else RowCount(limit, Precision.EXCEEDED)
 
 
 def count_rows(rows: QuerySet[Any, Any], *, at_most: int) -> RowCount:
-    """How many rows there are: counted up to `at_most`, estimated for a whole large table."""
+    """Count the rows up to `at_most`; the count of a large unfiltered table is estimated."""
     count = count_up_to(rows, at_most)
     is_large_table = not count.is_exact and not rows.query.where
     if is_large_table and (estimate := _planned_rows(rows)) > at_most:
@@ -72,7 +72,7 @@ def count_rows(rows: QuerySet[Any, Any], *, at_most: int) -> RowCount:
 
 
 def _planned_rows(rows: QuerySet[Any, Any]) -> int:
-    """How many rows the planner expects; 0 where the database does not say."""
+    """Return how many rows the planner expects, or 0 on databases other than PostgreSQL."""
     if connections[rows.db].vendor != "postgresql":
         return 0
     plan: list[dict[str, Any]] = json.loads(rows.order_by().values("pk").explain(format="json"))
@@ -81,7 +81,7 @@ def _planned_rows(rows: QuerySet[Any, Any]) -> int:
 
 @dataclass(frozen=True)
 class KeyPage:
-    """The keys of one page's rows, in order; and the numbers of the pages beside it, if any."""
+    """The keys of a page's rows, in order, and the numbers of the adjacent pages, if any."""
 
     number: int
     keys: list[Any]
@@ -94,7 +94,7 @@ class KeyPage:
 
 @dataclass(frozen=True)
 class PageLink:
-    """An entry of the pagination: a page, or, without a number, the gap between two."""
+    """An entry of the pagination: a page, or, without a number, a gap between pages."""
 
     number: int | None
     text: str
@@ -106,10 +106,10 @@ _GAP = PageLink(None, "…")
 
 
 class KeyPaginator(Paginator):  # type: ignore[type-arg]  # Django has no such subscript
-    """The pages of an ordered queryset, whose order has to be total, as keys.
+    """Paginates the keys of a queryset, whose order must be total.
 
-    Page 1 is the first. Page -1 is the last and page -2 the one before it: they are found from
-    the end, so that the last page costs as much as the first. If all rows were counted, these are
+    Page 1 is the first. Page -1 is the last and page -2 the one before it: these are found from
+    the end, so that the last page is as fast as the first. If all rows were counted, they are
     the same pages as from the start; otherwise the last page is a full one.
     """
 
@@ -126,7 +126,7 @@ class KeyPaginator(Paginator):  # type: ignore[type-arg]  # Django has no such s
         return count_rows(self.object_list, at_most=COUNTED)
 
     def page(self, number: Any) -> KeyPage:  # type: ignore[override]
-        """The page of that number, or the nearest one."""
+        """Return the page with this number, or the nearest one."""
         number = int(number) or 1
         if not self.count.is_exact and self._is_far(number):
             self.count = RowCount(self.object_list.order_by().count())
@@ -140,7 +140,7 @@ class KeyPaginator(Paginator):  # type: ignore[type-arg]  # Django has no such s
         return self._from_end(-1) if number > 0 else self._from_start(1)
 
     def links(self, page: KeyPage) -> Iterator[PageLink]:
-        """The pagination: the first and the last page, and those around the current one."""
+        """Yield the pagination: the first and last page, and those around the current one."""
         around = range(page.number - _AROUND, page.number + _AROUND + 1)
         if self.count.is_exact:
             numbers = {1, self.num_pages, *(n for n in around if 1 <= n <= self.num_pages)}
@@ -152,7 +152,7 @@ class KeyPaginator(Paginator):  # type: ignore[type-arg]  # Django has no such s
             numbers = {1, -1, *(n for n in around if first_known <= n <= -1)}
         if page.previous:
             yield PageLink(page.previous, "Previous", rel="prev")
-        # Numbers that count from the end come last.
+        # Numbers from the end are negative, and come last.
         shown = sorted(numbers, key=lambda n: (n < 0, n))
         for before, number in zip([0, *shown], shown, strict=False):
             if number != before + 1:
@@ -162,12 +162,12 @@ class KeyPaginator(Paginator):  # type: ignore[type-arg]  # Django has no such s
             yield PageLink(page.next, "Next", rel="next")
 
     def _is_far(self, number: int) -> bool:
-        """Whether a page is beyond the middle of a list whose length is estimated."""
+        """Whether a page is in the second half of a list whose length is estimated."""
         estimated = self.count.precision is Precision.ESTIMATED
         return estimated and number * self.per_page > self.count / 2
 
     def _numbered(self, number: int) -> KeyPage:
-        """A page of a list that was counted, from the end that is closer."""
+        """Return a page of a list that was counted, from its closer end."""
         start = (number - 1) * self.per_page
         stop = min(start + self.per_page, self.count)
         if not self.count:

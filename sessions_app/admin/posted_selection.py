@@ -1,4 +1,4 @@
-"""The rows that a list's form posted with an action, for the action's page to post again."""
+"""The rows that were selected in a list, for the page of an action to post again."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from django.http import HttpRequest
 
 @dataclass(frozen=True)
 class PostedSelection:
-    """What was selected; `url` and `fields` are for a form that selects the same again."""
+    """The selected rows; a form with `url` and `fields` selects the same rows again."""
 
-    query: str  # the list's filters, without the page number, which may not exist any more
+    query: str  # the list's filters, without the page number: that page may no longer exist
     ticked: list[str]
-    is_across_pages: bool  # all rows of the list; then `ticked` is meaningless
+    is_across_pages: bool  # whether all rows of the list are selected; `ticked` is then meaningless
     url: str
     fields: list[tuple[str, str]]
 
     @classmethod
     def from_request(cls, request: HttpRequest, action: str) -> PostedSelection:
-        """The selection for the action of that name."""
+        """Return the selection that was posted for this action."""
         parameters = request.GET.copy()
         parameters.pop(PAGE_VAR, None)
         query = parameters.urlencode()
@@ -35,7 +35,7 @@ class PostedSelection:
             fields=[
                 ("action", action),
                 ("select_across", str(int(across))),
-                # Django requires one selected row even when all are selected.
+                # Django requires one selected row even if all are selected.
                 *((ACTION_CHECKBOX_NAME, key) for key in (ticked[:1] if across else ticked)),
             ],
         )

@@ -1,4 +1,4 @@
-"""The table of removed sessions on a cleanup run's page, page by page."""
+"""The paginated table of removed sessions on a cleanup run's page."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class ArchivedSession:
     """A row of a table of removed sessions."""
 
     removed: RemovedSession
-    user: str  # empty without one, if it was deleted, and for viewers who may not see users
+    user: str  # empty if there is none, if it was deleted, or if the viewer may not see users
 
 
 @dataclass(frozen=True)
@@ -30,15 +30,15 @@ class Archive:
 
     rows: list[ArchivedSession]
     total: int
-    query: str  # of the search
-    previous: str  # query strings, empty without such a page
+    query: str  # the search text
+    previous: str  # query strings; empty if there is no such page
     next: str
     is_first: bool
     names_read: int | None
 
 
 def read_archive(request: HttpRequest, run: CleanupRun) -> Archive:
-    """The page of the run's archive that the request asks for."""
+    """Return the page of the run's archive that the request asks for."""
     text = request.GET.get("q", "").replace("\0", "").strip()
     after, before = _id(request.GET.get("after")), _id(request.GET.get("before"))
     if text:
@@ -58,7 +58,7 @@ def read_archive(request: HttpRequest, run: CleanupRun) -> Archive:
 
 
 def with_users(request: HttpRequest, rows: Iterable[RemovedSession]) -> list[ArchivedSession]:
-    """The rows with the names of the users whose sessions they were."""
+    """Return the rows with the names of the sessions' users."""
     rows = list(rows)
     names: dict[int, str] = {}
     keys = {row.user_id for row in rows if row.user_id is not None}

@@ -1,6 +1,6 @@
-"""Restoring what a cleanup removed: the ticked sessions, or all, over several requests.
+"""Restores what a cleanup removed: the selected sessions, or all of them over several requests.
 
-Between requests the page's form contains where to continue; the run itself counts what has been
+Between requests, the page's form contains where to continue, and the run counts what has been
 restored.
 """
 
@@ -26,11 +26,11 @@ logger = logging.getLogger(__name__)
 
 REQUEST_TIME_BUDGET = 2.0  # seconds that one request spends on restoring
 _IDS_LISTED = 5
-_MAX_COUNT = 2**31 - 1  # of the column CleanupRun.restored
+_MAX_COUNT = 2**31 - 1  # the limit of the column CleanupRun.restored
 
 
 class ArchiveRestoreForm(forms.Form):
-    """What the confirmation page and the progress page post. Without `after`, it is the start."""
+    """What the confirmation page and the progress page post; `after` is empty at the start."""
 
     after = forms.UUIDField(required=False)
     total = forms.IntegerField(required=False, min_value=0, max_value=_MAX_COUNT)
@@ -39,7 +39,7 @@ class ArchiveRestoreForm(forms.Form):
 
 
 def restore(model_admin: ModelAdmin, request: HttpRequest, run: CleanupRun) -> HttpResponse:
-    """Handle a POST: restore the ticked sessions, or the next part of all."""
+    """Handle a POST: restore the selected sessions, or the next slice of all sessions."""
     if "ticked" in request.POST:
         return _restore_ticked(model_admin, request, run)
     form = ArchiveRestoreForm(request.POST)
@@ -65,7 +65,7 @@ def restore(model_admin: ModelAdmin, request: HttpRequest, run: CleanupRun) -> H
         level = messages.WARNING if in_use else messages.SUCCESS
         return _done(model_admin, request, run, text, level)
     if starts:
-        text = f"Started to restore {session_count(values['total'])}."
+        text = f"Started restoring {session_count(values['total'])}."
         model_admin.log_change(request, run, text)
     return admin_page(
         model_admin,
@@ -90,7 +90,7 @@ def _restore_ticked(model_admin: ModelAdmin, request: HttpRequest, run: CleanupR
     try:
         ids = _ticked(request)
         if not ids:
-            text = "Nothing was restored: no session was ticked."
+            text = "Nothing was restored: no session was selected."
             return _to_run(model_admin, request, run, text, messages.WARNING)
         restored = restore_chosen(run, ids)
     except NotRestorable as error:
@@ -102,7 +102,7 @@ def _restore_ticked(model_admin: ModelAdmin, request: HttpRequest, run: CleanupR
         text += _in_use(restored.ids_in_use, len(restored.ids_in_use))
     gone = len(ids) - restored.count - len(restored.ids_in_use)
     if gone:
-        text += f" {session_count(gone)} had been restored already."
+        text += f" {session_count(gone)} had already been restored."
     if not restored.count:
         return _to_run(model_admin, request, run, text, messages.WARNING)
     level = messages.WARNING if gone or restored.ids_in_use else messages.SUCCESS
@@ -110,7 +110,7 @@ def _restore_ticked(model_admin: ModelAdmin, request: HttpRequest, run: CleanupR
 
 
 def _ticked(request: HttpRequest) -> set[UUID]:
-    """The ids that the form posts, no more than a page shows. Raises NotRestorable."""
+    """Return the posted ids. Raises NotRestorable if they are invalid, or more than a page has."""
     try:
         ids = {
             forms.UUIDField().clean(value) or UUID(int=0)
@@ -119,12 +119,12 @@ def _ticked(request: HttpRequest) -> set[UUID]:
     except ValidationError:
         raise NotRestorable("Nothing was restored: the form is not valid.") from None
     if len(ids) > PAGE_SIZE:
-        raise NotRestorable(f"Nothing was restored: tick {PAGE_SIZE} sessions at most.")
+        raise NotRestorable(f"Nothing was restored: select at most {PAGE_SIZE} sessions.")
     return ids
 
 
 def _left_in_archive(run: CleanupRun) -> str:
-    """A sentence with the ids that are in use again: what is left after a restore of all."""
+    """Return a sentence with the ids in use again: those left after all were to be restored."""
     left = run.removed_sessions.order_by("session_id").values_list("session_id", flat=True)
     ids = list(left[:_IDS_LISTED])
     return _in_use(ids, run.archived) if ids else ""
@@ -133,7 +133,7 @@ def _left_in_archive(run: CleanupRun) -> str:
 def _in_use(ids: list[UUID], count: int) -> str:
     listed = ", ".join(map(str, ids[:_IDS_LISTED]))
     more = f" and {count - _IDS_LISTED:,} more" if count > _IDS_LISTED else ""
-    return f" Left in the archive, since their ids are in use again: {listed}{more}."
+    return f" Left in the archive because their ids are in use again: {listed}{more}."
 
 
 def _out_of(count: int, total: int | None) -> str:
@@ -149,7 +149,7 @@ def _failed(
     logger.warning("Restoring %s failed: %s", run, one_line(error))
     text = (
         f"The database reports: {one_line(error)} "
-        "What was restored before that stays; the rest can be restored later."
+        "What was already restored is kept; the rest can be restored later."
     )
     return _to_run(model_admin, request, run, text, messages.ERROR)
 
@@ -171,7 +171,7 @@ def _to_run(
 def confirmation(
     model_admin: ModelAdmin, request: HttpRequest, run: CleanupRun, reason: str
 ) -> HttpResponse:
-    """Ask whether to restore all of the run's sessions, or say why that is impossible."""
+    """Ask whether to restore all of the run's sessions, or say why they cannot be restored."""
     return admin_page(
         model_admin,
         request,

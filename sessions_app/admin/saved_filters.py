@@ -1,4 +1,4 @@
-"""Saved filters of the list of sessions: each member of staff has their own."""
+"""Saved filters of the session list. Each member of staff has their own."""
 
 from typing import Any
 from urllib.parse import urlencode
@@ -15,10 +15,10 @@ from django.views.decorators.http import require_POST
 from sessions_app.admin.shared import ModelAdmin, current_user
 from sessions_app.models import SavedFilter
 
-MAX_FILTERS = 50  # of one member of staff
+MAX_FILTERS = 50  # per member of staff
 _LIST = "admin:sessions_app_session_changelist"
-# The parameters that a saved filter may have: those of the list's own links and forms. True where
-# an empty value has a meaning.
+# The parameters that a saved filter may have: those of the list's links and forms. True if an empty
+# value is significant.
 PARAMETERS = {
     **dict.fromkeys(["removable", "messages", "outcome", "reviewed", "flagged"], False),
     **dict.fromkeys(["verdict", "feedback", "trash", "user", "said", SEARCH_VAR, ORDER_VAR], False),
@@ -30,13 +30,13 @@ PARAMETERS = {
 
 
 def cleaned_query(parameters: QueryDict) -> str:
-    """The part of a query string that can be saved, in a fixed order; without the page number."""
+    """Return the part of a query string that can be saved, in a fixed order, without the page."""
     pairs = [(name, parameters[name]) for name in sorted(PARAMETERS) if name in parameters]
     return urlencode([(name, value) for name, value in pairs if value or PARAMETERS[name]])
 
 
 class SavedFilterForm(forms.ModelForm):  # type: ignore[type-arg]  # Django has no such subscript
-    """A name, and the query string of the list as it is shown."""
+    """A name, and the query string of the current list."""
 
     query = forms.CharField(max_length=4000)
 
@@ -55,7 +55,7 @@ class SavedFilterForm(forms.ModelForm):  # type: ignore[type-arg]  # Django has 
 
 
 class SavedFilters(ModelAdmin):
-    """The views that save and delete, and what the list shows of the saved filters."""
+    """Adds views that save and delete filters, and the list's context for them."""
 
     def get_urls(self) -> list[URLPattern]:
         add = self.admin_site.admin_view(require_POST(self.save_filter_view))
@@ -71,7 +71,7 @@ class SavedFilters(ModelAdmin):
         ]
 
     def saved_filters_context(self, request: HttpRequest) -> dict[str, Any]:
-        """The user's own filters, by name; the current query, and the form that saves it."""
+        """Return the user's filters by name, the current query, and the form that saves it."""
         current = cleaned_query(request.GET)
         url = reverse(_LIST)
         return {
@@ -89,7 +89,7 @@ class SavedFilters(ModelAdmin):
         }
 
     def save_filter_view(self, request: HttpRequest) -> HttpResponse:
-        """Save the posted query under the posted name; one of that name is replaced."""
+        """Save the posted query under the posted name, replacing a filter of the same name."""
         self._check(request)
         form = SavedFilterForm(request.POST)
         if not form.is_valid():
@@ -99,7 +99,7 @@ class SavedFilters(ModelAdmin):
         name, query = form.cleaned_data["name"], form.cleaned_data["query"]
         own = _filters_of(request)
         if own.count() >= MAX_FILTERS and not own.filter(name=name).exists():
-            messages.error(request, f"Delete a filter first: you have {MAX_FILTERS} of them.")
+            messages.error(request, f"Delete a filter first: you can save at most {MAX_FILTERS}.")
             return _back(request)
         _, created = SavedFilter.objects.update_or_create(
             user=current_user(request), name=name, defaults={"query": query}
@@ -109,7 +109,7 @@ class SavedFilters(ModelAdmin):
         return _back(request)
 
     def delete_filter_view(self, request: HttpRequest, filter_id: int) -> HttpResponse:
-        """Delete one of the user's own filters."""
+        """Delete one of the user's filters."""
         self._check(request)
         deleted, _ = _filters_of(request).filter(pk=filter_id).delete()
         if deleted:
@@ -128,6 +128,6 @@ def _filters_of(request: HttpRequest) -> Any:
 
 
 def _back(request: HttpRequest) -> HttpResponse:
-    """Redirect to the list as it was."""
+    """Redirect to the list with the posted query."""
     query = cleaned_query(QueryDict(request.POST.get("query", "")[:4000]))
     return redirect(f"{reverse(_LIST)}?{query}" if query else reverse(_LIST))

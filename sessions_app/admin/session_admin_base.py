@@ -1,6 +1,6 @@
-"""The base of the admin of sessions: the list, its actions, and one session's page.
+"""The base of the sessions' admin: the list, its actions, and a session's page.
 
-agents_app.admin.sessions registers it, with the conversation on the page.
+agents_app.admin.sessions registers a subclass that adds the conversation to the page.
 """
 
 from collections.abc import Sequence
@@ -42,7 +42,7 @@ from sessions_app.search.sessions import search_sessions
 from sessions_app.writing import SessionGone
 
 _EDITABLE = ("name", "agent")
-# In two parts, between which agents_app puts its own.
+# In two parts: agents_app inserts its own filters between them.
 STATE_FILTERS: tuple[Any, ...] = (
     *(RemovableFilter, MessagesFilter, OutcomeFilter),
     *(ReviewedFilter, FlaggedFilter, VerdictFilter),
@@ -50,23 +50,24 @@ STATE_FILTERS: tuple[Any, ...] = (
 OTHER_FILTERS: tuple[Any, ...] = (
     *(PlatformFilter, TrashFilter, "agent", UserFilter),
     *(("created_at", TimeFilter), ("updated_at", TimeFilter)),
-    MessageSearchFilter,  # last, since it searches for very common words only in what is left
+    # Last: it searches for very common words only in the sessions that match the other filters.
+    MessageSearchFilter,
 )
 
 
 class SessionForm(forms.ModelForm):  # type: ignore[type-arg]  # Django has no such subscript
-    """Offers the active agents, and the session's current one."""
+    """Offers the active agents and the session's current one."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if "agent" in self.fields:
             field = cast("Any", self.fields["agent"])
-            # No buttons that would change or delete the agent itself.
+            # No buttons that change or delete the agent itself.
             field.widget.can_change_related = field.widget.can_delete_related = False
             field.queryset = _agents().filter(Q(active=True) | Q(pk=self.instance.agent_id))
 
     def clean_agent(self) -> Model | None:
-        """The agent, locked: if it were deleted in the meantime, the COMMIT would fail."""
+        """Return the agent, locked: if it were deleted now, the COMMIT would fail."""
         agent: Model | None = self.cleaned_data["agent"]
         if agent and not _agents().select_for_update(no_key=True).filter(pk=agent.pk).exists():
             raise forms.ValidationError("This agent has just been deleted.", code="deleted")
@@ -74,16 +75,16 @@ class SessionForm(forms.ModelForm):  # type: ignore[type-arg]  # Django has no s
 
 
 class SessionList(KeyedChangeList):
-    """Reads the sessions' own columns; `prepare` adds what else a page's rows show."""
+    """Reads the sessions' own columns; `prepare` adds the other data of a page's rows."""
 
     def with_columns(self, rows: QuerySet[Any]) -> QuerySet[Any]:
         return rows.order_by().select_related("user", "agent").defer("metadata")
 
 
 class BaseSessionAdmin(SessionColumns, SavedFilters, PlainLines, PermittedFieldsAdmin):
-    """The list of sessions, editing one, and removing them; agents_app adds the conversation.
+    """Lists, edits and removes sessions; agents_app adds the conversation.
 
-    Sessions cannot be added here: one exists because a person started a chat.
+    Sessions cannot be added here: users create them by starting chats.
     """
 
     form = SessionForm
@@ -96,7 +97,7 @@ class BaseSessionAdmin(SessionColumns, SavedFilters, PlainLines, PermittedFields
     list_per_page = 50
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
-    sortable_by = ("shown_name", "created", "last_activity")  # what has an index
+    sortable_by = ("shown_name", "created", "last_activity")  # columns with an index
     ordering = ("-created_at", "-id")
     search_fields = ("name", "user__username", "user__email")
     search_help_text = "Name, id (or its beginning), user name or e-mail address"
@@ -112,7 +113,7 @@ class BaseSessionAdmin(SessionColumns, SavedFilters, PlainLines, PermittedFields
         return False
 
     def has_export_permission(self, request: HttpRequest) -> bool:
-        """Whether the user may export sessions; transcripts need their own permission too."""
+        """Whether the user may export sessions; transcripts require another permission too."""
         return request.user.has_perm("sessions_app.export_session")
 
     # --- The list ------------------------------------------------------------------
@@ -123,10 +124,10 @@ class BaseSessionAdmin(SessionColumns, SavedFilters, PlainLines, PermittedFields
     def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
         changelist = super().get_changelist_instance(request)
         changelist.message_search = search_of(changelist)  # type: ignore[attr-defined]
-        # The search in messages has a box of its own, beside the other search's.
+        # The message search has its own box, and does not count as a filter.
         filters = changelist.get_filters_params().keys() - {SEARCH_PARAMETER}
         changelist.has_active_filters = bool(filters)
-        if request.method != "POST":  # an action needs no columns
+        if request.method != "POST":  # actions need no columns
             changelist.result_list = prepare(changelist.result_list, request, changelist)
         return changelist
 
@@ -134,7 +135,7 @@ class BaseSessionAdmin(SessionColumns, SavedFilters, PlainLines, PermittedFields
         # Django passes the location since 6.1.
         location = {} if action_location is None else {"action_location": action_location}
         actions: dict[str, Any] = super().get_actions(request, **location)
-        # It would delete messages as well.
+        # It would also delete messages.
         actions.pop("delete_selected", None)
         return actions
 
@@ -163,10 +164,10 @@ class BaseSessionAdmin(SessionColumns, SavedFilters, PlainLines, PermittedFields
     def get_object(
         self, request: HttpRequest, object_id: str, from_field: str | None = None
     ) -> Session | None:
-        """The session; for a POST its row is locked until the end of the transaction.
+        """Return the session; for a POST, its row is locked until the end of the transaction.
 
-        It is read again after locking: the snapshot of the locking statement is from before it
-        waited for a writer that was storing a message.
+        It is read after the lock, in another statement: the locking one's snapshot is from before
+        it waited, perhaps for a writer that was storing a message.
         """
         chat_session: Session | None = super().get_object(request, object_id, from_field)
         if chat_session is None or request.method != "POST":
@@ -193,7 +194,7 @@ class BaseSessionAdmin(SessionColumns, SavedFilters, PlainLines, PermittedFields
     def save_model(self, request: HttpRequest, obj: Session, form: Any, change: bool) -> None:
         """Save only what staff may edit, since a chat may have written the other columns.
 
-        A name that a person gives keeps the session from every cleanup.
+        A name that a person chose protects the session from every cleanup.
         """
         edited = {field: getattr(obj, field) for field in _EDITABLE}
         if "name" in form.changed_data:
@@ -205,13 +206,13 @@ class BaseSessionAdmin(SessionColumns, SavedFilters, PlainLines, PermittedFields
     def construct_change_message(
         self, request: HttpRequest, form: Any, formsets: Any, add: bool = False
     ) -> Any:
-        """The entry in the history: also the old and the new name, and what renaming did."""
+        """Return the history entry, with the old and the new name and the effect of renaming."""
         changes = []
         if "name" in form.changed_data:
             before, after = form.initial["name"], form.cleaned_data["name"]
             changes.append(f"Renamed from “{before}” to “{after}”, and marked to be kept.")
         if "agent" in form.changed_data:
-            changes.append(f"Given the agent {form.cleaned_data['agent'] or '(none)'}.")
+            changes.append(f"Agent set to {form.cleaned_data['agent'] or '(none)'}.")
         return " ".join(changes) or []  # which Django shows as "No fields changed."
 
     # --- Deletion of one session ---------------------------------------------------
@@ -219,7 +220,7 @@ class BaseSessionAdmin(SessionColumns, SavedFilters, PlainLines, PermittedFields
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Delete a session and its dependents, unless their number is not the one shown."""
+        """Delete a session and its dependents, unless their number differs from the one shown."""
         if request.method != "POST":
             return super().delete_view(request, object_id, extra_context)
         if not self.has_delete_permission(request):
@@ -240,7 +241,7 @@ class BaseSessionAdmin(SessionColumns, SavedFilters, PlainLines, PermittedFields
     def get_deleted_objects(
         self, objs: Sequence[Session] | QuerySet[Session], request: HttpRequest
     ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
-        """Like Django's, but counts the dependents of a session instead of listing them all."""
+        """Like Django's, but counts the dependents of a session instead of listing them."""
         counts = dependent_counts(objs)
         summary = [f"{n:,} {model_ngettext(model._meta, n)}" for model, n in counts.items()]
         by_name = {str(model._meta.verbose_name_plural): n for model, n in counts.items()}
@@ -255,7 +256,7 @@ class BaseSessionAdmin(SessionColumns, SavedFilters, PlainLines, PermittedFields
         return summary, {str(self.opts.verbose_name_plural): len(objs), **by_name}, lacking, []
 
     def render_delete_form(self, request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
-        """Django's page; its form posts the number of dependents that it showed."""
+        """Render Django's page, with a form that posts the number of dependents that it showed."""
         counts = dict(context["model_count"])
         counts.pop(str(self.opts.verbose_name_plural))
         context["dependents"] = sum(counts.values())
@@ -268,7 +269,7 @@ def _agents() -> QuerySet[Any]:
 
 
 def dependent_counts(sessions: Sequence[Session] | QuerySet[Session]) -> dict[type[Model], int]:
-    """By model, how many rows are deleted with the sessions."""
+    """Return, by model, how many rows are deleted with the sessions."""
     counts = {
         relation.related_model: relation.related_model._base_manager.filter(
             **{f"{relation.field.name}__in": sessions}

@@ -1,4 +1,4 @@
-"""The columns of the list of sessions. Their data is read only for the rows of one page."""
+"""The columns of the session list. Their data is read only for the rows of one page."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ from sessions_app.models import Review, Session
 from sessions_app.querysets import NAME_START
 from sessions_app.review.readings import record_list_reading
 
-# Characters; the stylesheet truncates what does not fit, and the title then has the whole text.
+# Characters; the stylesheet truncates what does not fit, and the title has the whole text.
 _OPENING = 120
 _SURELY_SHOWN = 20
 
@@ -30,20 +30,20 @@ class RowFacts:
 
     message_count: int = 0
     opening: str = ""
-    # Of the review: the verdict, and whether it is flagged, and reviewed.
+    # From the review.
     verdict: str = ""
     flagged: bool = False
     reviewed: bool = False
-    # Why a cleanup keeps it; None for a session that no longer exists.
+    # Why cleanups keep it; None for a session that no longer exists.
     reasons: list[str] | None = None
     # Where the list's search matches.
     hit: Hit | None = None
 
 
 def prepare(rows: Iterable[Session], request: HttpRequest, changelist: ChangeList) -> list[Session]:
-    """The rows of a page with their RowFacts; the number of queries does not depend on the rows.
+    """Add RowFacts to the rows of a page; the number of queries does not depend on the rows.
 
-    Records that the user has read the transcripts that these quote.
+    Records the list as read if it quotes transcripts.
     """
     chat_sessions = list(rows)
     facts = read_facts(chat_sessions, request)
@@ -59,7 +59,7 @@ def prepare(rows: Iterable[Session], request: HttpRequest, changelist: ChangeLis
 
 
 def read_facts(chat_sessions: Sequence[Session], request: HttpRequest) -> dict[UUID, RowFacts]:
-    """By id, the facts of these sessions; two queries."""
+    """Return the facts of these sessions by id; two queries."""
     if not chat_sessions:
         return {}
     sessions = Session.objects.filter(pk__in=[chat_session.pk for chat_session in chat_sessions])
@@ -82,7 +82,7 @@ def read_facts(chat_sessions: Sequence[Session], request: HttpRequest) -> dict[U
 
 
 def _facts(chat_session: Session) -> RowFacts:
-    # The response to an action lists rows that were not prepared.
+    # Rows that are listed in the response to an action are not prepared.
     facts: RowFacts = getattr(chat_session, "list_facts", RowFacts())
     return facts
 
@@ -96,11 +96,11 @@ def _icon(kind: Kind, icon: str, text: str) -> str:
 
 
 class SessionColumns:
-    """The display methods, for the admin of sessions."""
+    """Display methods for the sessions' admin."""
 
     @admin.display(description="name", ordering=NAME_START)
     def shown_name(self, chat_session: Session) -> str:
-        """The name; in front of a generated one, the start of the user's first message."""
+        """Return the name; a generated one follows the start of the user's first message."""
         name = chat_session.name or "(no name)"
         opening = _facts(chat_session).opening
         if not opening and len(name) <= _SURELY_SHOWN:
@@ -136,7 +136,7 @@ class SessionColumns:
 
     @admin.display(description="removable", empty_value="-")
     def removable(self, chat_session: Session) -> str:
-        """Yes, or why a cleanup keeps it."""
+        """Return Yes, or why cleanups keep it."""
         reasons = _facts(chat_session).reasons
         if reasons is None:
             return ""

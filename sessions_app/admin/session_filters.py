@@ -1,4 +1,4 @@
-"""The filters of the list of sessions; those that other lists have, too, are in filters."""
+"""The filters of the session list; `filters` contains those that are shared with other lists."""
 
 from typing import Any, ClassVar
 
@@ -15,7 +15,7 @@ from sessions_app.querysets import PHANTOM_PLATFORM, SessionQuerySet
 
 
 class ChoiceFilter(admin.SimpleListFilter):
-    """A few fixed choices; a value that is none of them is refused, not ignored."""
+    """Offers a few fixed choices; any other value is rejected instead of ignored."""
 
     choices_offered: ClassVar[list[tuple[str, str]]] = []
 
@@ -31,12 +31,12 @@ class ChoiceFilter(admin.SimpleListFilter):
         return self.chosen(queryset, value)
 
     def chosen(self, sessions: SessionQuerySet, value: str) -> SessionQuerySet:
-        """The sessions of one choice."""
+        """Return the sessions for one choice."""
         raise NotImplementedError
 
 
 class RemovableFilter(admin.SimpleListFilter):
-    """Whether a cleanup may remove the session."""
+    """Filters by whether a cleanup may remove the session."""
 
     title = "removable"
     parameter_name = "removable"
@@ -55,7 +55,7 @@ class RemovableFilter(admin.SimpleListFilter):
 
 
 class PlatformFilter(NewestValuesFilter):
-    """By platform; also the one of phantoms, of which the newest sessions may be none."""
+    """Filters by platform; always offers that of phantoms, even if no new session is one."""
 
     title = "platform"
     parameter_name = "platform"
@@ -63,7 +63,7 @@ class PlatformFilter(NewestValuesFilter):
 
 
 class MessagesFilter(ChoiceFilter):
-    """Whether anything was said."""
+    """Filters by whether the session has messages."""
 
     title = "messages"
     parameter_name = "messages"
@@ -75,7 +75,7 @@ class MessagesFilter(ChoiceFilter):
 
 
 class TrashFilter(ChoiceFilter):
-    """Whether the session's user has deleted it, and can still restore it."""
+    """Filters by whether the user deleted the session and can still restore it."""
 
     title = "trash"
     parameter_name = "trash"
@@ -86,12 +86,12 @@ class TrashFilter(ChoiceFilter):
 
 
 class OutcomeFilter(ChoiceFilter):
-    """How the session's latest run ended."""
+    """Filters by how the session's latest run ended."""
 
     title = "last answer"
     parameter_name = "outcome"
 
-    # What is stored of a run; one that has not begun counts as running.
+    # The statuses that are stored with a session; a run that has not started counts as running.
     STORED = (
         *(RunStatus.DONE, RunStatus.FAILED, RunStatus.STOPPED, RunStatus.INTERRUPTED),
         RunStatus.RUNNING,
@@ -106,7 +106,7 @@ class OutcomeFilter(ChoiceFilter):
 
 
 class ReviewedFilter(ChoiceFilter):
-    """Whether staff have reviewed the session."""
+    """Filters by whether staff have reviewed the session."""
 
     title = "reviewed"
     parameter_name = "reviewed"
@@ -120,7 +120,7 @@ class ReviewedFilter(ChoiceFilter):
 
 
 class FlaggedFilter(ChoiceFilter):
-    """What staff have flagged."""
+    """Filters by sessions that staff have flagged."""
 
     title = "flagged"
     parameter_name = "flagged"
@@ -131,7 +131,7 @@ class FlaggedFilter(ChoiceFilter):
 
 
 class VerdictFilter(ChoiceFilter):
-    """The verdict of staff on the whole session."""
+    """Filters by the reviewers' verdict on the whole session."""
 
     title = "verdict"
     parameter_name = "verdict"

@@ -1,4 +1,4 @@
-"""What admin pages share: permissions, links, and the format of counts, times and JSON."""
+"""Shared code of the admin pages: permissions, links, and formats of counts, times and JSON."""
 
 import logging
 from collections.abc import Callable
@@ -54,14 +54,14 @@ def may_view(request: HttpRequest, model: type[Model]) -> bool:
 
 
 def current_user(request: HttpRequest) -> User:
-    """The request's user, who is never anonymous in the admin."""
+    """Return the request's user, who is never anonymous in the admin."""
     return cast("User", request.user)
 
 
 def admin_page(
     model_admin: ModelAdmin, request: HttpRequest, template: str, **context: Any
 ) -> HttpResponse:
-    """A page of `model_admin`, with the context that all admin templates need."""
+    """Render a page of `model_admin`, with the context that all admin templates need."""
     common = {
         **model_admin.admin_site.each_context(request),
         "opts": model_admin.opts,
@@ -71,12 +71,12 @@ def admin_page(
 
 
 def may_read_transcripts(request: HttpRequest) -> bool:
-    """Whether the user may read what was said: see sessions_app.review.readings."""
+    """Whether the user may read transcripts: see sessions_app.review.readings."""
     return request.user.has_perm("sessions_app.read_transcripts")
 
 
 def link_if_allowed(request: HttpRequest, row: Model, text: str) -> str:
-    """A link to the row's page, or plain text for users who may not open it."""
+    """Return a link to the row's page, or plain text for users who may not view it."""
     if not may_view(request, type(row)):
         return text
     name = f"admin:{row._meta.app_label}_{row._meta.model_name}_change"
@@ -85,9 +85,9 @@ def link_if_allowed(request: HttpRequest, row: Model, text: str) -> str:
 
 @dataclass(frozen=True)
 class RelatedLink:
-    """A column or read-only field that shows a related row, linked if the user may open it.
+    """A column or read-only field that shows a related row, with a link if the user may view it.
 
-    Django passes only the row, so this has the request. Equality matters: Django looks up
+    It stores the request, since Django passes only the row. It must be comparable: Django looks up
     read-only fields in the list of fields.
     """
 
@@ -110,33 +110,33 @@ class RelatedLink:
 
 
 class CheckedAdmin(ModelAdmin):
-    """Django's ModelAdmin, hardened against hand-made requests.
+    """Django's ModelAdmin, hardened against manipulated requests.
 
-    Django rejects filters that it cannot build; some can be built and fail in the database.
+    Django rejects filters that it cannot build, but some of those it builds fail in the database.
     """
 
-    # Whether a row's page, and the list, show times, and so have to say in which time zone.
+    # Whether a row's page and the list show times, and so have to name the time zone.
     shows_times: ClassVar[bool] = False
     lists_times: ClassVar[bool] = True
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        # No page uses these, and a pattern can keep a database busy for minutes.
+        # No page uses these, and a pattern can keep the database busy for minutes.
         if lookup.rpartition(LOOKUP_SEP)[2] in {"regex", "iregex"}:
             return False
         return super().lookup_allowed(lookup, value, request)
 
     def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
-        """The list; raises IncorrectLookupParameters for a filter that the database rejects."""
+        """Return the list. Raises IncorrectLookupParameters if the database rejects a filter."""
         try:
             changelist = super().get_changelist_instance(request)
             if request.GET and request.method != "POST":
-                len(changelist.result_list)  # fetched here, so that errors are caught here
+                len(changelist.result_list)  # fetched now, so that errors are caught
         except (Error, LookupError, OverflowError, TypeError, ValueError) as error:
             if not request.GET or is_unavailable(error):
                 raise
             logger.warning("A filter of an admin's list failed", exc_info=error)
             raise IncorrectLookupParameters(error) from error
-        if not isinstance(changelist.result_count, RowCount):  # whose digits are grouped
+        if not isinstance(changelist.result_count, RowCount):  # which groups the digits
             changelist.result_count = RowCount(changelist.result_count)
         if changelist.full_result_count is not None:
             changelist.full_result_count = RowCount(changelist.full_result_count)
@@ -149,7 +149,7 @@ class CheckedAdmin(ModelAdmin):
         return super().get_object(request, object_id, from_field or None)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Like Django's, and only for those who may view it: the page links to what it deletes."""
+        """Also requires the permission to view: the page links to what it deletes."""
         may_view = self.has_view_or_change_permission(request, obj)
         return may_view and super().has_delete_permission(request, obj)
 
@@ -169,8 +169,8 @@ class CheckedAdmin(ModelAdmin):
 class PermittedFieldsAdmin(CheckedAdmin):
     """Pages that reveal nothing about other models to users who may not view them.
 
-    Related rows are links for users who may open them. (Django links them for everybody, and
-    the link then answers 403.)
+    Related rows are links only for users who may view them. (Django links them for everyone, even
+    if the link responds with 403.)
     """
 
     # By model, the fields that reveal its rows; hidden from users who may not view the model.
@@ -222,7 +222,7 @@ class PermittedFieldsAdmin(CheckedAdmin):
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        # Django looks the row up first, which reveals whether it exists.
+        # Django looks up the row first, which reveals whether it exists.
         if not self.has_view_or_change_permission(request):
             raise PermissionDenied
         return super().history_view(request, object_id, extra_context)
@@ -236,7 +236,7 @@ class PermittedFieldsAdmin(CheckedAdmin):
         }
 
     def _linked(self, request: HttpRequest, name: Any) -> Any:
-        """A RelatedLink for the name of a foreign key, and any other name as it is."""
+        """Return a RelatedLink for the name of a foreign key, and any other name unchanged."""
         try:
             is_related = isinstance(self.opts.get_field(name), ForeignKey)
         except FieldDoesNotExist:
@@ -245,7 +245,7 @@ class PermittedFieldsAdmin(CheckedAdmin):
 
 
 class ReadOnlyAdmin(PermittedFieldsAdmin):
-    """Pages on which rows can be viewed, but not added, changed or deleted."""
+    """Pages whose rows can be viewed, but not added, changed or deleted."""
 
     shows_times = True  # all of these record when something happened
 
@@ -260,12 +260,12 @@ class ReadOnlyAdmin(PermittedFieldsAdmin):
 
 
 def as_text(value: Any) -> str:
-    """A JSON value, indented; empty for None."""
+    """Format a JSON value with indentation; empty for None."""
     return "" if value is None else json_text(value)
 
 
 def json_field(name: str) -> Callable[[ModelAdmin, Model], str]:
-    """A read-only field for a ModelAdmin that shows the JSON column `name`."""
+    """Return a read-only field for a ModelAdmin that shows the JSON column `name`."""
 
     @admin.display(description=name.replace("_", " "))
     def show(model_admin: ModelAdmin, obj: Model) -> str:
@@ -276,7 +276,7 @@ def json_field(name: str) -> Callable[[ModelAdmin, Model], str]:
 
 
 def time_field(name: str) -> Callable[[ModelAdmin, Model], str]:
-    """A read-only field for a ModelAdmin that shows the time column `name`."""
+    """Return a read-only field for a ModelAdmin that shows the time column `name`."""
 
     @admin.display(description=name.replace("_", " "))
     def show(model_admin: ModelAdmin, obj: Model) -> str:
@@ -287,7 +287,7 @@ def time_field(name: str) -> Callable[[ModelAdmin, Model], str]:
 
 
 def count_field(name: str) -> Callable[[ModelAdmin, Model], str]:
-    """A column or read-only field for a ModelAdmin that shows the number `name`, grouped."""
+    """Return a column or read-only field that shows the number `name` with grouped digits."""
 
     @admin.display(description=name.replace("_", " "))
     def show(model_admin: ModelAdmin, obj: Model) -> str:
@@ -297,12 +297,12 @@ def count_field(name: str) -> Callable[[ModelAdmin, Model], str]:
 
 
 def short_time(moment: datetime) -> str:
-    """A time, as all pages show it (config.formats)."""
+    """Format a time as on all pages (config.formats)."""
     return date_format(local_time(moment), "DATETIME_FORMAT")
 
 
 def time_with_seconds(moment: datetime) -> SafeString:
-    """A time as all pages show it; pointing at it shows the seconds too."""
+    """Format a time as on all pages; hovering over it also shows the seconds."""
     local = local_time(moment)
     return format_html(
         '<time datetime="{}" title="{}">{}</time>',
@@ -313,15 +313,15 @@ def time_with_seconds(moment: datetime) -> SafeString:
 
 
 def day_on_one_line(day: date) -> SafeString:
-    """A day as all pages show it, which is not broken at its hyphens."""
+    """Format a day as on all pages, without line breaks at its hyphens."""
     return format_html("<time>{}</time>", date_format(day, "DATE_FORMAT"))
 
 
 def readable_query(query: str) -> str:
-    """The search and the filters of a list's address, as people read them: `q=boats, p=2`."""
+    """Format the search and filters of a list's address for people: `q=boats, p=2`."""
     return ", ".join(f"{name}={value}" for name, value in parse_qsl(query, keep_blank_values=True))
 
 
 def session_count(count: int) -> str:
-    """`1 session`, `2,000 sessions`."""
+    """Format a number of sessions: `1 session`, `2,000 sessions`."""
     return f"{count:,} {ngettext('session', 'sessions', count)}"

@@ -1,6 +1,6 @@
-"""Bar charts as SVG, rendered on the server: no script, no inline style, colours by class.
+"""Bar charts as SVG, rendered on the server without scripts or inline styles; classes set colours.
 
-To assistive technology a chart is an image with a name; a table beside it has the numbers.
+For assistive technology, a chart is an image with a name; a table beside it has the numbers.
 """
 
 from collections.abc import Sequence
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-_STEP, _GAP, _HEIGHT = 10, 2, 100  # in the drawing's own units; the stylesheet scales it
+_STEP, _GAP, _HEIGHT = 10, 2, 100  # in the drawing's units; the stylesheet scales it
 
 
 @dataclass(frozen=True)
 class Series:
-    """One value per column; `kind` chooses the colour: good, bad, warn, neutral or plain."""
+    """One value per column; `kind` sets the colour: good, bad, warn, neutral or plain."""
 
     label: str
     kind: str
@@ -22,14 +22,14 @@ class Series:
 
 
 def top_of(series: Sequence[Series]) -> int:
-    """The value at the upper edge of a chart of these series."""
+    """Return the value at the upper edge of a chart of these series."""
     return max(
         (sum(column) for column in zip(*(one.values for one in series), strict=True)), default=0
     )
 
 
 def stacked_bars(name: str, columns: Sequence[str], series: Sequence[Series]) -> SafeString:
-    """A bar per column, with the series stacked; pointing at a bar shows its value."""
+    """Draw one bar per column, with the series stacked; hovering over a bar shows its value."""
     scale = _HEIGHT / max(1, top_of(series))
     bars: list[SafeString] = []
     for index, column in enumerate(columns):
@@ -47,7 +47,7 @@ def stacked_bars(name: str, columns: Sequence[str], series: Sequence[Series]) ->
 
 
 def share_bar(name: str, series: Sequence[Series]) -> SafeString:
-    """One horizontal bar that shows the shares of the series' first values."""
+    """Draw one horizontal bar with the shares of the series' first values."""
     whole = sum(one.values[0] for one in series)
     bars: list[SafeString] = []
     left = 0.0

@@ -1,4 +1,4 @@
-"""The base of admin pages that show what was said, only to those who may read it, and log it."""
+"""The base of admin pages that show transcripts only to users who may read them, and log it."""
 
 from operator import attrgetter
 from typing import Any, ClassVar
@@ -11,25 +11,25 @@ from sessions_app.review.readings import record_list_reading, record_reading
 
 
 class PlainLines:
-    """Shows messages in one line each. agents_app, which renders answers, knows their markup."""
+    """Shows each message in one line; agents_app overrides this to remove the markup."""
 
     def as_line(self, text: str, role: str) -> str:
-        """A message's text, or a part of it, in one line."""
+        """Return a message's text, or a part of it, in one line."""
         return " ".join(text.split())
 
 
 class TranscriptAdmin(ReadOnlyAdmin):
-    """Read-only pages of rows that hold a part of what was said in a session."""
+    """Read-only pages of rows that contain a part of a session's transcript."""
 
-    # What shows it; hidden from users who may not read transcripts.
+    # The fields that show it; hidden from users who may not read transcripts.
     transcript_fields: ClassVar[tuple[str, ...]] = ()
-    session_of: ClassVar[str] = "session_id"  # a row's session, as an attribute of the row
-    # How a reading is recorded.
+    session_of: ClassVar[str] = "session_id"  # the attribute of a row with its session's id
+    # What the reading log records as the place.
     read_via_page: ClassVar[str]
     read_via_list: ClassVar[str]
 
     def shows_text(self, request: HttpRequest, row: Any) -> bool:
-        """Whether the row of the list shows a part of what was said."""
+        """Whether the list's row shows a part of a transcript."""
         return True
 
     def _hidden_fields(self, request: HttpRequest) -> set[str]:
@@ -49,7 +49,7 @@ class TranscriptAdmin(ReadOnlyAdmin):
     ) -> HttpResponse:
         response = super().changelist_view(request, extra_context)
         shown = response.context_data if isinstance(response, TemplateResponse) else None
-        # Errors and redirects have no rows.
+        # Error pages and redirects have no rows.
         changelist = (shown or {}).get("cl")
         if (
             changelist

@@ -1,4 +1,4 @@
-"""The admin pages of the log of readings: who has read what was said, where and when."""
+"""The admin pages of the reading log: who read which transcripts, where and when."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -28,7 +28,7 @@ from sessions_app.models import Session, TranscriptReading
 
 
 class ReaderFilter(UserFilter):
-    """The reader, by name, which stays in the log when the account is deleted."""
+    """Filters by the reader's name, which stays in the log when the account is deleted."""
 
     title = "reader"
 
@@ -37,7 +37,7 @@ class ReaderFilter(UserFilter):
 
 
 class KindFilter(admin.SimpleListFilter):
-    """What was read: a single session, or a list, of which reviewers open many."""
+    """Filters by what was read: single sessions, or lists, which are read more often."""
 
     title = "what"
     parameter_name = "what"
@@ -51,7 +51,7 @@ class KindFilter(admin.SimpleListFilter):
 
 
 class ReadingList(KeyedChangeList):
-    """Fetches the sessions that a page shows: the log has no foreign key to them."""
+    """Fetches the sessions of a page's rows, to which the log has no foreign key."""
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
@@ -59,7 +59,7 @@ class ReadingList(KeyedChangeList):
 
 
 def attach_sessions(request: HttpRequest, readings: list[Any]) -> None:
-    """Set `chat_session` of each: the session, or None if it is gone or may not be viewed."""
+    """Set each reading's `chat_session`: None if it was deleted or may not be viewed."""
     ids = {reading.session_id for reading in readings} - {None}
     found: dict[UUID, Session] = {}
     if may_view(request, Session):
@@ -70,7 +70,7 @@ def attach_sessions(request: HttpRequest, readings: list[Any]) -> None:
 
 @dataclass(frozen=True)
 class LoggedSessionLink(RelatedLink):
-    """The session that was read: a link, or its id if it is gone or may not be opened."""
+    """The session that was read: a link, or its id if it was deleted or may not be viewed."""
 
     def __call__(self, row: Any) -> str:
         chat_session: Session | None = row.chat_session
@@ -85,7 +85,7 @@ class LoggedSessionLink(RelatedLink):
 
 @admin.register(TranscriptReading)
 class TranscriptReadingAdmin(ReadOnlyAdmin):
-    """Who has read what: see sessions_app.review.readings, which alone writes it."""
+    """Who read what; only sessions_app.review.readings writes this log."""
 
     list_display = ("read", "username", "session", "via", "filters")
     list_display_links = ("read",)

@@ -1,4 +1,4 @@
-"""Searching the list of sessions by what was said in them, and showing where it was said.
+"""Searches the session list by the text of messages, and shows the matches.
 
 The full-text index is queried first, for at most MATCHES messages, so that a word that occurs in
 nearly every message costs little more than a rare one.
@@ -26,16 +26,16 @@ from sessions_app.search.excerpts import Segment, excerpt, matching
 
 PARAMETER = "said"
 MATCHES = 1_000  # messages
-NEWEST = 1_000  # sessions, when more messages match
-_TEXT_READ = 50_000  # characters of a message, in which a match is looked for
+NEWEST = 1_000  # sessions that are searched if more messages match
+_TEXT_READ = 50_000  # characters of a message that are searched for the match to show
 
-# A message that was found: its position and id.
+# The position and id of a message.
 FoundMessage = tuple[int, UUID]
 
 
 @dataclass(frozen=True)
 class Hit:
-    """Where the search first matches in a session, and in how many more of its messages."""
+    """The first match in a session, and the number of its other messages that match."""
 
     role: str
     position: int
@@ -45,9 +45,9 @@ class Hit:
 
 
 class MessageSearchFilter(admin.ListFilter):
-    """The sessions with a message that has the words. Its box is beside the other search's.
+    """Filters by sessions with a message that has the words. Its box is next to the other search.
 
-    Those in the trash are left out, unless the filter by it asks for them.
+    Sessions in the trash are left out, unless the trash filter is used.
     """
 
     title = "what was said"
@@ -84,10 +84,10 @@ class MessageSearchFilter(admin.ListFilter):
         if not request.GET.get(TrashFilter.parameter_name):
             queryset = queryset.not_trashed()
         if not self.is_allowed:
-            self.note = "Searching what was said needs the permission to read transcripts."
+            self.note = "Searching messages requires the permission to read transcripts."
             return queryset.none()
         if not self.alternatives:
-            self.note = "Enter at least one word that is to occur."
+            self.note = "Enter at least one word to find."
             return queryset.none()
         messages = Message.objects.matching(self.alternatives)
         rows = list(_located(messages)[: MATCHES + 1])
@@ -96,9 +96,9 @@ class MessageSearchFilter(admin.ListFilter):
             listed = list(newest[:NEWEST])
             rows = list(_located(messages.filter(session__in=listed))[:MATCHES])
             self.note = (
-                f"More than {MATCHES:,} messages have these words: only the newest "
-                f"{NEWEST:,} sessions that the filters leave, and at most {MATCHES:,} messages, "
-                "were looked through. More words, or filters, find the others."
+                f"More than {MATCHES:,} messages have these words: only the newest {NEWEST:,} "
+                f"sessions that match the filters, and at most {MATCHES:,} messages, were "
+                "searched. Add words or filters to narrow the search."
             )
         for session_id, position, message_id in rows:
             self.found.setdefault(session_id, []).append((position, message_id))
@@ -106,15 +106,15 @@ class MessageSearchFilter(admin.ListFilter):
 
 
 def search_of(changelist: ChangeList) -> MessageSearchFilter | None:
-    """The search of a list; None for users who may not read transcripts."""
+    """Return the list's search; None for users who may not read transcripts."""
     specs: list[Any] = changelist.filter_specs
     return next((spec for spec in specs if isinstance(spec, MessageSearchFilter)), None)
 
 
 def read_hits(changelist: ChangeList, chat_sessions: Sequence[Session]) -> dict[UUID, Hit]:
-    """By session, where the search matches.
+    """Return the matches of the search, by session.
 
-    One query, and none without a search.
+    One query; none without a search.
     """
     spec = search_of(changelist)
     if spec is None or not spec.found:
@@ -146,11 +146,11 @@ def read_hits(changelist: ChangeList, chat_sessions: Sequence[Session]) -> dict[
 
 
 def _located(messages: QuerySet[Message]) -> QuerySet[Message, tuple[UUID, int, UUID]]:
-    # In no order: sorting would read all that match, and not only the first.
+    # Without an order: sorting would read all matches, not only the first ones.
     return messages.order_by().values_list("session_id", "position", "pk")
 
 
 def _url(changelist: ChangeList, message: Message) -> str:
-    # As Django adds the list's filters to its links, which resolves each address.
+    # Like Django's add_preserved_filters(), but without resolving each address.
     page, _, anchor = message_url(message.session_id, message.pk, message.position).partition("#")
     return f"{page}&{changelist.preserved_filters}#{anchor}"

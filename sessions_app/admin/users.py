@@ -1,4 +1,4 @@
-"""The admin pages of users and groups: Django's, with the checks of all lists here."""
+"""The admin pages of users and groups: Django's, with the checks of CheckedAdmin."""
 
 from typing import Any
 
@@ -14,16 +14,16 @@ admin.site.unregister([User, Group])
 
 @admin.register(User)
 class UserAdmin(CheckedAdmin, auth_admin.UserAdmin):  # type: ignore[type-arg]
-    """The accounts."""
+    """User accounts."""
 
     shows_times, lists_times = True, False
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Also needs the permission to change: Django's page answers 403 to users who only add."""
+        """Also requires the permission to change: without it, Django's page responds with 403."""
         return super().has_add_permission(request) and self.has_change_permission(request)
 
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
-        """Without the password and the link to its page for users who may only view."""
+        """Leave out the password and the link to its page for users who may only view."""
         fieldsets = super().get_fieldsets(request, obj)
         if obj is None or self.has_change_permission(request, obj):
             return fieldsets
@@ -35,4 +35,4 @@ class UserAdmin(CheckedAdmin, auth_admin.UserAdmin):  # type: ignore[type-arg]
 
 @admin.register(Group)
 class GroupAdmin(CheckedAdmin, auth_admin.GroupAdmin):
-    """The groups."""
+    """Groups of users."""

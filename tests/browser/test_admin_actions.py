@@ -107,4 +107,4 @@ def test_where_did_a_session_go(open_page: OpenPage, user: User, agent: Agent) -
     row = page.get_by_role("row", name="Session-boats")
     expect(row).to_be_visible()
     expect(row.get_by_role("checkbox")).to_be_enabled()
-    expect(page.get_by_role("button", name="Restore ticked")).to_be_visible()
+    expect(page.get_by_role("button", name="Restore selected")).to_be_visible()

@@ -189,7 +189,7 @@ def test_versions_set_aside_are_folded_and_in_their_place(reader: Client) -> Non
     chat_session.messages.update(set_aside_with=uuid.uuid4())
     say(chat_session, "New question")
     page = Page.of(reader, change_url(chat_session))
-    heading = "Another version, set aside: 2 messages"
+    heading = "Another version: 2 messages"
     assert in_order(page, heading, "Old question", "Old answer", "Done", "New question")
     assert '<details class="set-aside">' in page.html
     old = chat_session.messages.get(text_content="Old answer")
@@ -217,7 +217,7 @@ def test_raw_data_is_linked_for_those_who_may_see_it() -> None:
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (phantom, "The next cleanup removes it"),
+        (phantom, "The next cleanup will remove it"),
         (make_session, "A cleanup keeps it: named by a person; platform web."),
     ],
 )

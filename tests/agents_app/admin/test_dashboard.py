@@ -136,7 +136,7 @@ def test_times_are_medians_and_95th_percentiles(root: Client) -> None:
         )
     times = text(card(Page.of(root, INDEX), "Answer times"))
     assert "First token 0.10 s 0.19 s" in times
-    assert "Whole answer 50.0 s 1 min 35 s" in times
+    assert "Full answer 50.0 s 1 min 35 s" in times
 
 
 def test_removable_sessions_are_counted_by_age(root: Client) -> None:
@@ -177,11 +177,11 @@ def test_newest_cleanups_and_failures(root: Client) -> None:
         )
     run = failed(make_user(), error="No model.\nTraceback")
     page = Page.of(root, INDEX)
-    cleanups = card(page, "Last cleanups")
+    cleanups = card(page, "Recent cleanups")
     assert cleanups.count("Stopped early") == 5
     assert "6 of 9" in text(cleanups)
     assert "1 of 9" not in text(cleanups)
-    failures = card(page, "Newest failures")
+    failures = card(page, "Recent failures")
     assert "No model." in text(failures)
     assert "Traceback" not in failures
     assert links(cleanups)["6 of 9"] == f"{CLEANUPS}{CleanupRun.objects.latest('pk').pk}/change/"
@@ -197,8 +197,8 @@ def test_who_may_see_sessions_only_gets_numbers_without_links_and_without_errors
     page = Page.of(viewer, INDEX)
     assert "Dashboard" in page.text
     assert "secret" not in page.html
-    assert "Failed" in text(card(page, "Newest failures"))
-    assert "Cleanup" in text(card(page, "Last cleanups"))
+    assert "Failed" in text(card(page, "Recent failures"))
+    assert "Cleanup" in text(card(page, "Recent cleanups"))
     assert "formaction" not in page.html
     assert not [link for link in page.links if link.startswith((RUNS, MESSAGES, CLEANUPS))]
     assert not TranscriptReading.objects.exists()
@@ -210,7 +210,7 @@ def test_errors_are_shown_to_who_may_read_transcripts() -> None:
     reader = log_in(staff("reader", "view_session", "read_transcripts"))
     run = failed(make_user(), "Where is the harbour?", error="The secret was too long.")
     Session.objects.update(name=f"Session-{run.session_id}")
-    failures = card(Page.of(reader, INDEX), "Newest failures")
+    failures = card(Page.of(reader, INDEX), "Recent failures")
     assert "The secret was too long." in failures
     assert links(failures)["Where is the harbour?"] == f"{LIST}{run.session_id}/change/"
     reading = TranscriptReading.objects.get()
@@ -314,7 +314,8 @@ def test_a_cleanup_starts_with_the_lists_own_confirmation(
     [form] = [form for form in page.forms if ("select_across", "1") in form.fields]
     form.action = removals(page)[button]
     confirmation = page.press("index", form)
-    assert f"{removed} of the {removed} selected session" in confirmation.text
+    selected = "The selected session" if removed == 1 else f"All {removed} selected sessions"
+    assert f"{selected} will be removed" in confirmation.text
     assert Session.objects.count() == 5
     confirmation.press("confirm")
     assert Session.objects.count() == 5 - removed

@@ -79,7 +79,7 @@ def test_the_second_of_two_reviewers_is_told_what_the_first_has_stored(reviewer:
     review_session(chat_session, by=olga, verdict="good", note="Fine.")
     page = press(shown, "verdict", "bad", note="Wrong price.")
     assert page.messages == [
-        "Nothing was saved: olga has reviewed this session meanwhile. Verdict: Good by olga, "
+        "Nothing was saved: olga reviewed this session in the meantime. Verdict: Good by olga, "
         "Bad by you. Note: “Fine.” by olga, “Wrong price.” by you."
     ]
     review = Review.objects.get()
@@ -105,7 +105,7 @@ def test_keep_takes_a_session_out_of_reach_of_cleanups(reviewer: Client) -> None
     chat_session = phantom()
     page = press(Page.of(reviewer, change_url(chat_session)), "keep", "yes")
     assert Session.objects.get().keep
-    assert page.messages == ["Marked keep: no cleanup removes it."]
+    assert page.messages == ["Marked keep: cleanups will not remove it."]
     assert "marked keep" in page.text
     page = press(page, "keep", "no")
     assert page.messages == ["No longer marked keep."]

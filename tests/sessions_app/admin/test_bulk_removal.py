@@ -75,7 +75,7 @@ def test_confirmation_shows_what_is_removed_and_what_is_kept_and_why(root: Clien
     phantom()
     page = choose(root, *empty, *others)
     assert "3 of the 7 selected sessions will be removed" in page.text
-    assert "4 are kept:" in page.text
+    assert "4 will be kept:" in page.text
     for reason in (
         "2 named by a person",
         "1 on another platform",
@@ -191,7 +191,9 @@ def test_what_is_removed_is_what_is_listed_and_removable(root: Client, query: st
     assert expected or query == "?removable=no"
     before = set(Session.objects.values_list("pk", flat=True))
     page = choose(root, Session.objects.all()[0], url=f"{LIST}{query}", across=True)
-    assert f"{len(expected) or 'None'} of the {listed.count()} selected" in page.text
+    total = listed.count()
+    part = f"{len(expected) or 'None'} of the {total} selected"
+    assert (f"All {total} selected" if len(expected) == total else part) in page.text
     if expected:
         page.press("confirm")
     assert before - set(Session.objects.values_list("pk", flat=True)) == expected
@@ -372,12 +374,12 @@ def test_a_session_with_a_first_message_before_the_confirmation_is_kept(
 ) -> None:
     empty, used = phantoms(2), phantom()
     page = choose(root, *empty, used)
-    assert "3 of the 3 selected" in page.text
+    assert "All 3 selected sessions will be removed" in page.text
     message = say(used)
     page = page.press("confirm")
     run = only_run()
     assert page.messages == [
-        f"Removed 2 of 3 sessions; 1 was in use, or already gone. Cleanup {run.pk}"
+        f"Removed 2 of 3 sessions; 1 was in use or already gone. Cleanup {run.pk}"
     ]
     assert list(Session.objects.all()) == [used]
     assert list(used.messages.all()) == [message]
@@ -410,7 +412,7 @@ def test_a_database_error_is_shown_recorded_and_logged(
     assert page.url == LIST
     run = only_run()
     assert page.messages == [
-        "The database stopped the cleanup (disk is full). Removed 2 of 5 sessions. "
+        "A database error ended the cleanup (disk is full). Removed 2 of 5 sessions. "
         f"Cleanup {run.pk}"
     ]
     assert (run.status, run.error, run.removed) == (Status.FAILED, "disk is full", 2)

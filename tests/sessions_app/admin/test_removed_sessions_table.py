@@ -104,7 +104,7 @@ def test_search_in_a_run(root: Client, small_pages: None) -> None:
     assert ids_on(Page.of(root, f"{url_of(run)}?q={other.name}")) == [str(other.session_id)]
     page = Page.of(root, f"{url_of(run)}?q=%25")
     assert not ids_on(page)
-    assert "No session in this archive has such an id or name." in page.text
+    assert "No session in this archive has this id or name." in page.text
     assert len(ids_on(Page.of(root, f"{url_of(run)}?q=session"))) == 4
 
 
@@ -119,7 +119,7 @@ def test_a_search_for_a_name_says_where_it_stopped_and_goes_on(
     page = Page.of(root, f"{url_of(run)}?q=boats")
     for _ in range(2):
         assert not ids_on(page)
-        assert "4 names were looked at; there are more." in page.text
+        assert "4 names were searched; there are more." in page.text
         page = Page.of(root, link(page, "next"))
     assert ids_on(page) == [str(last.session_id)]
 
@@ -172,12 +172,12 @@ def test_a_search_for_a_name_in_all_runs_reads_the_newest_rows(
     monkeypatch.setattr(archive_search, "NAMES_READ", 5)
     page = Page.of(root, f"{RUNS}?q=boats")
     assert not ids_on(page)
-    assert "Of names, the 5 that were removed last were looked at" in page.text
+    assert "Names were searched only in the 5 most recently removed sessions" in page.text
     assert ids_on(Page.of(root, f"{RUNS}?q={wanted.pk}")) == [str(wanted.pk)]
     monkeypatch.setattr(archive_search, "NAMES_READ", 8)
     page = Page.of(root, f"{RUNS}?q=boats")
     assert ids_on(page) == [str(wanted.pk)]
-    assert "Of names" not in page.text
+    assert "Names were searched only" not in page.text
 
 
 def test_the_search_takes_the_same_number_of_queries_for_1_run_and_for_20(root: Client) -> None:
@@ -212,19 +212,19 @@ def test_ticked_sessions_are_restored(root: Client) -> None:
 def test_ticks_that_restore_nothing_say_why(root: Client) -> None:
     run = cleaned(2)
     page = Page.of(root, url_of(run))
-    assert page.press("ticked").messages == ["Nothing was restored: no session was ticked."]
+    assert page.press("ticked").messages == ["Nothing was restored: no session was selected."]
     assert page.press("ticked", session=["x"]).messages == [
         "Nothing was restored: the form is not valid."
     ]
     many = [str(UUID(int=number)) for number in range(archive_search.PAGE_SIZE + 1)]
-    assert "tick 50 sessions at most" in page.press("ticked", session=many).messages[0]
+    assert "select at most 50 sessions" in page.press("ticked", session=many).messages[0]
     chosen = archived_ids(run)
     make_session(id=chosen[1])
     page = page.press("ticked", session=chosen)
     assert "Restored 1 session." in page.messages[0]
     assert f"their ids are in use again: {chosen[1]}." in page.messages[0]
     page = page.press("ticked", session=chosen[:1])
-    assert page.messages == ["Restored 0 sessions. 1 session had been restored already."]
+    assert page.messages == ["Restored 0 sessions. 1 session had already been restored."]
     assert LogEntry.objects.count() == 1
 
 
@@ -247,11 +247,11 @@ def test_a_large_restore_goes_on_over_several_requests(root: Client, small_slice
     assert page.url == url_of(run)
     [text] = page.messages
     assert text == (
-        f"Restored 9 sessions. Left in the archive, since their ids are in use again: {ids[5]}."
+        f"Restored 9 sessions. Left in the archive because their ids are in use again: {ids[5]}."
     )
     assert Session.objects.filter(keep=True).count() == 9
     texts = [entry.change_message for entry in LogEntry.objects.order_by("pk")]
-    assert "Started to restore 10 sessions." in texts[0]
+    assert "Started restoring 10 sessions." in texts[0]
     assert "Restored 9 sessions." in texts[1]
 
 

@@ -71,7 +71,7 @@ def test_the_user_is_a_link_for_those_who_may_open_it() -> None:
 def test_the_time_zone_is_named_once_and_times_have_one_line() -> None:
     make_session()
     page = Page.of(log_in(staff("clerk", "view_session")), LIST)
-    assert page.text.count("time zone UTC") == 1
+    assert page.text.count("Time zone: UTC") == 1
     assert page.text.count("Home") == 1
     assert "Chat sessions › Chat sessions" not in page.text
 

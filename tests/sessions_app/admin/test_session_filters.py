@@ -168,4 +168,4 @@ def test_filters_are_named_and_listed_for_those_who_see_them(clerk: Client) -> N
     assert "Last answer: Failed" in page.text
     assert "User: ana" in page.text
     assert "Clear all filters" in page.text
-    assert "Said in messages" not in page.text
+    assert "Message text" not in page.text

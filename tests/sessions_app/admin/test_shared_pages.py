@@ -27,13 +27,13 @@ from tests.sessions_app.admin.helpers import LIST, Page, change_url, choose, log
 
 pytestmark = pytest.mark.django_db
 
-ZONE = "Times are in the time zone UTC."
+ZONE = "Time zone: UTC"
 # What may be a time of day or a date, in any of the usual forms.
 TIME = re.compile(
     r"(?:\d{4}-\d\d-\d\d )?\d\d?:\d\d(?::\d\d)?|\d{1,2}(?::\d\d)? [ap]\.m\.|Mar\w*\.? 9|9 Mar\w*"
 )
 FORMAT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d")
-INVALID = "A filter of this address is not valid: this is the list without filters."
+INVALID = "A filter in this address is not valid, so the list is shown without filters."
 
 
 @pytest.fixture

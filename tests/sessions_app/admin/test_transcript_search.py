@@ -102,9 +102,9 @@ def test_a_search_needs_the_permission_to_read_transcripts() -> None:
     clerk = log_in(staff("clerk", "view_session", "view_message"))
     page = Page.of(clerk, f"{LIST}?said=password")
     assert page.status == 200
-    assert "needs the permission to read transcripts" in page.text
+    assert "requires the permission to read transcripts" in page.text
     assert "<mark>" not in page.html
-    assert "No session matches." in page.text
+    assert "No matching sessions." in page.text
     assert not TranscriptReading.objects.exists()
 
 
@@ -112,7 +112,7 @@ def test_both_searches_have_labels_and_keep_each_other(reader: Client) -> None:
     say(make_session(name="Planning"), "My password")
     say(make_session(name="Another"), "My password")
     page = Page.of(reader, f"{LIST}?q=plan&platform=web")
-    for label, field in (("Session or user", "searchbar"), ("Said in messages", "said")):
+    for label, field in (("Session or user", "searchbar"), ("Message text", "said")):
         assert f'<label for="{field}">{label}</label>' in page.html
         assert f'id="{field}"' in page.html
     form = next(form for form in page.forms if "said" in dict(form.fields) and form.fields[0])
@@ -125,7 +125,7 @@ def test_a_search_is_no_filter_to_clear(reader: Client) -> None:
     say(make_session(), "My password")
     assert "Clear all filters" not in Page.of(reader, f"{LIST}?said=password&q=plan").text
     assert "Clear all filters" in Page.of(reader, f"{LIST}?said=password&messages=yes").text
-    assert "No session matches." in Page.of(reader, f"{LIST}?said=harbour").text
+    assert "No matching sessions." in Page.of(reader, f"{LIST}?said=harbour").text
 
 
 def test_very_common_words_are_sought_in_the_newest_sessions(
