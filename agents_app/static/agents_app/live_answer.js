@@ -68,7 +68,7 @@ async function watch(answer, events) {
         }
         events = null;
         if (end === null && watched === answer) {
-            showWaiting(answer, "The connection broke; trying again.");
+            showWaiting(answer, "Connection lost. Reconnecting…");
             await new Promise((resolve) => {
                 setTimeout(resolve, delay);
                 addEventListener("online", resolve, { once: true });

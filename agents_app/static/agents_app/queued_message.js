@@ -7,8 +7,8 @@ import { refresh } from "./refresh_chat.js";
 import { followLatest, scrollToLatest } from "./scrolling.js";
 import { send } from "./submit_turn.js";
 
-const WAITING = "Waits until the answer has ended.";
-const TOO_LONG = "This message is too long to wait. Send it when the answer has ended.";
+const WAITING = "Queued until the answer ends.";
+const TOO_LONG = "This message is too long to queue. Send it when the answer ends.";
 const RESTORED = "The answer did not finish. Your next message is back in the form.";
 
 /** After a reload, show the queued message, or send it if its answer has ended. */
@@ -27,7 +27,7 @@ export function setUpQueue() {
 /** Queue the message in the form, one at a time. */
 export function enqueue() {
     if (storedWaiting()) {
-        showError("One message is waiting already. Take it back to change it.");
+        showError("A message is already queued. Take it back to change it.");
         return;
     }
     const message = takeMessage();
