@@ -1,11 +1,11 @@
-# The tasks of a checkout; `make help` lists them. Everything is installed into .venv.
+# Development tasks; `make help` lists them. Everything is installed into .venv.
 
 PYTHON ?= python3
 BIN := .venv/bin
 MANAGE := DEBUG=on $(BIN)/python manage.py
 NEWEST_PYTHON ?= python3.13
 AGENT_MODEL ?= local
-# Print the output of parallel targets one after the other, if this make can.
+# Print the output of parallel targets one after the other, if this make supports it.
 IN_ORDER := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 ADDRESS ?= 127.0.0.1
 PORT ?= 8000
@@ -16,7 +16,7 @@ PORT ?= 8000
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
 
-install: .venv/installed ## Install what the product needs
+install: .venv/installed ## Install the product's dependencies
 .venv/installed: requirements.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement requirements.txt
@@ -26,12 +26,12 @@ install: .venv/installed ## Install what the product needs
 	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement requirements-dev.txt
 	@touch $@
 
-run: .venv/installed ## Set up everything and serve on http://127.0.0.1:8000
+run: .venv/installed ## Set everything up and serve on http://127.0.0.1:8000
 	@$(MANAGE) migrate --verbosity 0
 	@$(MANAGE) load_demo --if-empty
 	@DEBUG=on AGENT_MODEL=$(AGENT_MODEL) $(BIN)/python -m config.dev_server $(ADDRESS) $(PORT)
 
-test: .venv/installed-dev ## Run the tests on SQLite and, side by side, on PostgreSQL
+test: .venv/installed-dev ## Run the tests on SQLite and PostgreSQL in parallel
 	@echo "Running the tests on two databases; their output follows when they are done."
 	@$(MAKE) --no-print-directory --jobs=2 $(IN_ORDER) test-sqlite test-postgres
 
@@ -58,7 +58,7 @@ check: .venv/installed-dev ## Lint, types, migrations, deployment settings
 bench: .venv/installed-dev ## Measure cleanups, streams, pages and the first token, as ratios
 	$(BIN)/python -m tests.bench
 
-lock: .venv/installed-dev ## Renew the requirements files
+lock: .venv/installed-dev ## Update the requirements files
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 		--no-header --no-annotate pyproject.toml --output-file requirements.txt

@@ -1,4 +1,4 @@
-"""Checking a page as axe does, once its stylesheets are there."""
+"""Checking a page with axe once its stylesheets have loaded."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,9 +7,9 @@ from axe_playwright_python.sync_playwright import Axe, AxeResults  # type: ignor
 from playwright.sync_api import Page
 
 WIDE, MIDDLE, NARROW = (1440, 900), (768, 1024), (390, 844)
-# What can differ between two themes of the same width.
+# Rules whose results can differ between themes at the same width.
 COLOR_RULES = ("color-contrast", "link-in-text-block")
-# By turns, so that from one to the next only the width or only the theme changes.
+# Ordered so that only the width or the theme changes from one to the next.
 SHAPES: list[tuple[tuple[int, int], str, Sequence[str]]] = [
     (WIDE, "light", ()),
     (WIDE, "dark", COLOR_RULES),
@@ -27,8 +27,8 @@ _FINISH_TRANSITIONS = """
 
 
 def check_page(page: Page, what: str = "", rules: Sequence[str] = ()) -> None:
-    """Assert that the page has no violation, of these rules or any, nor scrolls sideways."""
-    # What a click opened may be read before it is styled.
+    """Assert that the page violates none of the rules (by default, all) nor scrolls sideways."""
+    # Content opened by a click may be checked before it is styled.
     page.wait_for_load_state()
     page.evaluate(_FINISH_TRANSITIONS)
     results = _run_axe(page, rules)
@@ -46,7 +46,7 @@ def check_shapes(page: Page, what: str) -> None:
 
 
 def _run_axe(page: Page, rules: Sequence[str]) -> AxeResults:
-    # Not preloaded: axe would insert what a stylesheet imports into the page, against its policy.
+    # No preloading: axe would insert imported stylesheets, which the content policy forbids.
     options: dict[str, Any] = {"preload": False}
     if rules:
         options["runOnly"] = {"type": "rule", "values": list(rules)}

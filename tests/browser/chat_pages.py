@@ -1,4 +1,4 @@
-"""Every page of the chat, and a chat that has several of everything to be shown on them."""
+"""Every page of the chat, and a chat with several of everything to show on them."""
 
 import uuid
 
@@ -10,7 +10,7 @@ from sessions_app.models import Message, Session
 from tests.agents_app.chats import answered, failed
 from tests.factories import make_session, say
 
-# By the name of the URL, the queries with which the page is looked at.
+# The queries to open each page with, by URL name.
 PAGES = {
     "chats": ["", "?q=nowhere", "?q=said", "?q=several"],
     "chats-all": [""],
@@ -24,7 +24,7 @@ PAGES = {
     "chat-edit": [""],
 }
 
-# What redirects, is posted to, streams, is a part of a page or is downloaded.
+# URLs that redirect, take posts, stream, or return a fragment or a download.
 NO_PAGES = {
     *("home", "chat-send", "chat-stop", "chat-retry", "chat-continue", "chat-events"),
     *("chat-regenerate", "chat-version", "chat-feedback", "chat-source"),
@@ -34,7 +34,7 @@ NO_PAGES = {
 
 
 def ids_for(name: str, chat_session: Session) -> dict[str, uuid.UUID]:
-    """The ids in the address of a page."""
+    """The ids in a page's URL."""
     if name.startswith("chats"):
         return {}
     if name == "chat-delete-forever":
@@ -84,7 +84,7 @@ $$\\int x$$
 
 
 def full_chat(user: User, agent: Agent) -> Session:
-    """A chat with several of everything, among others, pinned ones and some in the trash."""
+    """A chat with several of everything, among other chats, some pinned or in the trash."""
     for number in range(3):
         name = f"Several chats, {number}"
         make_session(user=user, agent=agent, name=name, pinned_at=timezone.now())

@@ -1,4 +1,4 @@
-"""A real browser, the served product, and a model that answers what the test wants.
+"""A real browser, the served product, and a model with scripted answers.
 
 The system's Chromium, driven by Playwright, talks to a uvicorn process over the tests'
 database. Skipped, with the reason, when there is no Chromium.
@@ -57,7 +57,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
-        # Playwright keeps an event loop in this thread, which is not where Django works.
+        # Playwright runs an event loop in this thread, but Django's code is not called from it.
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "on")
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield chromium
@@ -72,7 +72,7 @@ def model_server() -> Iterator[ToldModel]:
 
 @pytest.fixture(scope="module")
 def served(django_db_setup: None, model_server: ToldModel) -> Iterator[str]:
-    """The product's address; it runs in a process of its own, as `make run` starts it."""
+    """The product's address; it runs in its own process, as with `make run`."""
     with serve(database_url(), AGENT_MODEL="fake", AGENT_BASE_URL=model_server.base_url) as server:
         yield server.address
 
@@ -85,7 +85,7 @@ def model(model_server: ToldModel, served: str, transactional_db: None) -> Itera
 
 
 def wait_for_runs(served: str) -> None:
-    """Wait for the active runs to end: the tables are about to be emptied."""
+    """Wait for the active runs to end before the tables are emptied."""
     for run in AgentRun.objects.active().select_related("session__user"):
         assert run.session.user is not None
         path = reverse("chat-events", kwargs={"session_id": run.session_id, "run_id": run.pk})
@@ -113,10 +113,10 @@ def user(transactional_db: None) -> User:
 
 @pytest.fixture
 def open_page(browser: Browser, served: str, user: User, agent: Agent) -> Iterator[OpenPage]:
-    """Open a page for the user, in a browser context of its own unless a page of one is given.
+    """Open a page for the user, in a new browser context or that of a given page.
 
-    A dialog is a fault, unless a list is given that takes the kinds of those that were dismissed.
-    So is whatever appears in the console, but for requests that fail, and hints on forms.
+    Dialogs fail the test, unless a list is given to collect the types of those dismissed.
+    Console messages also do, except for failed requests and hints on forms.
     """
     contexts: list[BrowserContext] = []
     problems: list[str] = []

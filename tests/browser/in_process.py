@@ -1,4 +1,4 @@
-"""Answers a browser's requests in the tests' process, where a slice of work can be made small."""
+"""Answers a browser's requests in the test process, where the slice size can be reduced."""
 
 from typing import Any
 
@@ -8,13 +8,13 @@ from playwright.sync_api import Route
 
 
 def answer_in_process(route: Route, client: Client) -> None:
-    """Answer a request as the server would, for the user whom the client has logged in."""
+    """Answer a request as the server would for the client's user."""
     request = route.request
     path = "/" + request.url.split("/", 3)[3]
     body = request.post_data_buffer or b""
     content_type = request.headers.get("content-type", "")
     response: Any = client.generic(request.method, path, body, content_type=content_type)
-    # Playwright calls this in a context of its own, whose connection nothing else closes.
+    # Playwright calls this in another context, whose connection nothing else closes.
     connections.close_all()
     headers = {name: value for name, value in response.headers.items() if name != "Set-Cookie"}
     route.fulfill(status=response.status_code, headers=headers, body=response.content)

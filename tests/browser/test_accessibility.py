@@ -1,4 +1,4 @@
-"""Each page through axe: not one violation, light and dark, wide and narrow."""
+"""No axe violations on any page, light and dark, wide and narrow."""
 
 import re
 

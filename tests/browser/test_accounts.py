@@ -1,4 +1,4 @@
-"""Logins that run out while somebody writes, the theme, and the account pages through axe."""
+"""Logins that expire while the user is writing, the theme, and axe on the account pages."""
 
 from collections.abc import Callable
 
@@ -24,7 +24,7 @@ TEXT = 'One line & "another":\n\n  indented'
 
 @pytest.fixture
 def user(user: User) -> User:
-    """With a password that the served product can check; the tests' own hasher is a fast one."""
+    """A user whose password is hashed for the served product, not with the tests' fast hasher."""
     user.password = PBKDF2PasswordHasher().encode(PASSWORD, "salt-of-the-tests")
     user.save()
     return user
@@ -173,7 +173,7 @@ def test_stopping_after_the_login_has_run_out_leads_to_the_login(
 def test_a_page_from_before_another_login_says_so(
     open_page: OpenPage, page: Page, user: User
 ) -> None:
-    """The new login has another token for forms."""
+    """The new login has another CSRF token."""
     other = open_page(f"/chats/{answered(user).pk}/", beside=page)
     page.get_by_role("button", name="Log out").click()
     log_in_by_hand(page)

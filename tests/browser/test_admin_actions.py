@@ -1,4 +1,4 @@
-"""Actions on a selection of sessions, and the records of them, in a browser: axe and widths."""
+"""Actions on selected sessions, and their records, in a browser: axe and widths."""
 
 from io import StringIO
 
@@ -38,7 +38,7 @@ def check(page: Page, heading: str) -> None:
 
 
 def choose(page: Page, action: str) -> None:
-    """Take an action on all rows of the list."""
+    """Choose an action for all rows of the list."""
     page.goto(LIST)
     page.locator("#action-toggle").check()
     page.locator("select[name=action]").select_option(label=action)

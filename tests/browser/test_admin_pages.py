@@ -1,7 +1,7 @@
 """Every page of the admin in a browser: axe in both themes, wide and narrow; and its lists' rows.
 
-The pages are the admin's URLs with the rows of tests/admin_access.py, so that a new page is
-checked without being named here.
+The pages are the admin's URLs with the rows of tests/admin_access.py, so that new pages are
+checked automatically.
 """
 
 from datetime import timedelta
@@ -59,7 +59,7 @@ def resize(page: Page, size: tuple[int, int]) -> None:
 
 
 def answer_here(page: Page, user: User, pattern: str, *methods: str) -> None:
-    """Answer these requests in this process, which knows the content types that there are now."""
+    """Answer these requests in this process, which knows the current content types."""
     client = Client()
     client.force_login(user)
 
@@ -117,7 +117,7 @@ def test_pages_of_actions_have_no_violations(
 
 
 def add_long_rows(user: User) -> None:
-    """One more row for each list, with as much as its columns can have."""
+    """Add a row to each list with values as long as its columns allow."""
     long = make_user("u" * 150, email=f"{'e' * 60}@example.org", first_name=LONG, last_name=LONG)
     agent = make_agent("a" * 100, description=LONG, model=f"openai:{'m' * 80}")
     run = failed(long, LONG, error=LONG)

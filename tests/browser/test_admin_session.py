@@ -52,7 +52,7 @@ def test_a_session_is_read_and_reviewed(open_page: OpenPage, user: User, agent: 
         check_page(page, f"{scheme} {width}")
 
     page = open_page(url)
-    page.get_by_label("Note").fill("jk")  # a key is a letter while one writes
+    page.get_by_label("Note").fill("jk")  # in a field, keys are just letters
     page.get_by_role("button", name="Bad").click()
     expect(page.get_by_text("The review was saved.")).to_be_visible()
     assert Review.objects.get().note == "jk"

@@ -1,4 +1,4 @@
-"""Choosing an agent: for a new chat and in one, by keyboard, among many, without a script."""
+"""Choosing an agent: for new and existing chats, by keyboard, among many, without a script."""
 
 import re
 import uuid
@@ -32,7 +32,7 @@ def search(page: Page) -> Locator:
 
 def active_option(page: Page) -> Locator:
     """The option that the search field names as the active one."""
-    # The list is filled when its script is loaded.
+    # The list is filled once its script has loaded.
     expect(search(page)).to_have_attribute("aria-activedescendant", re.compile("."))
     shown = search(page).get_attribute("aria-activedescendant")
     return page.locator(f"[id='{shown}']")
@@ -176,7 +176,7 @@ def test_list_closes_when_one_goes_elsewhere(page: Page) -> None:
     expect(picker(page)).to_be_hidden()
 
 
-# --- Going on with another agent ---------------------------------------------------
+# --- Continuing with another agent -------------------------------------------------
 
 
 @WIDTHS
@@ -239,7 +239,7 @@ def test_another_agent_answers_anew(
     expect(page.get_by_text("with The poet")).to_be_visible()
     assert Session.objects.get().agent == poet
 
-    # The other way round, and to and fro between the versions.
+    # The other way round, and back and forth between the versions.
     page.get_by_role("button", name="with another agent").click()
     model.will_say("Plainly.")
     menu.get_by_role("button", name="simple").click()
@@ -292,7 +292,7 @@ def test_choice_outlives_a_refresh_and_a_reload(
     expect(agent_chip(page)).to_contain_text("other")
 
 
-# --- Prompts to begin with ---------------------------------------------------------
+# --- Starter prompts ---------------------------------------------------------------
 
 
 @WIDTHS

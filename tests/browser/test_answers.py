@@ -1,4 +1,4 @@
-"""What is said about an answer while and after it is written."""
+"""What the page shows about an answer during and after writing."""
 
 import pytest
 from django.contrib.auth.models import User

@@ -1,4 +1,4 @@
-"""The documentation of the API in a browser: all of it, from this host, in both themes."""
+"""The API documentation in a browser: complete, served from this host, in both themes."""
 
 import re
 from urllib.parse import urlsplit
@@ -10,7 +10,7 @@ from agents_app.api.urls import api
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-# Swagger UI does less on localhost, where nobody else could see the page.
+# Not localhost, where Swagger UI does less.
 PUBLIC = "https://chat.example.org"
 WINDOWS = [
     pytest.param(width, scheme, id=f"{scheme}-{width}")
@@ -49,7 +49,7 @@ def test_page(browser: Browser, served: str, width: int, scheme: str) -> None:
     page.locator(".opblock-summary-path", has_text="/v1/chat/completions").click()
     operation = page.locator(".opblock.is-open")
     expect(operation).to_contain_text("Idempotency-Key")
-    # The request's, the answer's, and one for all errors.
+    # One for the request, one for the response, and one for all errors.
     examples = operation.locator(".model-example:visible")
     expect(examples).to_have_count(3)
     expect(examples.first).to_contain_text("When does the museum open?")

@@ -1,4 +1,4 @@
-"""A locked database, as the user sees it who sends a message."""
+"""A locked database, as seen by a user who sends a message."""
 
 from collections.abc import Iterator
 

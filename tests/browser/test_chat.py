@@ -282,7 +282,7 @@ def test_scrolling_up_pauses_following(page: Page, model: ToldModel) -> None:
 def test_without_javascript(
     open_page: OpenPage, model: ToldModel, user: User, settings: Any
 ) -> None:
-    # The tests' own hasher is fast, and unknown to the product.
+    # The served product does not know the tests' fast hasher.
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.PBKDF2PasswordHasher"]
     user.set_password("secret-enough-1")
     user.save()
@@ -305,7 +305,7 @@ def test_without_javascript(
     retry.click()
     expect(conversation(page)).to_contain_text("Back again.")
 
-    page.wait_for_load_state()  # its styles decide which of two links is there
+    page.wait_for_load_state()  # the styles decide which of two links is shown
     page.get_by_role("link", name="New chat").click()
     page.get_by_label("Search your chats").fill("again")
     page.get_by_role("button", name="Search").click()
@@ -340,7 +340,7 @@ XSS = """<script>alert(1)</script> <img src=x onerror=alert(2)> <svg onload=aler
 
 
 def test_hostile_text_runs_nothing(page: Page, user: User, model: ToldModel) -> None:
-    """A dialog or a violation of the content policy fails the test (see `open_page`)."""
+    """Dialogs and content policy violations fail the test (see `open_page`)."""
 
     def expect_nothing_of_it() -> None:
         own_icon = "svg:has(> use[href^='/static/'])"

@@ -1,4 +1,4 @@
-"""The first message of a chat: its page takes the place of the list without being loaded."""
+"""A chat's first message: its page replaces the first screen without a page load."""
 
 import re
 from urllib.parse import urlsplit
@@ -32,7 +32,7 @@ def test_first_message_takes_one_request(page: Page, model: ToldModel) -> None:
 
     def note(request: Request) -> None:
         path = urlsplit(request.url).path
-        # The browser asks for icons with each address, and the sidebar shows the new chat.
+        # The browser requests icons for each URL, and the sidebar shows the new chat.
         if not path.endswith(".svg") and path != "/chats/sidebar/":
             requests.append(f"{request.method} {path}")
 
@@ -63,7 +63,7 @@ def test_page_looks_as_after_a_reload(
 
     def shown() -> str:
         html = page.evaluate("document.body.className + document.querySelector('main').innerHTML")
-        # Forms that came in an event have no token.
+        # Forms sent in an event have no token.
         html = re.sub(r'<input type="hidden" name="csrfmiddlewaretoken"[^>]+>', "", html)
         html = re.sub(r'name="message_id"[^>]+>|#run-[\w-]+', "", html)
         html = re.sub(r"<form[^>]+data-stop-form[^>]*>", "", html)
@@ -71,7 +71,7 @@ def test_page_looks_as_after_a_reload(
 
     send(page, 'Hello, "you" & <b>all</b>')
     model.asked().say("```\ncode\n```").end()
-    expect(conversation(page)).to_contain_text("code")  # the chat has taken the list's place
+    expect(conversation(page)).to_contain_text("code")  # the chat has replaced the first screen
     wait_for_end(page)
     page.evaluate("document.querySelector('[data-announcer]').textContent = ''")
     before = shown()
@@ -150,7 +150,7 @@ def test_refusal_is_shown_on_the_list(page: Page, agent: Agent) -> None:
 def test_connection_that_breaks_during_the_first_answer(page: Page, model: ToldModel) -> None:
 
     def cut(route: Route) -> None:
-        """All up to the first piece of text."""
+        """Everything up to the first piece of text."""
         if route.request.method != "POST":
             route.fallback()
             return
@@ -160,7 +160,7 @@ def test_connection_that_breaks_during_the_first_answer(page: Page, model: ToldM
     page.route("**/events", lambda route: route.abort(), times=2)
     page.route("**/chats/", cut, times=1)
     send(page, "Through a tunnel")
-    expect(page.get_by_text("The connection broke")).to_be_visible()
+    expect(page.get_by_text("Connection lost")).to_be_visible()
     expect(page).to_have_url(CHAT)
     model.asked().say("Dark.").end()
     expect(conversation(page)).to_contain_text("Light. Dark.")
@@ -205,11 +205,11 @@ def test_agent_of_a_new_chat_is_the_chosen_one(
     expect(conversation(page)).to_contain_text("Still me.")
     assert set(AgentRun.objects.values_list("agent__name", flat=True)) == {"other"}
     page.go_back()
-    expect(agent_chip(page)).to_contain_text("other")  # the last used one
+    expect(agent_chip(page)).to_contain_text("other")  # the last one used
 
 
 def test_what_is_written_while_a_message_is_sent_stays(page: Page, model: ToldModel) -> None:
-    """As on a slow connection, where the box is emptied late."""
+    """As on a slow connection, where the box is cleared late."""
     held: list[Route] = []
     for path, text in (("**/chats/", "First"), ("**/messages/", "Second")):
         page.route(path, lambda route: held.append(route), times=1)

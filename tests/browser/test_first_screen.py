@@ -1,4 +1,4 @@
-"""The first screen: what a new user sees, and where it stands."""
+"""The first screen: what a new user sees, and where."""
 
 import pytest
 from playwright.sync_api import expect

@@ -1,4 +1,4 @@
-"""How the chat pages look, where that can be told in figures: edges, contrast, room."""
+"""Measurable parts of the chat pages' look: edges, contrast, space."""
 
 import base64
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 WIDE, NARROW = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 ARABIC, ENGLISH = "قوس قزح", "Rainbows"
 
-# Where the words of an element begin and end, from the left edge of the window.
+# The left and right edges of an element's text, from the left edge of the window.
 WORDS = """(element) => {
     const range = document.createRange();
     range.selectNodeContents(element);
@@ -26,7 +26,7 @@ WORDS = """(element) => {
     return [left, right];
 }"""
 SEEN = "(element) => element.checkVisibility({ opacityProperty: true })"
-# The colours of a picture at two places: well inside a mark, and in the corner beside it.
+# The colours of an image at two points: well inside a mark, and in the corner beside it.
 COLOURS = """async (png) => {
     const bytes = Uint8Array.from(atob(png), (character) => character.charCodeAt(0));
     const image = await createImageBitmap(new Blob([bytes], { type: "image/png" }));
@@ -45,7 +45,7 @@ def luminance(colour: list[int]) -> float:
 
 
 def contrast(mark: Locator) -> float:
-    """How much a mark stands out from what is around it, as WCAG 2 computes it."""
+    """The contrast of a mark with its surroundings, as defined by WCAG 2."""
     mark.page.wait_for_load_state()
     png = base64.b64encode(mark.screenshot()).decode()
     dark, light = sorted(map(luminance, mark.page.evaluate(COLOURS, png)))

@@ -29,7 +29,7 @@ def user(transactional_db: None) -> User:
 
 
 def hue(element: Locator, name: str) -> str:
-    """The name of the hue that a property of the element has."""
+    """The name of the hue of one of the element's properties."""
     rgb = element.evaluate(AS_RGB, name)
     angle, _, _ = colorsys.rgb_to_hls(*(part / 255 for part in rgb))
     degrees = 360 * angle

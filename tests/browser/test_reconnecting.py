@@ -1,4 +1,4 @@
-"""Leaving an answer and coming back to it, and broken connections, in a real browser."""
+"""Leaving and returning to an answer, and lost connections, in a real browser."""
 
 import signal
 import urllib.request
@@ -148,14 +148,14 @@ def test_messages_that_wait_in_two_windows_go_one_after_the_other(
 
 
 def send_and_reload(page: Page, text: str) -> None:
-    """Send a first message and load its page, which asks for the answer's events."""
+    """Send a first message and load its page, which requests the answer's events."""
     send(page, text)
     expect(page).to_have_url(CHAT)
     page.reload()
 
 
 def break_twice(page: Page) -> None:
-    """Refuse two reconnections: long enough for the notice to be seen."""
+    """Refuse two reconnections, so that the notice is visible long enough."""
     page.route("**/events", lambda route: route.abort(), times=2)
 
 
@@ -183,7 +183,7 @@ def test_page_reconnects(page: Page, model: ToldModel) -> None:
     break_twice(page)
     page.route("**/events", tunnel, times=1)
     send_and_reload(page, "Through a tunnel")
-    expect(page.get_by_text("The connection broke")).to_be_visible()
+    expect(page.get_by_text("Connection lost")).to_be_visible()
     expect(conversation(page)).to_contain_text("Light.")
     answers[0].say("Dark. ")
     expect(conversation(page)).to_contain_text("Light. Dark.")
@@ -196,7 +196,7 @@ def test_page_reconnects_in_the_middle_of_an_answer(page: Page, model: ToldModel
     answers = []
 
     def tunnel(route: Route) -> None:
-        """Let the message through, and only the beginning of its answer."""
+        """Let the message through, but only the beginning of its answer."""
         model.will_say_first("Light. ")
         route.fulfill(content_type="text/event-stream", body=beginning(route.request))
         answers.append(model.asked())
@@ -209,7 +209,7 @@ def test_page_reconnects_in_the_middle_of_an_answer(page: Page, model: ToldModel
     page.route("**/messages/", tunnel, times=1)
     with page.expect_response("**/messages/"):
         send(page, "Through a tunnel")
-    expect(page.get_by_text("The connection broke")).to_be_visible()
+    expect(page.get_by_text("Connection lost")).to_be_visible()
     expect(conversation(page)).to_contain_text("Light.")
     answers[0].say("Dark.").end()
     expect(conversation(page)).to_contain_text("Light. Dark.")
@@ -221,7 +221,7 @@ def test_page_reconnects_in_the_middle_of_an_answer(page: Page, model: ToldModel
 def test_connection_that_dies_unnoticed_is_made_anew(
     page: Page, open_page: OpenPage, model: ToldModel
 ) -> None:
-    """As while a laptop sleeps: nothing comes any more, and no error says so."""
+    """As when a laptop sleeps: nothing arrives any more, and there is no error."""
     send(page, "Through the night")
     answer = model.asked().say("Light. ")
     expect(conversation(page)).to_contain_text("Light.")
@@ -234,7 +234,7 @@ def test_connection_that_dies_unnoticed_is_made_anew(
         elsewhere.process.send_signal(signal.SIGSTOP)
         try:
             other.clock.fast_forward(20_000)
-            expect(other.get_by_text("The connection broke")).to_be_visible()
+            expect(other.get_by_text("Connection lost")).to_be_visible()
         finally:
             elsewhere.process.send_signal(signal.SIGCONT)
         answer.say("Dark.").end()
@@ -248,9 +248,9 @@ def test_page_reconnects_as_soon_as_the_network_is_back(page: Page, model: ToldM
     page.route("**/events", lambda route: route.abort())
     send_and_reload(page, "Through a tunnel")
     answer = model.asked().say("Light.")
-    expect(page.get_by_text("The connection broke")).to_be_visible()
+    expect(page.get_by_text("Connection lost")).to_be_visible()
     page.context.set_offline(True)
-    page.clock.pause_at(timezone.now() + timedelta(hours=1))  # no timer leads to another try
+    page.clock.pause_at(timezone.now() + timedelta(hours=1))  # no timer triggers a retry
     page.unroute("**/events")
     page.context.set_offline(False)
     expect(conversation(page)).to_contain_text("Light.")
@@ -269,7 +269,7 @@ INVALID_EVENTS = [
 
 @pytest.mark.parametrize("event", INVALID_EVENTS)
 def test_event_without_html_is_not_shown(page: Page, model: ToldModel, event: str) -> None:
-    """As from a server that is newer than the script of a tab that was left open."""
+    """As from a server newer than the script of a tab left open."""
     tries = []
 
     def send_invalid_event(route: Route) -> None:
@@ -278,10 +278,10 @@ def test_event_without_html_is_not_shown(page: Page, model: ToldModel, event: st
 
     page.route("**/events", send_invalid_event)
     send_and_reload(page, "Do you understand me?")
-    expect(page.get_by_text("The connection broke")).to_be_visible()
+    expect(page.get_by_text("Connection lost")).to_be_visible()
     expect(page.get_by_role("alert")).to_have_text(NOT_SHOWN)
     assert len(tries) == 3
-    expect(page.get_by_text("The connection broke")).to_be_hidden()
+    expect(page.get_by_text("Connection lost")).to_be_hidden()
     for nothing in ("undefined", "null", "No HTML"):
         expect(conversation(page)).not_to_contain_text(nothing)
     page.unroute("**/events")
@@ -293,7 +293,7 @@ def test_event_without_html_is_not_shown(page: Page, model: ToldModel, event: st
 @pytest.mark.parametrize("event", INVALID_EVENTS)
 def test_event_without_html_is_asked_for_again(page: Page, model: ToldModel, event: str) -> None:
     def send_invalid_event(route: Route) -> None:
-        """The first real `text` event, and then an invalid one."""
+        """The first real `text` event, followed by an invalid one."""
         body = beginning(route.request) + event.encode()
         route.fulfill(content_type="text/event-stream", body=body)
 
@@ -323,7 +323,7 @@ RECORD_STATUS = """
 
 
 def test_events_of_a_newer_server_do_no_harm(page: Page, model: ToldModel) -> None:
-    """They may have less in them than those of today, and some are unknown."""
+    """They may contain less than today's, and some are unknown."""
 
     def add_events(route: Route) -> None:
         events = 'event: waiting\ndata: {"place":2}\n\nevent: news\ndata: {"now":true}\n\n'

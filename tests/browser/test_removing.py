@@ -1,6 +1,6 @@
 """A removal over several requests, in a browser with and without JavaScript.
 
-The list's own requests are answered in this process, where a slice can be made small.
+The list's requests are answered in this process, where the slice size can be reduced.
 """
 
 from functools import partial
@@ -26,7 +26,7 @@ LIST = "/admin/sessions_app/session/"
 
 @pytest.fixture
 def kept(monkeypatch: pytest.MonkeyPatch, user: User) -> Session:
-    """A session that is not removable, besides five that are; each request removes two."""
+    """A session that is not removable, alongside five that are; each request removes two."""
     monkeypatch.setattr(bulk_removal, "REQUEST_TIME_BUDGET", 0.0)
     monkeypatch.setattr(cleanup, "Options", partial(Options, batch_size=2))
     User.objects.filter(pk=user.pk).update(is_staff=True, is_superuser=True)
@@ -38,7 +38,7 @@ def kept(monkeypatch: pytest.MonkeyPatch, user: User) -> Session:
 def answer_here(page: Page, user: User, *, hold: bool = False) -> list[str]:
     """Answer the list's forms in this process; returns how each request was made.
 
-    With `hold`, those made in place are not answered.
+    With `hold`, those made in place are left unanswered.
     """
     client = Client()
     client.force_login(user)
@@ -79,7 +79,7 @@ def test_a_removal_shows_its_progress_in_place(
     made = answer_here(page, user)
     confirm(page)
     check_removed(page, kept)
-    # The confirmation, the first slice on a page of its own, and the others in that page.
+    # The confirmation, the first slice with a page load, and the others within that page.
     assert made == ["document", "document", "fetch", "fetch", "fetch"]
 
 

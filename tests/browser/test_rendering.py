@@ -161,7 +161,7 @@ def test_nothing_jumps_while_an_answer_streams_and_ends(
 def test_nothing_jumps_when_a_short_answer_has_reasoning(
     open_page: OpenPage, model: ToldModel, window: dict[str, Any]
 ) -> None:
-    """All of it is in view: what is put above the text moves it."""
+    """With the whole answer in view, anything inserted above the text would move it."""
     page = open_page(**window)
     send(page, "Why?")
     answer = model.asked().think("First I wonder.").say("Because. ")
@@ -183,7 +183,7 @@ def test_nothing_jumps_when_a_short_answer_has_reasoning(
 
 
 def wait_for_change(page: Page) -> None:
-    """Wait until the page shows something else than when this was last called."""
+    """Wait until the page looks different from when this was last called."""
     page.wait_for_function(
         """() => {
             const html = document.querySelector("[data-stream]").innerHTML;
@@ -260,7 +260,7 @@ def test_newest_words_stay_in_view(
     expect_in_view()
     expect(words).to_be_in_viewport()
     send(page, "A line that says what is wrong")
-    expect(page.get_by_role("alert")).to_contain_text("One message is waiting already.")
+    expect(page.get_by_role("alert")).to_contain_text("A message is already queued.")
     expect_in_view()
     answer.end()
     model.asked().say("Meanwhile, too.").end()

@@ -31,7 +31,7 @@ UNREACHABLE = "The server cannot be reached."
 
 
 def lose(route: Route) -> None:
-    """Let the server store the message, and lose its response."""
+    """Let the server store the message, but lose its response."""
     sent = route.request
     request = urllib.request.Request(sent.url, sent.post_data_buffer, sent.all_headers())
     with urllib.request.urlopen(request, timeout=30) as response:

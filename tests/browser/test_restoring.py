@@ -1,6 +1,6 @@
 """A restore over several requests: in place, to its end, or until it is stopped.
 
-The restore's own requests are answered in this process, where a slice can be made small.
+The restore's requests are answered in this process, where the slice size can be reduced.
 """
 
 import re
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, user: User) -> CleanupRun:
-    """A cleanup of ten sessions, that a restore puts back three at a time."""
+    """A cleanup of ten sessions, which a restore puts back three at a time."""
     monkeypatch.setattr(archive, "_BATCH_SIZE", 3)
     monkeypatch.setattr(restoring, "REQUEST_TIME_BUDGET", 0)
     for _ in range(10):
@@ -38,8 +38,8 @@ def run(monkeypatch: pytest.MonkeyPatch, user: User) -> CleanupRun:
 def answer_here(page: Page, user: User, *, stop: bool = False, hold: bool = False) -> list[str]:
     """Answer the page's restoring requests in this process; returns how each was made.
 
-    With `stop`, "Stop here" is pressed while the second one is under way; with `hold`, those made
-    in place are not answered.
+    With `stop`, "Stop here" is pressed during the second one; with `hold`, those made in place are
+    left unanswered.
     """
     client = Client()
     client.force_login(user)

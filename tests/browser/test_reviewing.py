@@ -1,4 +1,4 @@
-"""What a reviewer must not lose on a session's page: a note that is not saved, and the place.
+"""What a reviewer must not lose on a session's page: an unsaved note, and the scroll position.
 
 One test: the served process remembers content types, whose ids change when tables are emptied.
 """
@@ -35,7 +35,7 @@ def test_neither_a_note_nor_the_reading_place_is_lost(
         heading.evaluate("h1 => h1.clientHeight / parseFloat(getComputedStyle(h1).lineHeight)") < 4
     )
 
-    # Leaving is asked about, and here refused.
+    # Leaving asks for confirmation, which is declined here.
     page.get_by_label("Note").fill(NOTE)
     page.get_by_role("link", name="Next").click(no_wait_after=True)
     expect(page.get_by_label("Note")).to_have_value(NOTE)
@@ -46,7 +46,7 @@ def test_neither_a_note_nor_the_reading_place_is_lost(
     assert asked == ["beforeunload"] * 2
     expect(page).to_have_url(url)
 
-    # Any button of the form saves the note, without a question, at the same place.
+    # Any button of the form saves the note without asking, and keeps the scroll position.
     show_message(page)
     for name in ("Flag", "Keep"):
         button = page.get_by_role("button", name=name)
@@ -58,7 +58,7 @@ def test_neither_a_note_nor_the_reading_place_is_lost(
     check_page(page, "after a review in the middle of a conversation")
     assert Review.objects.get().note == NOTE
 
-    # The place is of this page only.
+    # The position applies to this page only.
     page.keyboard.press("j")
     expect(page).to_have_url(change_url(older))
     assert page.evaluate("scrollY") == 0

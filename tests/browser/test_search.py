@@ -29,7 +29,7 @@ WAYS = [
 
 @pytest.fixture
 def chat_session(user: User, agent: Agent) -> Session:
-    """A long chat, in whose middle something is said once."""
+    """A long chat in which something is said once, in the middle."""
     chat_session = make_session(user=user, agent=agent, name="A long chat")
     for number in range(80):
         say(chat_session, f"Question {number}?", user=user)
@@ -121,7 +121,7 @@ def test_exports_are_downloaded(
         with page.expect_download() as download:
             item.click()
         if way["java_script_enabled"]:
-            expect(item).to_be_hidden()  # as after any choice from a menu
+            expect(item).to_be_hidden()  # as after any menu choice
         assert download.value.suggested_filename.endswith(f"A long chat.{ending}")
         assert "needle" in download.value.path().read_text()
     page.goto("/chats/all/")

@@ -48,7 +48,7 @@ def test_the_list(open_page: OpenPage, user: User, width: int, scheme: str) -> N
     expect(page.locator("mark").first).to_be_visible()
     check_page(page, "a search")
     page.goto(LIST)
-    # Where it is not folded, axe takes what is in it for hidden nevertheless.
+    # Even where it is always shown, axe takes a closed bar's contents for hidden.
     page.locator(".filter-bar").evaluate("bar => { bar.open = true; }")
     assert len(row_heights(page)) == 1
     assert page.locator(".results").evaluate("box => box.scrollWidth <= box.clientWidth")

@@ -1,4 +1,4 @@
-"""The chats beside the page: drawer and column, menus, deleting and undoing, the dot."""
+"""The sidebar: drawer and column, menus, deleting and undoing, the dot."""
 
 import re
 from collections.abc import Callable
@@ -28,7 +28,7 @@ SIZES = [pytest.param(size, id=str(size["width"])) for size in (WIDE, NARROW)]
 def sidebar(page: Page) -> Locator:
     """The sidebar, opened if it is a drawer."""
     panel = page.locator("#sidebar")
-    page.wait_for_load_state()  # its styles decide whether it is a drawer
+    page.wait_for_load_state()  # the styles decide whether it is a drawer
     if not panel.is_visible():
         page.get_by_role("link", name="Open the list of chats").click()
     expect(panel).to_be_visible()
@@ -290,7 +290,7 @@ def test_list_waits_for_a_dialog_that_gives_the_focus_back(open_page: OpenPage, 
     entry.get_by_role("link", name="Rename").click()
     expect(page.get_by_label("New name")).to_be_visible()
     run.finish(AgentRun.Status.STOPPED)
-    for _ in range(2):  # the first may have been asked for before
+    for _ in range(2):  # the first may have been requested earlier
         with page.expect_response(lambda response: "/chats/sidebar/" in response.url):
             pass
     page.keyboard.press("Escape")
@@ -353,7 +353,7 @@ def test_no_violations(open_page: OpenPage, user: User, size: Any, scheme: Any) 
     page.keyboard.press("Escape")
     expect(page.get_by_label("New name")).to_be_hidden()
     expect(entry.locator("summary")).to_be_focused()  # and its drawer is open
-    unanswered.finish(AgentRun.Status.STOPPED)  # nobody else ends it
+    unanswered.finish(AgentRun.Status.STOPPED)  # nothing else ends it
 
 
 @pytest.mark.parametrize("name", ["W" * 200, "👩‍👩‍👧‍👦" * 28, "ﷺ" * 200, "مرحبا " * 30, "a " * 100])

@@ -1,4 +1,4 @@
-"""An answer while it is written and when it ends: what is on the page already stays there."""
+"""An answer while it is written and when it ends: what is already on the page stays."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,7 +29,7 @@ def served(django_db_setup: None, model_server: ToldModel) -> Iterator[str]:
         yield server.address
 
 
-# Marks all elements of the texts, and selects what is between two texts, or in one.
+# Marks all elements of the texts, and selects a range between two texts or within one.
 MARK = "() => document.querySelectorAll('.theirs .text *').forEach(e => { e.isMarked = true; })"
 UNMARKED = """() => Array.from(document.querySelectorAll(".theirs .text *"))
     .filter(e => !e.isMarked).map(e => e.outerHTML)"""
@@ -47,8 +47,8 @@ SELECT = """([start, end]) => {
     const [to, until] = find(end);
     getSelection().setBaseAndExtent(from, at, to, until + end.length);
 }"""
-# What the page shows of the last answer, without the actions, whose forms have tokens, and without
-# JSON, whose keys PostgreSQL sorts.
+# The last answer as shown, without the actions, whose forms have tokens, and without JSON, whose
+# keys PostgreSQL sorts.
 SHOWN = """() => {
     const answer = Array.from(document.querySelectorAll("[data-answer]")).at(-1);
     const copy = answer.cloneNode(true);
@@ -62,7 +62,7 @@ def selected(page: Page) -> str:
 
 
 def expect_same_after_reload(page: Page) -> None:
-    """What the script has made of the answer is what the server renders."""
+    """Expect that the script has built what the server renders."""
     shown = page.evaluate(SHOWN)
     page.reload()
     expect(page.get_by_role("button", name="Regenerate").last).to_be_visible()
@@ -70,7 +70,7 @@ def expect_same_after_reload(page: Page) -> None:
 
 
 def ask(page: Page, model: ToldModel, text: str) -> Answer:
-    """An answer that begins with this text, in one piece."""
+    """An answer that begins with this text, sent in one piece."""
     send(page, "Tell me")
     answer = model.asked().say(text)
     expect(conversation(page)).to_contain_text(text.split()[0])
@@ -107,7 +107,7 @@ def test_answer_with_a_tool_keeps_what_was_streamed(
     wait_for_end(page)
     expect(page.get_by_text("Used a tool: weather")).to_be_visible()
     assert page.evaluate(UNMARKED) == []
-    # What has come in between is selected as well.
+    # What has arrived in between is selected as well.
     assert selected(page).split()[0] == "look."
     assert selected(page).endswith("It is")
     expect(page.get_by_role("button", name="Copy python code")).to_be_focused()
@@ -292,7 +292,7 @@ def test_reasoning_after_a_reload(open_page: OpenPage, model: ToldModel) -> None
 
 
 def test_reasoning_watched_from_another_process(open_page: OpenPage, model: ToldModel) -> None:
-    """There one is told that the model thinks, and later what it has thought."""
+    """The other page shows that the model is thinking, and its reasoning later."""
     page = open_page()
     send(page, "Why?")
     answer = model.asked().think("First I wonder.")
@@ -342,6 +342,6 @@ WATCH_SHIFTS = """() => {
 
 
 def place(page: Page) -> float:
-    """Where the text of the answer begins."""
+    """The position of the answer's text."""
     text = page.locator(".theirs .text").last
     return float(text.evaluate("text => text.getBoundingClientRect().top"))

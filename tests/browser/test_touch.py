@@ -1,4 +1,4 @@
-"""On touch, whatever is pressed is at least 44 pixels high and wide, on every page."""
+"""On touch screens, all controls are at least 44 pixels high and wide, on every page."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 TABLET = PHONE | {"viewport": {"width": 1024, "height": 768}}
 
-# Of the boxes to tick, the labels are pressed. A link within prose has the height of its line.
+# For checkboxes and radio buttons, the label counts. A link within prose is as high as its line.
 TOO_SMALL = """() => {
     const controls = "a[href], button, summary, select, textarea, [role=option], [role=button], " +
         "input:not([type=hidden], [type=checkbox], [type=radio]), label:has(input)";

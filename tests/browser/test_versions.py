@@ -1,4 +1,4 @@
-"""Copying, editing and regenerating in a real browser, and the versions of what was said."""
+"""Copying, editing and regenerating in a real browser, and the versions of messages."""
 
 import re
 from typing import Any
@@ -27,7 +27,7 @@ WITHOUT_SCRIPT = [
     for name, size in (("390", PHONE), ("1440", DESKTOP))
     for on in (True, False)
 ]
-# Not that of the button beside it, which a page that has no styles yet shows too.
+# Not the button beside it, which is also shown before the styles have loaded.
 REGENERATE = re.compile(r"^Regenerate answer \d+$")
 ANSWER = "# Boats\n\nThey **float** because of this:\n\n```python\nprint(1)\n```\n\nAnd that."
 

@@ -13,7 +13,7 @@ from tests.browser.chatting import conversation, send, wait_for_end, write
 from tests.browser.conftest import OpenPage
 from tests.model_server import Answer, ToldModel
 
-WAITING = "Waits until the answer has ended."
+WAITING = "Queued until the answer ends."
 
 
 def ask(page: Page, model: ToldModel) -> Answer:
@@ -56,7 +56,7 @@ def test_one_message_waits_and_can_be_taken_back(page: Page, model: ToldModel) -
     answer = ask(page, model)
     send(page, "Second")
     send(page, "Third")
-    expect(page.get_by_role("alert")).to_contain_text("One message is waiting already")
+    expect(page.get_by_role("alert")).to_contain_text("A message is already queued")
     page.get_by_role("button", name="Take back").click()
     expect(page.locator("[data-queued]")).to_have_count(0)
     expect(page.get_by_label("Message")).to_have_value("Second\n\nThird")
@@ -146,11 +146,11 @@ FILL_STORAGE = """() => {
 
 
 def test_messages_are_sent_though_the_storage_is_full(page: Page, model: ToldModel) -> None:
-    """As by drafts of several chats, into which long texts were pasted."""
+    """As with drafts of long pasted texts in several chats."""
     page.evaluate(FILL_STORAGE)
     answer = ask(page, model)
     send(page, "Second")
-    expect(page.get_by_role("alert").last).to_contain_text("too long to wait")
+    expect(page.get_by_role("alert").last).to_contain_text("too long to queue")
     expect(page.get_by_label("Message")).to_have_value("Second")
     expect(page.locator("[data-queued]")).to_have_count(0)
     answer.end()
@@ -187,7 +187,7 @@ def test_without_javascript_nothing_changes(
 def test_without_javascript_a_message_that_is_too_early_is_kept(
     open_page: OpenPage, user: User, model: ToldModel, width: int, ending: str
 ) -> None:
-    """Nothing is lost while one waits for the answer, or stops it, and sends it then."""
+    """Nothing is lost until it is sent, after waiting for the answer or stopping it."""
     chat = f"/chats/{answered(user).pk}/"
     page = open_page(chat, java_script_enabled=False, viewport={"width": width, "height": 800})
     other = open_page(chat)

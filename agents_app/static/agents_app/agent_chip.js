@@ -1,5 +1,5 @@
-// The choice of an agent: a chip in the message form, which opens a list (agent_picker.js).
-// The form's drop-down list stays what is sent; where there is none, nothing can be chosen.
+// The agent chip in the message form, which opens the list of agents (agent_picker.js).
+// The form still submits its drop-down list; without one, there is nothing to choose.
 
 import { face, select } from "./agent_select.js";
 import { hasKeyboard, messageForm } from "./dom.js";
@@ -9,7 +9,7 @@ let chip = null;
 export function setUpAgentChip() {
     const template = messageForm().querySelector("[data-agent-picker]");
     if (!("popover" in HTMLElement.prototype)) {
-        return; // the drop-down list does
+        return; // keep the drop-down list
     }
     const [button, picker] = template.content.cloneNode(true).children;
     chip = button;
@@ -17,16 +17,16 @@ export function setUpAgentChip() {
     messageForm().after(picker);
     messageForm().addEventListener("change", showChosenAgent);
     showChosenAgent();
-    // On touch screens the search would bring up the keyboard.
+    // On touch screens, this would bring up the keyboard.
     picker.querySelector("[role=combobox]").autofocus = hasKeyboard;
-    // Loaded when it is about to be opened, which is rare.
+    // Loaded on demand: the list is rarely opened.
     const load = () => import("./agent_picker.js").catch(() => null);
     button.addEventListener("pointerenter", load, { once: true });
     picker.addEventListener("beforetoggle", async () => {
         const script = await load();
         if (script) {
             script.setUpAgentPicker(button, picker);
-        } else { // the drop-down list does
+        } else { // keep the drop-down list
             button.remove();
             picker.remove();
             chip = null;
@@ -36,17 +36,17 @@ export function setUpAgentChip() {
     }, { once: true });
 }
 
-/** The key of the agent that is to answer, if it is not the chat's own. */
+/** The key of the chosen agent, or "" for the chat's own. */
 export function chosenAgent() {
     return select()?.value ?? "";
 }
 
-/** The name of the chat's own agent, as the page knows it. */
+/** The name of the chat's own agent, as shown on the page. */
 export function ownAgentName() {
     return select()?.querySelector('option[value=""]')?.dataset.name;
 }
 
-/** Show on the chip which agent is chosen. */
+/** Show the chosen agent on the chip. */
 function showChosenAgent() {
     if (!chip) {
         return;
@@ -60,7 +60,7 @@ function showChosenAgent() {
     }
 }
 
-/** Offer what the server now offers, and keep what was chosen if that is among it. */
+/** Replace the choice with a newer one; keep the selection if still offered. */
 export function replaceChoice(newer) {
     const current = choice();
     newer.hidden = current.hidden;
@@ -76,7 +76,7 @@ export function replaceChoice(newer) {
     showChosenAgent();
 }
 
-/** Whether an agent is to be chosen because the chat has none. */
+/** Whether it asks for an agent because the chat has none. */
 function isForSubstitute(element) {
     return element.querySelector("[name=is_substitute]") !== null;
 }

@@ -1,16 +1,16 @@
-// The list that the chip of an agent opens, with its search.
+// The searchable list of agents that the chip opens.
 
 import { face, select } from "./agent_select.js";
 import { hasKeyboard, messageForm } from "./dom.js";
 
-const MANY = 7; // agents, from which on the list has a visible search
-const GAP = 8; // pixels between the list and the chip, and the edges of the window
+const MANY = 7; // agents; shorter lists hide the search
+const GAP = 8; // pixels from the list to the chip and the window's edges
 
 let chip = null;
 let picker = null;
-let active = -1; // the place of the option that Enter chooses
+let active = -1; // index of the option that Enter chooses
 
-/** Set up the list, which may be open already. */
+/** Set up the list, which may already be open. */
 export function setUpAgentPicker(itsChip, element) {
     [chip, picker] = [itsChip, element];
     picker.addEventListener("beforetoggle", ({ newState }) => {
@@ -35,7 +35,7 @@ export function setUpAgentPicker(itsChip, element) {
     });
     filterInput().addEventListener("input", showOptions);
     addEventListener("resize", place);
-    if (picker.matches(":popover-open")) { // and somebody may have begun to search
+    if (picker.matches(":popover-open")) { // the user may already be searching
         fill();
         show();
     }
@@ -65,11 +65,11 @@ function onKey(event) {
         event.preventDefault();
         choose(options()[active]);
     } else if (event.key === "Escape") {
-        event.stopPropagation(); // it closes the list, and nothing else
+        event.stopPropagation(); // closes only the list
     }
 }
 
-/** Make another option the active one; one step beyond the last is the first. */
+/** Move the active option; single steps wrap around. */
 function move(step) {
     const last = options().length - 1;
     const next = active + step;
@@ -91,7 +91,7 @@ function choose(option) {
     messageForm().elements.namedItem("text").focus();
 }
 
-/** List the agents whose name or description has every word of the search. */
+/** List the agents whose name or description has every search word. */
 function showOptions() {
     const words = comparable(filterInput().value).split(/\s+/).filter(Boolean);
     const matches = Array.from(select().options).filter(({ dataset }) => {
@@ -132,7 +132,7 @@ function showActive() {
     filterInput().setAttribute("aria-activedescendant", options()[active]?.id ?? "");
 }
 
-/** Open the list where there is more room: above the chip, or below it. */
+/** Place the list above or below the chip, where there is more room. */
 function place() {
     const { left, top, bottom } = chip.getBoundingClientRect();
     const opensUp = top > innerHeight - bottom;
@@ -144,7 +144,7 @@ function place() {
     picker.style.setProperty("--room", `${room}px`);
 }
 
-/** Text as it is searched: without case and accents. */
+/** Text without case and accents, for searching. */
 function comparable(text) {
     return text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
 }

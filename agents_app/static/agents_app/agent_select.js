@@ -1,13 +1,13 @@
-// The agents that the message form offers, in its drop-down list.
+// The message form's drop-down list of agents.
 
 import { messageForm } from "./dom.js";
 
-/** The drop-down list; none where nothing can be chosen. */
+/** The drop-down list, if there is a choice. */
 export function select() {
     return messageForm()?.querySelector("select[name=agent]");
 }
 
-/** The picture or the initial of an option's agent. */
+/** The picture or initial of an option's agent. */
 export function face({ dataset }) {
     const image = document.createElement(dataset.picture ? "img" : "span");
     image.className = `avatar hue-${dataset.hue ?? 0}`;

@@ -4,20 +4,20 @@ export const JSON_TYPE = "application/json";
 export const EVENTS_TYPE = "text/event-stream";
 export const NOT_SHOWN = "The answer could not be shown. Reload the page.";
 const WITH_HTML = ["chat", "turn", "text", "reasoning", "end"]; // events
-const LONGEST_SILENCE = 20_000; // milliseconds; an open stream says something every five seconds
+const LONGEST_SILENCE = 20_000; // milliseconds; an open stream sends something every 5 s
 const UNREACHABLE = "The server cannot be reached. Try again.";
 
-/** An error whose text is for the user; trying again does not help. */
+/** An error to show to the user; not retried automatically. */
 export class Refusal extends Error {
-    isAnswering = false; // whether it is because an answer is being written
+    isAnswering = false; // whether an answer in progress is the reason
 }
 
-/** An event of an unknown form; after reconnecting, the server may send a known one. */
+/** An event in an unknown format; reconnecting may yield a known one. */
 export class InvalidEvent extends Refusal {}
 
-/** Post a form, as `submitter` does; returns a response of the requested type. Throws Refusal. */
+/** Post a form as if by `submitter`; returns a response of the given type. Throws Refusal. */
 export async function post(form, type, submitter = null) {
-    const fields = new URLSearchParams(new FormData(form, submitter)); // keeps line breaks as they are
+    const fields = new URLSearchParams(new FormData(form, submitter)); // preserves line breaks
     const token = document.querySelector("[name=csrfmiddlewaretoken]").value;
     const response = await fetch(form.action, {
         method: "POST",
@@ -37,17 +37,17 @@ export async function post(form, type, submitter = null) {
     throw new Refusal(refusalText(response));
 }
 
-/** Go to the login, which leads back here; a message stays as a draft. */
+/** Go to the login, then back here; a message stays as a draft. */
 function logIn(form, url) {
     if (form.matches("[data-edit-form]")) {
-        form.submit(); // there is no draft: the login keeps its text
+        form.submit(); // no draft: the login form keeps its text
         return;
     }
     const expired = form.elements.namedItem("text") ? "message" : "on";
     location.assign(`${url}?expired=${expired}&next=${encodeURIComponent(location.pathname)}`);
 }
 
-/** Post a form, as `submitter` does; returns the response's first event and those after it. */
+/** Post a form as if by `submitter`; returns the first event and an iterator of the rest. */
 export async function postForEvents(form, submitter) {
     const events = readEvents(await post(form, EVENTS_TYPE, submitter));
     const { value: first } = await events.next().catch((error) => {
@@ -59,7 +59,7 @@ export async function postForEvents(form, submitter) {
     return { first, events };
 }
 
-/** Get the events of a run, which begin with all of its text so far. Throws Refusal, or Error. */
+/** Get a run's events, beginning with its text so far. Throws Refusal or Error. */
 export async function getEvents(url) {
     const response = await fetch(url, { headers: { Accept: EVENTS_TYPE }, cache: "no-store" });
     if (response.ok && hasType(response, EVENTS_TYPE)) {
@@ -71,10 +71,7 @@ export async function getEvents(url) {
     throw new Refusal(refusalText(response));
 }
 
-/**
- * Get HTML. Throws Refusal. If the login has expired, go to `page`, if given, and so to the login
- * that leads back to it.
- */
+/** Get HTML. Throws Refusal. If the login has expired, go to `page`, if given, via the login. */
 export async function getHtml(url, page = null) {
     const response = await fetch(url, { cache: "no-store" })
         .catch(() => { throw new Refusal(UNREACHABLE); });
@@ -87,14 +84,14 @@ export async function getHtml(url, page = null) {
     return response.text();
 }
 
-/** The events of a response; fewer than were sent if the connection breaks, or is silent. */
+/** The events of a response, until it ends, breaks or goes silent. */
 async function* readEvents(response) {
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     const giveUp = () => reader.cancel().catch(() => {});
     let buffer = "";
     try {
         for (;;) {
-            const timer = setTimeout(giveUp, LONGEST_SILENCE); // as after the computer has slept
+            const timer = setTimeout(giveUp, LONGEST_SILENCE); // e.g. after the computer slept
             const { done, value } = await reader.read();
             clearTimeout(timer);
             if (done) {
@@ -114,7 +111,7 @@ async function* readEvents(response) {
     }
 }
 
-/** The event of a frame; null for a comment, which keeps the connection alive. */
+/** A frame's event; null for a keep-alive comment. */
 function parseFrame(frame) {
     const [, name, data] = /^event: (.*)\ndata: (.*)$/.exec(frame) ?? [];
     return name ? { name, data: JSON.parse(data) } : null;

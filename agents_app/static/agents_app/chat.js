@@ -1,5 +1,5 @@
-// The entry of the chat pages' script: sets up the parts that the page has.
-// Every form also works without it. The server renders the HTML, but for a message that waits.
+// The entry point of the chat pages: sets up whatever the page has. All forms
+// also work without it. The server renders all HTML except for a queued message.
 
 import { pageOf } from "./started_chat.js";
 import { setUpCodeCopy } from "./code_copy.js";
@@ -20,9 +20,9 @@ import { refreshSidebar, setUpSidebar } from "./sidebar.js";
 import { setUpTitle } from "./tab_title.js";
 import { enhance, setUpOlderMessages } from "./transcript.js";
 
-let path = location.pathname; // of the page that is shown
+let path = location.pathname; // of the page shown
 
-/** Set up the page; `events` are the open stream of its unfinished answer. */
+/** Set up the page; `events` is the open stream of its unfinished answer. */
 function setUpPage(events) {
     if (messageForm()) {
         setUpComposer(showChat);
@@ -37,7 +37,7 @@ function setUpPage(events) {
     }
 }
 
-/** The page of a chat's latest messages, where it continues. */
+/** Set up a page with the chat's latest messages. */
 function setUpLatest(events) {
     watchAnswer(document, events);
     setUpScrolling();
@@ -53,10 +53,10 @@ function setUpLatest(events) {
     });
 }
 
-/** Show a new chat in place of the list, as if its page had been loaded. */
+/** Show a new chat as if its page had been loaded. */
 function showChat(chat, events) {
     const text = textSince();
-    deleteDraft(); // of the list's form
+    deleteDraft(); // of the start page
     document.querySelector("main").replaceChildren(pageOf(chat));
     document.body.className = "chat";
     document.querySelector(".new[aria-current]")?.removeAttribute("aria-current");
@@ -66,7 +66,7 @@ function showChat(chat, events) {
     setUpPage(events);
     clearMessage(text);
     if (!isAnswering()) {
-        refreshSidebar(); // an answer that begins does so, too
+        refreshSidebar(); // otherwise an answer's start does
     }
 }
 
@@ -80,11 +80,11 @@ setUpSidebar();
 document.querySelector("[data-log-out]")?.addEventListener("submit", deleteAllDrafts);
 addEventListener("pageshow", (event) => {
     if (event.persisted) {
-        refresh(); // the browser has kept the page as it was
+        refresh(); // restored from the back/forward cache
     }
 });
 addEventListener("popstate", () => {
     if (location.pathname !== path) {
-        location.reload(); // between the list and the chat that took its place
+        location.reload(); // between the start page and its new chat
     }
 });

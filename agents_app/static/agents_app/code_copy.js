@@ -1,8 +1,8 @@
-// The Copy buttons of code blocks: the server renders them, also while the code is being written.
+// The Copy buttons of code blocks, rendered by the server, even while the code is streaming.
 
-const SHOWN = 2000; // milliseconds, for which a button says what became of it
+const SHOWN = 2000; // milliseconds that a button shows the result
 
-/** Wire the buttons of the whole page, now and later. They stay invisible where nothing can be copied. */
+/** Handle all present and future buttons. They stay hidden if copying is unavailable. */
 export function setUpCodeCopy() {
     if (!navigator.clipboard) {
         return;

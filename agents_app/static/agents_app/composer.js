@@ -1,4 +1,4 @@
-// The form in which a message is written: keyboard, drafts, sending.
+// The message form: keyboard, drafts, sending.
 
 import { setUpAgentChip } from "./agent_chip.js";
 import { focusMessage, hasKeyboard, jumpButton, messageForm, showError } from "./dom.js";
@@ -9,7 +9,7 @@ import { refresh } from "./refresh_chat.js";
 import { followLatest } from "./scrolling.js";
 import { isSending, send } from "./submit_turn.js";
 
-/** Set up the message form; `showChat` shows the new chat if it is the form for one. */
+/** Set up the message form; `showChat` shows the chat that it starts, if any. */
 export function setUpComposer(showChat) {
     const form = messageForm();
     const text = form.elements.namedItem("text");
@@ -29,7 +29,7 @@ export function setUpComposer(showChat) {
         submit(form, showChat);
     });
     restoreDraft();
-    // The browser scrolls to the address's #run-… before this event, and takes the focus away.
+    // Before this event, the browser scrolls to the URL's #run-… and removes the focus.
     addEventListener("load", () => {
         if (hasKeyboard && document.activeElement === document.body) {
             text.focus({ preventScroll: true });

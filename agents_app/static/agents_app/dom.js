@@ -1,6 +1,6 @@
-// The parts of the page that several modules use: elements, errors, focus, HTML fragments.
+// Shared helpers for the page: elements, errors, focus, HTML fragments.
 
-export const hasKeyboard = !matchMedia("(pointer: coarse)").matches; // touch keyboards are none
+export const hasKeyboard = !matchMedia("(pointer: coarse)").matches; // not a touch keyboard
 
 export function transcript() {
     return document.querySelector("[data-transcript]");
@@ -10,7 +10,7 @@ export function messageForm() {
     return document.querySelector("[data-message-form]");
 }
 
-/** The control that scrolls to the latest message; a page of older messages has none. */
+/** The button that scrolls to the latest message; not on pages of older ones. */
 export function jumpButton() {
     return document.querySelector("[data-jump]");
 }
@@ -23,7 +23,7 @@ export function showError(message) {
     document.querySelector("[data-error]").textContent = message;
 }
 
-/** Parse HTML that our own server has rendered and sanitised. */
+/** Parse HTML rendered and sanitised by our own server. */
 export function fragmentOf(html) {
     const template = document.createElement("template");
     template.innerHTML = html;

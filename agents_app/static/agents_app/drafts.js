@@ -1,12 +1,12 @@
-// The message being written: its draft in this tab's storage, and whether it was already sent.
+// The message being written: its draft in this tab's storage, and whether it was sent.
 
 import { messageForm, showError } from "./dom.js";
 import { findTurn } from "./transcript.js";
 
 const PREFIX = "draft ";
-const OWN_PREFIX = `${PREFIX}${document.body.dataset.user} `; // others may log in in this tab
+const OWN_PREFIX = `${PREFIX}${document.body.dataset.user} `; // others may use this tab
 
-let unconfirmed = null; // the message that was sent, while it is not known to be stored
+let unconfirmed = null; // the sent message, until known to be stored
 
 export function saveDraft() {
     const draft = { ...content(), unconfirmed };
@@ -20,7 +20,7 @@ export function saveDraft() {
     }
 }
 
-/** Fill an empty message form with its draft, from before a reload or a login. */
+/** Fill an empty message form with its draft after a reload or login. */
 export function restoreDraft() {
     const form = messageForm();
     const text = form.elements.namedItem("text");
@@ -40,7 +40,7 @@ export function restoreDraft() {
     fitToText();
 }
 
-/** Record what is about to be sent: sent again unchanged, it keeps its id. */
+/** Record what is being sent; if resent unchanged, it keeps its id. */
 export function markSent() {
     const { text, agent } = content();
     if (unconfirmed && (unconfirmed.text !== text || unconfirmed.agent !== agent)) {
@@ -71,7 +71,7 @@ export function takeMessage() {
     return message;
 }
 
-/** Put a message back into the form, before what is written there. */
+/** Put a message back into the form, before any text there. */
 export function restoreMessage({ id, text, agent, wasSent }) {
     const { elements } = messageForm();
     const written = elements.namedItem("text").value;
@@ -84,29 +84,29 @@ export function restoreMessage({ id, text, agent, wasSent }) {
     fitToText();
 }
 
-/** The message of this chat that waits to be sent, or null. */
+/** This chat's queued message, or null. */
 export function storedWaiting() {
     return JSON.parse(sessionStorage.getItem(waitingKey()));
 }
 
-/** Throws if there is no room for it. */
+/** Throws if the storage is full. */
 export function storeWaiting(message) {
     if (message) {
-        // Also as an unconfirmed draft: it is deleted once the page shows it.
+        // Also as an unconfirmed draft, deleted once the page shows it.
         sessionStorage.setItem(waitingKey(), JSON.stringify({ ...message, unconfirmed: message }));
     } else {
         sessionStorage.removeItem(waitingKey());
     }
 }
 
-/** Treat what is in the form as a message that was never sent. */
+/** Treat the form's text as a message never sent. */
 function forgetSent() {
     unconfirmed = null;
     renewId();
     saveDraft();
 }
 
-/** Delete the drafts of messages that the page shows: they are stored. */
+/** Delete the drafts of messages on the page: they are stored. */
 export function deleteStoredDrafts() {
     for (const key of keys(OWN_PREFIX)) {
         const draft = JSON.parse(sessionStorage.getItem(key));
@@ -120,7 +120,7 @@ export function deleteStoredDrafts() {
             showError("");
             clearMessage();
         } else {
-            forgetSent(); // what has been written since is another message
+            forgetSent(); // the new text is another message
         }
     }
 }
@@ -141,7 +141,7 @@ export function deleteAllDrafts() {
     keys(PREFIX).forEach((key) => sessionStorage.removeItem(key));
 }
 
-/** Let the text box grow with its text, in browsers without `field-sizing`. */
+/** Grow the text box with its text in browsers without `field-sizing`. */
 export function fitToText() {
     const text = messageForm().elements.namedItem("text");
     if (!CSS.supports("field-sizing", "content")) {

@@ -1,6 +1,6 @@
 // The Copy button of a new API key.
 
-const SHOWN = 2000; // milliseconds, for which the button says what became of it
+const SHOWN = 2000; // milliseconds that the button shows the result
 
 const button = document.querySelector("[data-copy-key]");
 const field = button.parentElement.querySelector("input");
@@ -10,7 +10,7 @@ async function copy() {
         await navigator.clipboard.writeText(field.value);
         button.textContent = "Copied";
     } catch {
-        field.select(); // for the keyboard
+        field.select(); // for Ctrl+C
         button.textContent = "Not copied";
     }
     setTimeout(() => { button.textContent = "Copy"; }, SHOWN);

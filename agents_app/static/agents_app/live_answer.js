@@ -1,4 +1,4 @@
-// The answer being written: shown as its events come, reconnected to, stopped.
+// The answer being written: streaming, reconnecting, stopping.
 
 import { InvalidEvent, JSON_TYPE, NOT_SHOWN, Refusal, getEvents, post } from "./api.js";
 import { focusMessage, fragmentOf, messageForm, showError } from "./dom.js";
@@ -7,9 +7,9 @@ import { enhance, showContextStart } from "./transcript.js";
 
 const FIRST_RETRY = 500; // milliseconds
 const LONGEST_RETRY = 10_000;
-const MAX_INVALID = 3; // invalid events of one answer, after which it is given up
+const MAX_INVALID = 3; // invalid events in one answer before giving up
 
-const OPENING = 120; // characters of an answer that are announced
+const OPENING = 120; // characters of an answer to announce
 
 const WRITING = "The answer is being written.";
 const THINKING = "Thinking…";
@@ -20,7 +20,7 @@ export function isAnswering() {
     return watched !== null;
 }
 
-/** Watch the unfinished answer in an element, if there is one; `events` are its open stream. */
+/** Watch the unfinished answer in an element, if there is one; `events` is its open stream. */
 export function watchAnswer(root, events) {
     const answer = root.querySelector("[data-events]");
     if (answer) {
@@ -37,7 +37,7 @@ export function setUpStop() {
         event.preventDefault();
         event.submitter.disabled = true;
         try {
-            await post(form, JSON_TYPE); // the events say when the answer has ended
+            await post(form, JSON_TYPE); // an event reports the end
         } catch (error) {
             event.submitter.disabled = false;
             showError(error.message);
@@ -68,7 +68,7 @@ async function watch(answer, events) {
         }
         events = null;
         if (end === null && watched === answer) {
-            showWaiting(answer, "The connection broke; trying again.");
+            showWaiting(answer, "Connection lost. Reconnecting…");
             await new Promise((resolve) => {
                 setTimeout(resolve, delay);
                 addEventListener("online", resolve, { once: true });
@@ -77,7 +77,7 @@ async function watch(answer, events) {
         }
     }
     if (watched !== answer) {
-        return; // another answer is being watched now
+        return; // now watching another answer
     }
     watched = null;
     setStoppable(false);
@@ -86,7 +86,7 @@ async function watch(answer, events) {
     document.dispatchEvent(new Event("answer-ended"));
 }
 
-/** Show the text as it comes; returns the end, or null if the connection broke before it. */
+/** Show text as it arrives; returns the end event's data, or null if disconnected. */
 async function follow(answer, events, onText) {
     const element = answer.querySelector("[data-stream]");
     const text = new StreamedHtml(element);
@@ -144,7 +144,7 @@ function finish(answer, { status, html }) {
     }
 }
 
-/** What a screen reader says when an answer has ended: how, and how it begins. */
+/** The announcement of an ended answer: its outcome and opening. */
 function announcementText(answer) {
     const end = answer.querySelector(".failure p, .stopped")?.textContent.trim();
     const words = answer.querySelector("article:last-of-type .text")?.cloneNode(true);
@@ -156,12 +156,12 @@ function announcementText(answer) {
     return [end ?? "Answer ready", opening].filter(Boolean).join(". ");
 }
 
-/** Have a screen reader say it. */
+/** Have screen readers say it. */
 function announce(text) {
     document.querySelector("[data-announcer]").textContent = text;
 }
 
-/** Tell other modules, which listen to the document. */
+/** Notify modules that listen on the document. */
 function dispatch(name, status) {
     document.dispatchEvent(new CustomEvent(name, { detail: { status } }));
 }
@@ -184,14 +184,14 @@ function showProgress(answer, tools) {
 
 function showWaiting(answer, text) {
     const line = answer.querySelector("[data-waiting-text]");
-    // Below text that grows, the dot says enough, and does not move words about.
+    // Below growing text, the dot is enough, and nothing moves.
     line.classList.toggle("visually-hidden", text === WRITING && hasBegun(answer));
     if (line.textContent !== text) {
         line.textContent = text;
     }
 }
 
-/** Show or hide Stop. Send stays beside it, for the next message, which waits meanwhile. */
+/** Show or hide Stop. Send stays, to queue the next message. */
 function setStoppable(value) {
     const stop = document.querySelector("button[form=stop-form]");
     const hadFocus = document.activeElement === stop || stop?.disabled; // disabled once pressed

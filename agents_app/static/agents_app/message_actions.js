@@ -1,11 +1,11 @@
-// What can be done with a message: copy it, edit it, have it answered again, see its versions.
+// Message actions: copy, edit, regenerate, switch versions.
 
 import { JSON_TYPE, getHtml, post } from "./api.js";
 import { focusMessage, fragmentOf, showError, transcript } from "./dom.js";
 import { refresh } from "./refresh_chat.js";
 import { isSending, send } from "./submit_turn.js";
 
-const SHOWN_FOR = 2000; // milliseconds that a button says what has become of a click
+const SHOWN_FOR = 2000; // milliseconds that a button shows the result
 const STARTS_TURN = "[data-retry], [data-regenerate], [data-continue], [data-edit-form]";
 
 export function setUpCopying() {
@@ -17,7 +17,7 @@ export function setUpCopying() {
     });
 }
 
-/** The forms of messages, without leaving the page. */
+/** Handle the messages' forms in place. */
 export function setUpMessageForms() {
     transcript().addEventListener("click", onClick);
     transcript().addEventListener("keydown", onKey);
@@ -25,19 +25,19 @@ export function setUpMessageForms() {
     document.querySelector(".bottom").addEventListener("toggle", focusFirstAgent, { capture: true });
 }
 
-/** Let the keys choose from the menu of agents. `autofocus` would do it when the page is shown, too. */
+/** Focus the menu of agents when it opens. `autofocus` would also apply on page load. */
 function focusFirstAgent({ target, newState }) {
     if (newState === "open" && target.matches(".other-agents")) {
         target.querySelector("button").focus();
     }
 }
 
-/** Copy a message as it was written; that of an agent is not on the page. */
+/** Copy a message's source; an agent's is not on the page. */
 async function copy(button) {
     const url = button.dataset.copy;
     const text = url ? getHtml(url) : button.closest(".message").querySelector(".text").textContent;
     try {
-        // With a promise, since a browser may forget the click while the text is on its way.
+        // With a promise: the user activation may expire while the text is loading.
         const blob = Promise.resolve(text).then((value) => new Blob([value], { type: "text/plain" }));
         await navigator.clipboard.write([new ClipboardItem({ "text/plain": blob })]);
         say(button, "Copied");
@@ -64,7 +64,7 @@ function onClick(event) {
     }
 }
 
-/** Put the form for another version in the message's place. */
+/** Show the edit form in the message's place. */
 async function edit(link) {
     const message = link.closest(".message");
     if (message.querySelector("[data-edit-form]")) {
@@ -113,7 +113,7 @@ function onSubmit(event) {
     }
 }
 
-/** `button` sent the form; one of the menu of agents says which one is to answer. */
+/** `button` submitted the form; in the menu of agents, it names the agent. */
 async function startTurn(form, button) {
     if (isSending()) {
         return;

@@ -1,4 +1,4 @@
-// The message written while an answer is: it waits below the answer, and is sent at its end.
+// A message written during an answer: queued below it, and sent when it ends.
 
 import { focusMessage, fragmentOf, messageForm, showError, transcript } from "./dom.js";
 import { restoreMessage, storeWaiting, storedWaiting, takeMessage } from "./drafts.js";
@@ -7,11 +7,11 @@ import { refresh } from "./refresh_chat.js";
 import { followLatest, scrollToLatest } from "./scrolling.js";
 import { send } from "./submit_turn.js";
 
-const WAITING = "Waits until the answer has ended.";
-const TOO_LONG = "This message is too long to wait. Send it when the answer has ended.";
+const WAITING = "Queued until the answer ends.";
+const TOO_LONG = "This message is too long to queue. Send it when the answer ends.";
 const RESTORED = "The answer did not finish. Your next message is back in the form.";
 
-/** Show the message that waits since before a reload, or send it if its time has come. */
+/** After a reload, show the queued message, or send it if its answer has ended. */
 export function setUpQueue() {
     const message = storedWaiting();
     if (!message || !messageForm()) {
@@ -24,10 +24,10 @@ export function setUpQueue() {
     }
 }
 
-/** Let the message in the form wait; there is one at a time. */
+/** Queue the message in the form, one at a time. */
 export function enqueue() {
     if (storedWaiting()) {
-        showError("One message is waiting already. Take it back to change it.");
+        showError("A message is already queued. Take it back to change it.");
         return;
     }
     const message = takeMessage();
@@ -42,7 +42,7 @@ export function enqueue() {
     document.querySelector("[data-announcer]").textContent = WAITING;
 }
 
-/** Put the message that waits back into the form. Returns false if none does. */
+/** Put the queued message back into the form. Returns false if there is none. */
 export function takeBack() {
     const message = storedWaiting();
     if (!message) {
@@ -55,8 +55,8 @@ export function takeBack() {
 }
 
 /**
- * Send the message that waits, after an answer that was completed. After any other it goes back
- * into the form: it was written to follow an answer that there is not.
+ * Send the queued message if the answer was completed. Otherwise put it back into the form:
+ * it was meant to follow that answer.
  */
 async function sendOrRestore(status) {
     const message = storedWaiting();
@@ -84,7 +84,7 @@ async function sendOrRestore(status) {
     }
 }
 
-/** Let a message wait for the end of the answer that is being written. */
+/** Queue a message until the current answer ends. */
 function wait({ id, text, agent }) {
     showError("");
     storeWaiting({ id, text, agent, after: lastAnswer().id });

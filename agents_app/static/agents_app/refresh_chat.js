@@ -1,4 +1,4 @@
-// Refreshing the chat: another tab may have gone on with it, or a lost message has arrived.
+// Refreshing the chat: another tab may have continued it, or a lost message arrived.
 
 import { chosenAgent, ownAgentName, replaceChoice } from "./agent_chip.js";
 import { getHtml } from "./api.js";
@@ -11,12 +11,12 @@ import { enhance, setUpOlderMessages } from "./transcript.js";
 const AGENT = "[data-agent]";
 const OTHER_AGENTS = "[data-other-agents]"; // the menu beside Regenerate
 
-/** Load the page again and show what is new, unless something is going on here. */
+/** Fetch the page and show what is new, unless this one is busy. */
 export async function refresh() {
     if (!jumpButton() || isSending() || (isAnswering() && !agentHasChanged())) {
         return;
     }
-    // The latest messages, also when the address names an earlier one.
+    // The latest messages, even if the URL names an earlier one.
     const html = await getHtml(location.pathname).catch(() => null);
     if (html === null || isSending()) {
         return;
@@ -44,12 +44,12 @@ export async function refresh() {
     deleteStoredDrafts();
 }
 
-/** Whether the text of an earlier message is being changed here. */
+/** Whether an earlier message is being edited here. */
 function isEditing() {
     return Boolean(transcript().querySelector("[data-edit-form]"));
 }
 
-/** Whether the answer being written is from another agent than the page takes for the chat's. */
+/** Whether the answer's agent differs from the one shown as the chat's. */
 function agentHasChanged() {
     const writing = document.querySelector(".streaming .agent-name")?.textContent;
     return Boolean(chosenAgent() || (writing && ownAgentName() && writing !== ownAgentName()));

@@ -2,7 +2,7 @@
 
 import { JSON_TYPE, post } from "./api.js";
 
-/** Ask, and post the name to the URL; `done` is then called with both. */
+/** Ask for a name, post it to `url`, then call `done` with both. */
 export function askForName(url, name, done) {
     const dialog = document.querySelector("[data-rename-dialog]");
     const form = dialog.querySelector("form");

@@ -12,7 +12,7 @@ export function setUpScrolling() {
     history.scrollRestoration = "manual";
     lastTop = page.scrollTop;
     addEventListener("scroll", () => {
-        // The event of our own scrolling comes late: the page may have grown since.
+        // Events of our own scrolling come late: the page may have grown since.
         const isUp = page.scrollTop < lastTop;
         lastTop = page.scrollTop;
         follows = isNearBottom() || (follows && !isUp);
@@ -22,7 +22,7 @@ export function setUpScrolling() {
         scrollToLatest();
         focusMessage();
     });
-    // By a search. `:target` does not apply before the page has been loaded.
+    // A search result. `:target` does not match until the page has loaded.
     const found = document.getElementById(location.hash.slice(1));
     if (found?.matches(".message, mark")) {
         found.scrollIntoView({ block: "center" });
@@ -30,7 +30,7 @@ export function setUpScrolling() {
     } else {
         scrollToLatest();
     }
-    // An answer or an error line grows, or the window shrinks, for a phone's keyboard for one.
+    // An answer or error grows, or the window shrinks, e.g. for a phone's keyboard.
     const observer = new ResizeObserver(followLatest);
     observer.observe(transcript());
     observer.observe(document.body);
@@ -53,7 +53,7 @@ export function followLatest() {
     }
 }
 
-/** Make a change above what is in view without moving that. */
+/** Make a change above the view without moving the view. */
 export function keepPosition(change) {
     const fromBottom = page.scrollHeight - page.scrollTop;
     change();

@@ -1,4 +1,4 @@
-// Ticking many chats of a list: all at once, or with Shift all from the last one.
+// Selecting many chats: all at once, or with Shift all from the last one.
 
 function setUpSelecting() {
     const label = document.querySelector("[data-select-all]");
@@ -25,7 +25,7 @@ function setUpSelecting() {
         tick(boxes.slice(from, to + 1), box.checked);
         last = place;
     }));
-    addEventListener("pageshow", show); // after going back, the browser may have ticked some
+    addEventListener("pageshow", show); // after going back, the browser may restore ticks
 }
 
 setUpSelecting();

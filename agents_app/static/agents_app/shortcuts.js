@@ -7,7 +7,7 @@ const OPEN = "dialog[open], [aria-haspopup][aria-expanded=true], .sidebar.open";
 const FIELDS = "input, textarea, select, [contenteditable]";
 
 export function setUpShortcuts() {
-    // Before others handle the key: a menu that closes on Esc is still seen to be open.
+    // Before other handlers: a menu that Esc closes is then still open.
     document.addEventListener("keydown", onKey, { capture: true });
     document.addEventListener("click", (event) => {
         if (event.target.closest("[data-show-shortcuts]")) {
@@ -34,7 +34,7 @@ function onKey(event) {
     }
 }
 
-/** Keep the browser's own meaning of a key that there is nothing to do for. */
+/** Keep the key's default action if there is nothing to do. */
 function handle(event, action) {
     if (action()) {
         event.preventDefault();
@@ -83,7 +83,7 @@ function press(selector) {
     return Boolean(button);
 }
 
-/** Whether a dialog, a menu, the drawer or another popover has the keys. */
+/** Whether a dialog, menu, drawer or popover handles the keys. */
 function isSomethingOpen(target) {
     const folded = Array.from(document.querySelectorAll("details[open]"));
     return Boolean(target.closest("[data-edit-form]"))

@@ -1,4 +1,4 @@
-// The sidebar: drawer and column, the menus of its chats, and keeping it up to date.
+// The sidebar: drawer and column, chat menus, updates.
 
 import { JSON_TYPE, getHtml, post } from "./api.js";
 import { fragmentOf } from "./dom.js";
@@ -6,7 +6,7 @@ import { showToast } from "./toast.js";
 
 const POLL = 3000; // milliseconds, while an answer is being written
 const COOKIE = "path=/; max-age=31536000; samesite=lax";
-const CHAT = /^\/chats\/([0-9a-f-]{36})\/$/; // the path of a chat's page
+const CHAT = /^\/chats\/([0-9a-f-]{36})\/$/; // a chat page's path
 const MENUS = "details.menu, details.export";
 
 const panel = document.querySelector("[data-sidebar-panel]");
@@ -31,7 +31,7 @@ export function setUpSidebar() {
         try {
             sessionStorage.setItem("sidebar position", list().scrollTop);
         } catch {
-            // The storage is full, maybe of drafts.
+            // The storage may be full of drafts.
         }
     });
     for (const name of ["answer-started", "answer-ended"]) {
@@ -41,7 +41,7 @@ export function setUpSidebar() {
     poll();
 }
 
-/** Show what has changed, with as many chats as are shown now. */
+/** Update the list, keeping the number of chats shown. */
 export async function refreshSidebar() {
     if (!panel || document.visibilityState === "hidden") {
         return;
@@ -53,7 +53,7 @@ export async function refreshSidebar() {
         query.set("current", current);
     }
     const html = await getHtml(`${panel.dataset.url}?${query}`).catch(() => null);
-    // A dialog gives the focus back to what has opened it.
+    // A dialog returns the focus to what opened it.
     if (html !== null && !document.querySelector(".sidebar details[open], dialog[open]")) {
         replaceList(html);
     }
@@ -75,14 +75,14 @@ function replaceList(html) {
     }
 }
 
-/** The link, or the menu of a chat, that takes the place of a focused one. */
+/** The link or chat menu that replaces a focused one. */
 function sameIn(fresh, focused) {
     const link = focused.closest(".entry")?.querySelector("a") ?? focused;
     const same = fresh.querySelector(`a[href="${link.getAttribute("href")}"]`);
     return focused.matches("summary") ? same?.closest(".entry").querySelector("summary") : same;
 }
 
-/** Look again soon, as long as an answer is being written. */
+/** Refresh again soon while an answer is being written. */
 function poll() {
     clearTimeout(timer);
     if (list().querySelector("[data-answering]")) {
@@ -187,7 +187,7 @@ async function rename(link) {
         const name = entry?.querySelector(".chat-name").textContent ?? link.dataset.rename;
         dialog.askForName(link.href, name, renamed);
     } else {
-        location.assign(link.href); // the page for those without a script
+        location.assign(link.href); // the page for use without scripts
     }
 }
 
@@ -204,7 +204,7 @@ async function remove(link) {
     if (isCurrent(link.href)) {
         const form = document.querySelector("#chat-action");
         form.action = link.href;
-        form.submit(); // the page that follows says so, and offers to undo it
+        form.submit(); // the next page reports it and offers Undo
         return;
     }
     const deleted = await postTo(link.href);
@@ -238,7 +238,7 @@ async function postTo(url, fields = {}) {
     return (await post(form, JSON_TYPE)).json();
 }
 
-/** Whether a URL below a chat's own belongs to the chat that is shown. */
+/** Whether a URL is below that of the chat shown. */
 function isCurrent(url) {
     return CHAT.test(location.pathname) && new URL(url).pathname.startsWith(location.pathname);
 }

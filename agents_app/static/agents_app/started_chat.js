@@ -1,8 +1,8 @@
-// The page of a new chat, made from the frame of one that the page with its form has.
+// The page of a new chat, made from the template on the start page.
 
 import { fragmentOf, messageForm } from "./dom.js";
 
-/** The content of a new chat's page, of the data of its event. */
+/** A new chat's page content, from its event's data. */
 export function pageOf({ html, url, name }) {
     const frame = document.querySelector("[data-chat-frame]");
     const page = document.importNode(frame.content, true);
@@ -14,7 +14,7 @@ export function pageOf({ html, url, name }) {
     return page;
 }
 
-/** Have what leads to the frame's chat lead to the one at `url`. */
+/** Make URLs of the frame's chat point to the one at `url`. */
 function rewriteUrls(page, frameUrl, url) {
     for (const name of ["action", "href"]) {
         for (const element of page.querySelectorAll(`[${name}^="${frameUrl}"]`)) {
@@ -25,13 +25,13 @@ function rewriteUrls(page, frameUrl, url) {
 }
 
 /**
- * Offer the agents of the form for a new chat. If another one than the frame's was chosen there,
- * refresh() gets what else differs.
+ * Offer the agents of the new-chat form. If a different one than the frame's was chosen,
+ * refresh() updates the rest.
  */
 function offerAgents(page) {
     const select = page.querySelector("select[name=agent]");
     if (!select) {
-        return; // there is one agent only
+        return; // there is only one agent
     }
     const offered = messageForm().elements.namedItem("agent");
     const [chosen] = offered.selectedOptions;

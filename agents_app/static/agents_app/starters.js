@@ -1,4 +1,4 @@
-// Prompts to begin with, below the form for a new chat: they fill it, and change with its agent.
+// Starter prompts below the new-chat form: they fill it, and change with its agent.
 
 import { chosenAgent } from "./agent_chip.js";
 import { getHtml } from "./api.js";
@@ -34,7 +34,7 @@ function fill(prompt) {
 async function showStarters(starters) {
     const agent = chosenAgent();
     const url = starters.dataset.url.replace("/0/", `/${agent}/`);
-    const html = await getHtml(url).catch(() => ""); // a chat begins without them, too
+    const html = await getHtml(url).catch(() => ""); // a chat can start without them
     if (agent === chosenAgent()) {
         starters.replaceChildren(fragmentOf(html));
     }

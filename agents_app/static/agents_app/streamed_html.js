@@ -1,5 +1,5 @@
-// HTML that changes while it is shown: growing text, and the answer that it becomes. What stays the
-// same is left alone, so that selections, focus, scroll positions and clicks survive.
+// HTML that changes while shown: growing text, then the finished answer. Unchanged nodes are left
+// alone, so that selections, focus, scroll positions and clicks survive.
 
 import { fragmentOf } from "./dom.js";
 
@@ -7,14 +7,14 @@ const TEXTS = ":scope > article > .text";
 
 /** Growing HTML: finished nodes stay, the rest is replaced. */
 export class StreamedHtml {
-    /** Replaces the element's content, except for what stays the same. */
+    /** Replaces only what differs in the element's content. */
     constructor(element) {
         this.element = element;
-        this.finished = 0; // child nodes that do not change any more
+        this.finished = 0; // child nodes that no longer change
         this.open = ""; // the HTML after them
     }
 
-    /** Apply the data of a `text` event (see Delta in agents_app/web/rendering/incremental_markdown.py). */
+    /** Apply a `text` event's data (see Delta in agents_app/web/rendering/incremental_markdown.py). */
     apply({ html, keep = 0, finish = 0, reset = false }) {
         if (reset) {
             this.finished = 0;
@@ -50,7 +50,7 @@ export function finishAnswer(answer, finished) {
         shown.prepend(streamed.parentNode.firstChild.cloneNode(true));
         shown.append(streamed.cloneNode(true));
     }
-    // Before those of one that continues come the earlier texts.
+    // A continued answer has the earlier texts first.
     const texts = Array.from(finished.querySelectorAll(TEXTS))
         .slice(answer.querySelectorAll(TEXTS).length - 1);
     if (!texts.length) {
@@ -60,7 +60,7 @@ export function finishAnswer(answer, finished) {
     const wanted = texts.map((text) => Array.from(text.childNodes));
     morphAround(answer, finished, streamed, texts.pop());
     streamed.removeAttribute("data-stream");
-    // Texts between which the model called tools were streamed as one.
+    // Texts separated by tool calls were streamed as one.
     const { anchorNode, anchorOffset, focusNode, focusOffset } = getSelection();
     texts.forEach((text, index) => {
         text.replaceChildren(...Array.from(streamed.childNodes).slice(0, wanted[index].length));
@@ -72,12 +72,12 @@ export function finishAnswer(answer, finished) {
     return answer;
 }
 
-/** Give an element the children `wanted`, except for its first `kept` ones. */
+/** Make an element's children `wanted`, except for the first `kept`. */
 function morphChildren(element, wanted, kept = 0) {
     morphNodes(element, Array.from(element.childNodes).slice(kept), wanted);
 }
 
-/** Make an element like `wanted`, except for `kept` inside it, which replaces `place`. */
+/** Make an element like `wanted`, with its descendant `kept` in place of `place`. */
 function morphAround(element, wanted, kept, place) {
     setAttributes(element, wanted);
     if (element === kept) {
@@ -121,7 +121,7 @@ function morph(node, wanted) {
 
 function setAttributes(element, wanted) {
     for (const name of element.getAttributeNames()) {
-        if (!wanted.hasAttribute(name) && name !== "open") { // details that the user has opened
+        if (!wanted.hasAttribute(name) && name !== "open") { // details opened by the user
             element.removeAttribute(name);
         }
     }

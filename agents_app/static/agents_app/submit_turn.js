@@ -13,9 +13,8 @@ export function isSending() {
 }
 
 /**
- * Send the form, as `button` does, and show its turn, which takes the place of the turn that the
- * form is in, or what `showChat` makes of a new chat with its first turn.
- * Returns null, or the refusal, whose reason it shows.
+ * Send the form as if by `button`. Show its turn in place of the one containing the form, or a
+ * new chat with `showChat`. Returns null, or the refusal after showing it.
  */
 export async function send(form, { button = null, showChat = null } = {}) {
     sending = true;

@@ -1,4 +1,4 @@
-// The tab's title: that an answer is being written, or ready, while the user is elsewhere.
+// The tab's title says that an answer is being written or ready while the user is away.
 
 import { isAnswering } from "./live_answer.js";
 

@@ -1,4 +1,4 @@
-// A message that goes away by itself, with a button for what can be done about it.
+// A message that disappears by itself, with an optional action button.
 
 const SHOWN = 10_000; // milliseconds
 

@@ -25,8 +25,8 @@ export function findTurn(messageId) {
 }
 
 /**
- * Put a turn at the end, and remove an earlier version of it, or the turn that it replaces and
- * all after that. Returns its element.
+ * Append a turn; remove its earlier version, or the turn it replaces and all after that.
+ * Returns its element.
  */
 export function appendTurn(html, replaced) {
     transcript().querySelector(".empty")?.remove();
@@ -36,7 +36,7 @@ export function appendTurn(html, replaced) {
         replaced.nextElementSibling.remove();
     }
     replaced?.remove();
-    // Only the last answer can be had anew, or go on.
+    // Only the last one can be redone or continued.
     const forms = "[data-regenerate], [data-retry], [data-continue]";
     transcript().querySelectorAll(forms).forEach((form) => form.remove());
     transcript().append(turn);
@@ -44,7 +44,7 @@ export function appendTurn(html, replaced) {
     return turn;
 }
 
-/** Move the line that says where the agent's context begins to where it does now. */
+/** Move the line that marks the start of the agent's context. */
 export function showContextStart(answer) {
     const first = document.getElementById(`m${answer.dataset.contextFrom}`)?.closest("[data-turn]");
     keepPosition(() => {
@@ -59,7 +59,7 @@ export function showContextStart(answer) {
     });
 }
 
-/** Load older messages when the link to them is scrolled into view. */
+/** Load older messages when their link scrolls into view. */
 export function setUpOlderMessages() {
     const link = transcript().querySelector("[data-older]");
     if (!link) {

@@ -167,4 +167,4 @@ def test_retry_with_the_agent_that_is_picked(page: Client, user: User, lose: Los
 def test_without_any_agent_a_chat_can_only_be_read(page: Client, user: User) -> None:
     chat_session = answered(user)
     switch_off()
-    assert "this chat can only be read" in html(page.get(chat_url(chat_session)))
+    assert "this chat is read-only" in html(page.get(chat_url(chat_session)))

@@ -110,7 +110,7 @@ def test_message_to_an_agent_that_was_switched_off(page: Client, user: User) -> 
     assert response.status_code == 400
     assert "is not available" in html(response)
     assert "And then?</textarea>" in html(response), "what was written can be copied"
-    assert "switched off, so this chat can only be read" in html(response)
+    assert "switched off, so this chat is read-only" in html(response)
     assert rows() == before
 
 

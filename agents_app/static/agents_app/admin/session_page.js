@@ -1,5 +1,5 @@
-// The admin's page of a session: keys for the sessions beside it, Copy buttons, the linked message,
-// and what a press of a button in the side column must not lose: the reading place, and a note.
+// The admin's session page: keys for the neighbouring sessions, Copy buttons, the linked message.
+// Keeps the scroll position when a side column form is sent; warns about an unsaved note.
 
 import { setUpCodeCopy } from "../code_copy.js";
 
@@ -27,13 +27,13 @@ window.addEventListener("beforeunload", (event) => {
         event.preventDefault();
     }
 });
-// After going back, the browser may show this very page again from its cache.
+// The page may be restored from the back/forward cache.
 window.addEventListener("pageshow", () => { savesNote = false; });
 
-// A form of the side column leads back to this page, which then is at the same place. It is
-// measured from the conversation: what was done is said above it.
+// After a form in the side column, the page returns to the same scroll position, measured from
+// the conversation, since messages appear above it.
 const PLACE = "session-page-place";
-const MESSAGES_SHOWN = 8_000; // milliseconds, where they would be out of sight
+const MESSAGES_SHOWN = 8_000; // milliseconds, if they are out of view
 const conversation = document.querySelector(".conversation");
 const side = document.querySelector(".session-side");
 const address = () => location.pathname + location.search;

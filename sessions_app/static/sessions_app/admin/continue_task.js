@@ -1,5 +1,5 @@
-// A task that takes several requests: its form is posted again and again, in place, so that
-// nothing on the page flashes, until the server redirects or "Stop here" is pressed.
+// A task of several requests: its form is posted repeatedly, in place so that nothing flashes,
+// until the server redirects or "Stop here" is pressed.
 
 const PAUSE = 100; // milliseconds, for "Stop here"
 
@@ -8,7 +8,7 @@ const stop = form?.elements.namedItem("stop");
 let stopping = false;
 
 function continueTask() {
-    // As without script: the server's own page then says what is wrong.
+    // As without scripts: the server's page then says what is wrong.
     form.requestSubmit(stopping ? stop : form.elements.namedItem("confirm"));
 }
 
@@ -49,7 +49,7 @@ if (form) {
     let isOver = false;
     form.addEventListener("submit", (event) => {
         if (event.submitter === stop && !stopping) {
-            // The slice under way is counted before it stops.
+            // Finish and count the current slice.
             event.preventDefault();
             stopping = true;
             stop.value = "Stopping…";

@@ -1,5 +1,5 @@
-// The filters above a list: an open one is closed by Escape and by a press elsewhere,
-// and opens to the left where it would not fit.
+// The filters above a list: Escape or a click elsewhere closes an open one. It opens
+// to the left if it would not fit.
 
 const bar = document.querySelector(".list-filters");
 

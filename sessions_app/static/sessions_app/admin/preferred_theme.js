@@ -1,6 +1,6 @@
 'use strict';
-// The theme that the user has chosen for all pages, also for Django's script, which remembers one
-// per browser. After that script, and before anything is painted.
+// Applies the user's theme, and stores it for Django's script, which remembers one per browser.
+// Runs after that script and before the first paint.
 {
     const preferred = document.querySelector('meta[name="preferred-theme"]').content || 'auto';
     localStorage.setItem('theme', preferred);

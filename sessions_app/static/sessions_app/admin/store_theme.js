@@ -6,7 +6,7 @@ document.addEventListener("submit", (event) => {
         return;
     }
     event.preventDefault();
-    // Django's script has changed it already, when the button was pressed.
+    // Django's script has already changed it.
     const chosen = document.documentElement.dataset.theme;
     const body = new FormData(form);
     body.set("theme", chosen === "auto" ? "" : chosen);

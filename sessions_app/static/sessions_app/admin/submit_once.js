@@ -1,4 +1,4 @@
-// The removal's confirmation is submitted once.
+// The removal is confirmed only once.
 
 const confirmation = document.querySelector("form[data-submit-once]");
 if (confirmation) {
@@ -9,6 +9,6 @@ if (confirmation) {
         }
         submitted = true;
     });
-    // After going back, the browser may show this very page again from its cache.
+    // The page may be restored from the back/forward cache.
     window.addEventListener("pageshow", () => { submitted = false; });
 }
