@@ -160,7 +160,7 @@ class BaseMessageAdmin(PlainLines, TranscriptAdmin):
         if len(ids) > MATCHES:
             self.message_user(
                 request,
-                f"More than {MATCHES:,} messages have these words; only {MATCHES:,} are listed. "
+                f"More than {MATCHES:,} messages have these words; at most {MATCHES:,} are listed. "
                 "Add words to narrow the search.",
                 messages.WARNING,
             )
