@@ -118,10 +118,8 @@ export function deleteStoredDrafts() {
     if (messageForm() && unconfirmed && findTurn(unconfirmed.id)) {
         if (unconfirmed.text === content().text) {
             showError("");
-            clearMessage();
-        } else {
-            forgetSent(); // the new text is another message
         }
+        clearMessage(textSince());
     }
 }
 
