@@ -69,10 +69,12 @@ async function watch(answer, events) {
         events = null;
         if (end === null && watched === answer) {
             showWaiting(answer, "Connection lost. Reconnecting…");
+            const pause = new AbortController();
             await new Promise((resolve) => {
                 setTimeout(resolve, delay);
-                addEventListener("online", resolve, { once: true });
+                addEventListener("online", resolve, { signal: pause.signal });
             });
+            pause.abort();
             delay = Math.min(delay * 2, LONGEST_RETRY);
         }
     }

@@ -33,7 +33,10 @@ export function enqueue() {
     const message = takeMessage();
     try {
         wait(message);
-    } catch {
+    } catch (error) {
+        if (error.name !== "QuotaExceededError") {
+            throw error;
+        }
         restoreMessage(message);
         showError(TOO_LONG);
         return;
