@@ -50,7 +50,7 @@ class ExportAdmin(ReadOnlyAdmin):
     finished_at_shown = time_field("finished_at")
 
     class Media:
-        css = {"all": ["sessions_app/admin/records.css", "sessions_app/admin/reading_log.css"]}
+        css = {"all": ["sessions_app/admin/records.css", "sessions_app/admin/access_logs.css"]}
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return may_view(request, TranscriptReading)

@@ -103,7 +103,7 @@ class TranscriptReadingAdmin(ReadOnlyAdmin):
     read_at_shown = time_field("read_at")
 
     class Media:
-        css = {"all": ["sessions_app/admin/records.css", "sessions_app/admin/reading_log.css"]}
+        css = {"all": ["sessions_app/admin/records.css", "sessions_app/admin/access_logs.css"]}
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return ReadingList

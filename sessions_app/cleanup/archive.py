@@ -27,7 +27,7 @@ class NotRestorable(Exception):
 class RestoreResult:
     """How many sessions were restored, and which ids are in use and so stay in the archive.
 
-    `next` is the id after which the next slice begins; None when nothing is left.
+    `next` is the id after which the next slice begins; None if there is none.
     """
 
     count: int = 0
@@ -78,6 +78,7 @@ def restore_chosen(run: CleanupRun, session_ids: Collection[UUID]) -> RestoreRes
     """
     _check_restorable(run, may_be_empty=True)
     restored = _restore_batch(run, run.removed_sessions.filter(session_id__in=session_ids))
+    restored.next = None
     run.refresh_from_db()
     return restored
 

@@ -250,7 +250,8 @@ def test_page_reconnects_as_soon_as_the_network_is_back(page: Page, model: ToldM
     answer = model.asked().say("Light.")
     expect(page.get_by_text("Connection lost")).to_be_visible()
     page.context.set_offline(True)
-    page.clock.pause_at(timezone.now() + timedelta(hours=1))  # no timer triggers a retry
+    with page.expect_event("requestfailed"):
+        page.clock.pause_at(timezone.now() + timedelta(hours=1))  # no timer triggers a retry
     page.unroute("**/events")
     page.context.set_offline(False)
     expect(conversation(page)).to_contain_text("Light.")

@@ -7,7 +7,7 @@ import { showToast } from "./toast.js";
 const POLL = 3000; // milliseconds, while an answer is being written
 const COOKIE = "path=/; max-age=31536000; samesite=lax";
 const CHAT = /^\/chats\/([0-9a-f-]{36})\/$/; // a chat page's path
-const MENUS = "details.menu, details.export";
+const OPEN_MENU = "details.menu[open]";
 
 const panel = document.querySelector("[data-sidebar-panel]");
 const narrow = matchMedia("(max-width: 55.99rem)");
@@ -122,7 +122,7 @@ function setOpen(open) {
 
 /** Close menus after a click outside, or on one of their items. */
 function closeMenus({ target }) {
-    for (const menu of document.querySelectorAll(`:is(${MENUS})[open]`)) {
+    for (const menu of document.querySelectorAll(OPEN_MENU)) {
         if (!menu.contains(target) || target.closest("a, button")) {
             close(menu);
         }
@@ -140,7 +140,7 @@ function closeOnEscape(event) {
     if (event.key !== "Escape" || document.querySelector("dialog[open]")) {
         return;
     }
-    const menu = document.querySelector(`:is(${MENUS})[open]`);
+    const menu = document.querySelector(OPEN_MENU);
     if (menu) {
         close(menu);
     } else if (panel?.classList.contains("open")) {

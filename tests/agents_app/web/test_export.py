@@ -129,10 +129,10 @@ def test_markdown_says_that_an_answer_is_not_complete(user: User) -> None:
 
 
 def test_what_is_for_staff_is_in_no_export(user: User) -> None:
-    run = failed(user, error="The model is not set up. Staff have been told.\nSet AGENT_MODEL.")
+    run = failed(user, error="The model is not set up. Staff have been notified.\nSet AGENT_MODEL.")
     for ending in ("md", "json"):
         text = exported(user, run.session, ending)
-        assert "The model is not set up. Staff have been told." in text
+        assert "The model is not set up. Staff have been notified." in text
         assert "AGENT_MODEL" not in text
 
 
