@@ -46,6 +46,13 @@ def is_storable(text: str) -> bool:
     return True
 
 
+def parse_id(text: str, *, largest: int) -> int | None:
+    """Parse an integer id; returns None for anything else, or if its column could not hold it."""
+    # Python does not parse numbers of thousands of digits.
+    is_number = len(text) <= len(str(largest)) and text.isascii() and text.isdigit()
+    return int(text) if is_number and int(text) <= largest else None
+
+
 def storable_json(value: object, *, depth: int = 0) -> object:
     """An equal JSON value that every database returns as it was stored.
 

@@ -14,10 +14,9 @@ from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from agents_app.models import ExternalUser, ImportedUser
-from sessions_app.storable import is_storable
+from sessions_app.storable import is_storable, parse_id
 
 _LARGEST_ID = 2**31 - 1
-_LONGEST_ID = len(str(_LARGEST_ID))
 
 
 class UserNotFound(Exception):
@@ -45,7 +44,8 @@ def find_user(reference: str) -> User:
     text = reference.strip()
     if not is_storable(text):
         raise UserNotFound(f"There is no user {text}.")
-    by_id = User.objects.filter(pk=int(text)).first() if _is_id(text) else None
+    user_id = parse_id(text, largest=_LARGEST_ID)
+    by_id = None if user_id is None else User.objects.filter(pk=user_id).first()
     if by_id is not None:
         return by_id
     external = ExternalUser.objects.filter(Q(original_id=text) | Q(phone_number=text))
@@ -90,12 +90,6 @@ def create_described(description: UserDescription) -> User | None:
             )
             return user
     return None
-
-
-def _is_id(text: str) -> bool:
-    # Python does not parse numbers of thousands of digits.
-    is_number = len(text) <= _LONGEST_ID and text.isascii() and text.isdigit()
-    return is_number and int(text) <= _LARGEST_ID
 
 
 def _with_email(email: str) -> QuerySet[User]:

@@ -12,10 +12,9 @@ from agents_app.chats.lookups import get_session
 from agents_app.models import Agent
 from agents_app.programs.named_sessions import find_named
 from sessions_app.models import Session
-from sessions_app.storable import is_storable
+from sessions_app.storable import is_storable, parse_id
 
 _LARGEST_ID = 2**63 - 1
-_LONGEST_ID = len(str(_LARGEST_ID))
 _SUFFIX = re.compile(r"[_-]agent\Z")
 
 
@@ -39,8 +38,9 @@ def find_agent(reference: str) -> Agent:
     is_name = is_storable(reference)
     named = {agent.name: agent for agent in active.filter(name__in=names)} if is_name else {}
     found = named.get(reference)
-    if found is None and _is_id(reference):
-        found = active.filter(pk=int(reference)).first()
+    agent_id = parse_id(reference, largest=_LARGEST_ID)
+    if found is None and agent_id is not None:
+        found = active.filter(pk=agent_id).first()
     if found is None:
         found = next((named[name] for name in names if name in named), None)
     if found is None:
@@ -76,9 +76,3 @@ def parse_uuid(text: str) -> UUID | None:
         return UUID(text)
     except ValueError:
         return None
-
-
-def _is_id(text: str) -> bool:
-    # Python does not parse numbers of thousands of digits.
-    is_number = len(text) <= _LONGEST_ID and text.isascii() and text.isdigit()
-    return is_number and int(text) <= _LARGEST_ID
