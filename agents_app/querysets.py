@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connections, models, transaction
-from django.db.models import Case, CharField, Exists, F, OuterRef, Q, Subquery, Value, When
+from django.db.models import Case, CharField, Count, Exists, F, OuterRef, Q, Subquery, Value, When
 from django.db.models.functions import Coalesce, Now
 
 from sessions_app.models import Session
@@ -93,8 +93,10 @@ class AgentRunQuerySet(models.QuerySet["AgentRun"]):
 
     def queue_position(self, run_id: UUID) -> int | None:
         """How many runs have been waiting longer than this one; None if it is not waiting."""
-        run = self.waiting().filter(pk=run_id).only("created_at").first()
-        return None if run is None else self.waiting().filter(created_at__lt=run.created_at).count()
+        earlier = self.waiting().filter(created_at__lt=OuterRef("created_at")).order_by()
+        count = Subquery(earlier.values("status").annotate(n=Count("pk")).values("n"))
+        run = self.waiting().filter(pk=run_id).annotate(place=Coalesce(count, 0))
+        return run.values_list("place", flat=True).first()
 
     def ahead_of(self, run: AgentRun) -> Self:
         """Its user's other runs that come first: already running, or waiting for longer."""

@@ -1,4 +1,4 @@
-"""PostgreSQL's LISTEN: wakes this process when another one has saved progress.
+"""PostgreSQL's LISTEN and NOTIFY: wake a process when another one has saved progress.
 
 A notification only shortens the wait: without any, as on SQLite or behind a pooler, watchers
 read the rows several times a second.
@@ -16,6 +16,13 @@ from agents_app.querysets import PROGRESS_CHANNEL
 _CONNECT_TIMEOUT = 3  # seconds
 # Between two attempts to connect, each of which keeps the watchers waiting.
 _RECONNECT_INTERVAL = 10
+
+
+def notify() -> None:
+    """Wake the processes that watch runs, as saving progress does."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_notify(%s, '')", [PROGRESS_CHANNEL])
 
 
 class Listener:

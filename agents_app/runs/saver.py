@@ -2,7 +2,8 @@
 
 A few times a second, one statement saves all texts that have grown, however many runs there are,
 and another finds the runs that another process has ended or taken over. The first words of a run
-are saved in between, without the texts of the others.
+are saved in between, without the texts of the others. Watchers in other processes are woken when
+texts are saved, and when a run ends before any of its text was.
 """
 
 import logging
@@ -17,6 +18,7 @@ from agents_app.models import AgentRun, RunFacts
 from agents_app.querysets import Progress
 from agents_app.runs import metrics
 from agents_app.runs.db_threads import check_connection, own_connection, release_cursors
+from agents_app.runs.listen import notify
 from sessions_app.database_errors import one_line
 
 logger = logging.getLogger(__name__)
@@ -60,6 +62,9 @@ def remove(worker: Worker) -> None:
     """Called when the end of the run is recorded."""
     if _workers.get(worker.run_id) is worker:
         del _workers[worker.run_id]
+    thread = _thread
+    if thread is not None:
+        thread.on_removed(worker)
 
 
 def save_soon() -> None:
@@ -98,6 +103,13 @@ class _SaverThread(threading.Thread):
         self._all_due_at = 0.0
         self._used_at = self._saved_at = time.monotonic()
         self._is_unavailable = False
+        self._must_notify = False
+
+    def on_removed(self, worker: Worker) -> None:
+        """Called in any thread. Wakes watchers if they have not been told of a quick run's text."""
+        if not self._saved.get(worker.run_id):
+            self._must_notify = True
+            self.wanted.set()
 
     def run(self) -> None:
         with own_connection():
@@ -108,6 +120,7 @@ class _SaverThread(threading.Thread):
                         self._save_all()
                     else:
                         self._save_first_words()
+                    self._notify()
                 except Error as error:
                     release_cursors(error)
                     if not self._is_unavailable:
@@ -120,12 +133,12 @@ class _SaverThread(threading.Thread):
 
     def _pause(self, started: float) -> None:
         now = time.monotonic()
+        pause = min((now - started) / _LARGEST_SHARE, _LONGEST_INTERVAL)
         if started >= self._all_due_at:
-            interval = max(SAVE_INTERVAL, (now - started) / _LARGEST_SHARE)
-            self._all_due_at = started + min(interval, _LONGEST_INTERVAL)
+            self._all_due_at = started + max(SAVE_INTERVAL, pause)
         if self.wanted.wait(max(0.0, self._all_due_at - now)):
             self.wanted.clear()
-            time.sleep(max(0.0, started + _SOONEST - time.monotonic()))
+            time.sleep(max(0.0, started + max(_SOONEST, pause) - time.monotonic()))
 
     def _save_all(self) -> None:
         workers = dict(_workers)
@@ -148,12 +161,21 @@ class _SaverThread(threading.Thread):
         new = [worker for pk, worker in dict(_workers).items() if not self._saved.get(pk)]
         self._save([one for one in map(_progress_of, new) if one.text])
 
+    def _notify(self) -> None:
+        if self._must_notify:
+            self._must_notify = False
+            self._check_connection()
+            notify()
+
     def _save(self, progress: list[Progress]) -> set[UUID]:
-        check_connection(connection, self._used_at)
-        self._used_at = time.monotonic()
+        self._check_connection()
         saved = AgentRun.objects.save_progress(progress) if progress else set()
         self._saved |= {one.run_id: len(one.text) for one in progress if one.run_id in saved}
         return saved
+
+    def _check_connection(self) -> None:
+        check_connection(connection, self._used_at)
+        self._used_at = time.monotonic()
 
     def _find_ended(self, workers: list[Worker]) -> None:
         if not workers:

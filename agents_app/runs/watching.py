@@ -15,20 +15,22 @@ from uuid import UUID
 
 from asgiref.sync import async_to_sync
 from django.db import Error, connection, connections
+from django.db.models import Prefetch
 
 from agents_app.models import AgentRun, RunStatus
 from agents_app.runs import db_threads
 from agents_app.runs.db_threads import own_connection, release_cursors
 from agents_app.runs.listen import Listener
-from agents_app.runs.local_broadcast import Broadcast, Piece, get_broadcast
+from agents_app.runs.local_broadcast import Broadcast, Outcome, Piece, get_broadcast
 from sessions_app.database_errors import one_line
+from sessions_app.models import Message
 
 logger = logging.getLogger(__name__)
 
 POLL_INTERVAL = 0.25  # seconds
 # However many processes notify, rows are not read more often than this, and reading them takes at
 # most this share of the time, up to a second.
-_SHORTEST_WAIT = 0.08
+_SHORTEST_WAIT = 0.02
 _LONGEST_WAIT = 1.0
 _LARGEST_SHARE = 0.1
 # A run that no process has started after so many seconds counts as waiting.
@@ -74,7 +76,7 @@ def stop() -> None:
         thread = _reader.thread
         _reader.stopping.set()
         for remote in _reader.runs.values():
-            remote.broadcast.end()
+            remote.end()
     if thread is not None:
         thread.join(_STOP_TIMEOUT)
 
@@ -97,11 +99,14 @@ class _RemoteRun:
         self.watchers = 0
         self.attempt = 0
         self.length = 0
+        self.has_ended = False
         self._pending_since: float | None = None
 
-    def update(self, status: str | None, attempt: int, text: str) -> None:
+    def update(
+        self, status: str | None, attempt: int, text: str, outcome: Outcome | None = None
+    ) -> None:
         if status not in AgentRun.ACTIVE and not text:  # it is in a message now
-            self.broadcast.end()
+            self.end(outcome)
             return
         if attempt != self.attempt or len(text) < self.length:
             if self.length:
@@ -112,7 +117,11 @@ class _RemoteRun:
             self.length = len(text)
         self._note_waiting(is_pending=status == RunStatus.PENDING)
         if status not in AgentRun.ACTIVE:
-            self.broadcast.end()
+            self.end()
+
+    def end(self, outcome: Outcome | None = None) -> None:
+        self.has_ended = True
+        self.broadcast.end(outcome)
 
     def _note_waiting(self, *, is_pending: bool) -> None:
         now = time.monotonic()
@@ -142,7 +151,7 @@ class _RemoteReader:
             remote = self.runs.setdefault(run_id, _RemoteRun())
             remote.watchers += 1
             if self.stopping.is_set():
-                remote.broadcast.end()
+                remote.end()
             elif self.thread is None:
                 self.thread = threading.Thread(target=self._run, name="reader", daemon=True)
                 self.thread.start()
@@ -159,7 +168,7 @@ class _RemoteReader:
         with own_connection(), closing(Listener()) as listener:
             while True:
                 with _lock:
-                    runs = dict(self.runs)
+                    runs = {pk: one for pk, one in self.runs.items() if not one.has_ended}
                     if self.stopping.is_set() or not runs:
                         self.thread = None
                         return
@@ -183,15 +192,29 @@ class _RemoteReader:
             logger.warning("Runs cannot be read; retrying: %s", one_line(error))
         if now - self._failing_since >= db_threads.RETRY_TIMEOUT:
             for remote in runs.values():
-                remote.broadcast.end()
+                remote.end()
 
     def _read(self, runs: dict[UUID, _RemoteRun]) -> None:
         db_threads.check_connection(connection, self._used_at)
         self._used_at = time.monotonic()
         rows = AgentRun.objects.filter(pk__in=runs).values_list("pk", "status", "attempt", "text")
         states = {pk: (status, attempt, text) for pk, status, attempt, text in rows}
+        done = [pk for pk, (status, _, _) in states.items() if status == RunStatus.DONE]
+        outcomes = _read_outcomes(done)
         for run_id, remote in runs.items():
-            remote.update(*states.get(run_id, (None, remote.attempt, "")))
+            status, attempt, text = states.get(run_id, (None, remote.attempt, ""))
+            remote.update(status, attempt, text, outcomes.get(run_id))
+
+
+def _read_outcomes(run_ids: list[UUID]) -> dict[UUID, Outcome]:
+    """How runs that have been answered ended. Two queries, however many there are."""
+    if not run_ids:
+        return {}
+    answers = Message.objects.select_related("agent").order_by("position")
+    answers = answers.defer("raw_payload", "context", "channel_payload", "extra")
+    runs = AgentRun.objects.filter(pk__in=run_ids).select_related("agent", "message")
+    found = runs.prefetch_related(Prefetch("answer", answers))
+    return {run.pk: Outcome(run, list(run.answer.all())) for run in found}
 
 
 _reader = _RemoteReader()

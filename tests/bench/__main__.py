@@ -31,6 +31,7 @@ _PARTS = {
 _DEFAULT = (
     ["cleanup"],
     ["first-token"],
+    ["first-token", "--answers-in", "workers"],
     ["streams"],
     ["streams", "--answers-in", "workers"],
     ["streams", "--watch"],

@@ -28,6 +28,18 @@ def announced(module: str, *arguments: str) -> Iterator[str]:
         process.wait()
 
 
+@contextmanager
+def worker(variables: dict[str, str]) -> Iterator[int]:
+    """Run a worker with that environment, which answers any number of runs; yields its pid."""
+    command = ["manage.py", "procrastinate", "worker", "--concurrency=500"]
+    process = subprocess.Popen([sys.executable, *command], cwd=ROOT, env=variables)
+    try:
+        yield process.pid
+    finally:
+        process.terminate()
+        process.wait()
+
+
 def read_streams(requests: list[dict[str, Any]], *, spread: float) -> list[dict[str, Any]]:
     """Send the requests spread over `spread` seconds, and read their answers to the end.
 

@@ -15,6 +15,7 @@ import psycopg
 
 from tests.bench.data import ROOT, Databases, environment
 from tests.bench.paced_model import TEXT
+from tests.bench.processes import worker
 from tests.serving import serve
 
 _CSRF_TOKEN = "t" * 32  # the same in the cookie and the header is all that Django asks for
@@ -105,25 +106,10 @@ class Product:
                 stack.enter_context(serve(self._url, **self._environment))
                 for _ in range(web_processes)
             ]
-            processes = [server.process for server in servers]
+            pids = [server.process.pid for server in servers]
             if self._answers_in == "workers":
-                processes.append(stack.enter_context(self._worker()))
-            yield Serving(
-                [_port(server.address) for server in servers],
-                [process.pid for process in processes],
-            )
-
-    @contextmanager
-    def _worker(self) -> Iterator[subprocess.Popen[str]]:
-        command = ["manage.py", "procrastinate", "worker", "--concurrency=500"]
-        process = subprocess.Popen(
-            [sys.executable, *command], cwd=ROOT, env=self._environment, text=True
-        )
-        try:
-            yield process
-        finally:
-            process.terminate()
-            process.wait()
+                pids.append(stack.enter_context(worker(self._environment)))
+            yield Serving([_port(server.address) for server in servers], pids)
 
     def request(self, number: int) -> str:
         return self.post(number, accept="text/event-stream")

@@ -2,21 +2,39 @@
 
 import asyncio
 import socket
+import time
+from contextlib import closing
 
 import pytest
 from django.db import connection
 from pytest_django import Settings
 
+from agents_app.agents import AgentFailed
 from agents_app.models import AgentRun
 from agents_app.querysets import Progress
-from agents_app.runs import listen
+from agents_app.runs import dispatch, listen
 from agents_app.runs.db_threads import run_in_db_thread
 from agents_app.web import events
+from tests.agents_app.scripts import Script, wait_for
+from tests.model_server import PATIENCE
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.skipif(connection.vendor != "postgresql", reason="PostgreSQL's LISTEN"),
 ]
+
+
+def test_a_run_that_ends_before_its_text_is_saved_wakes_its_watchers(
+    run: AgentRun, script: Script
+) -> None:
+    with closing(listen.Listener()) as listener:
+        listener.wait(0, 0)  # connects
+        script.say(AgentFailed("The model is busy."))
+        dispatch.submit(run.pk, run.user_id)
+        started = time.monotonic()
+        listener.wait(PATIENCE, 0)
+        assert time.monotonic() - started < PATIENCE
+    assert wait_for(run).status == AgentRun.Status.FAILED
 
 
 def test_unresponsive_direct_url_keeps_nobody_waiting(
