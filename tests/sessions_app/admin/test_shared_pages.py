@@ -23,7 +23,7 @@ from sessions_app.models import (
 from sessions_app.review.decisions import review_session
 from sessions_app.review.readings import record_reading
 from tests.factories import make_session, phantom, say
-from tests.sessions_app.admin.helpers import LIST, Page, change_url, choose, log_in
+from tests.sessions_app.admin.helpers import LIST, Page, change_url, choose, log_in, staff
 
 pytestmark = pytest.mark.django_db
 
@@ -269,3 +269,17 @@ def test_an_empty_list_says_where_its_rows_come_from_and_offers_no_actions(root:
     page = Page.of(root, f"{LIST}?outcome=failed")
     assert "No matching chat sessions." in page.text
     assert "selected" not in page.text
+
+
+def test_error_pages_lead_back_to_where_one_was(root: Client) -> None:
+    clerk = log_in(staff("clerk"))
+    for client, url, status in ((root, "/admin/nothing/", 404), (clerk, LIST, 403)):
+        page = Page.of(client, url)
+        assert page.status == status
+        assert "Back to the admin" in page.text
+        assert reverse("admin:index") in page.links
+        assert Page.of(client, reverse("admin:index")).status == 200
+    page = Page.of(root, "/nothing/")
+    assert page.status == 404
+    assert "Back to the admin" not in page.text
+    assert "Go to your chats" in page.text
