@@ -3,7 +3,7 @@
 Its cost does not depend on the size of the tables: one statement each for sessions, messages and
 answers per day (an index range per number, up to COUNT_LIMIT entries) and for removable sessions,
 cached for CACHE_SECONDS if they were slow; and one each for times, cleanups and failures (the
-newest rows only).
+newest rows only). The exception is removable_by_age where few of very many candidates are empty.
 
 Sessions in the trash are not counted, unless a cleanup would remove them. Their messages and
 answers are: they caused work, and a failure remains one when its user deletes the chat.
