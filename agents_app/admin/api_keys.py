@@ -44,6 +44,7 @@ class ApiKeyAdmin(PermittedFieldsAdmin):
     sortable_by = ()
     ordering = ("-created_at", "id")
     search_fields = ("name", "prefix", "user__username")
+    raw_id_fields = ("user",)  # there may be too many for a list of choices
     actions = ("revoke",)
     fields_revealing = {User: ("user",)}
     fieldsets = ((None, {"fields": ("user", "name", "scopes", "expires_at")}),)

@@ -86,3 +86,10 @@ def test_deleting_a_user_with_a_key_needs_the_permission_to_delete_keys() -> Non
     clerk = log_in(staff("clerk", "view_user", "delete_user", "view_apikey"))
     assert clerk.post(f"/admin/auth/user/{ana.pk}/delete/", {"post": "yes"}).status_code == 403
     assert User.objects.filter(username="ana").exists()
+
+
+def test_the_form_does_not_list_all_users(root: Client) -> None:
+    make_user("ana")
+    html = root.get(f"{LIST}add/").content.decode()
+    assert "ana" not in html
+    assert 'href="/admin/auth/user/?' in html
