@@ -14,6 +14,8 @@ from agents_app.accounts import api_keys
 from agents_app.models import ApiKey, Scope
 from sessions_app.admin.shared import PermittedFieldsAdmin, time_field
 
+_DELETING_USERS = ("auth_user_delete", "auth_user_changelist")
+
 
 class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # Django has no such subscript
     """Creates an API key."""
@@ -42,11 +44,13 @@ class ApiKeyAdmin(PermittedFieldsAdmin):
     sortable_by = ()
     ordering = ("-created_at", "id")
     search_fields = ("name", "prefix", "user__username")
+    raw_id_fields = ("user",)  # there may be too many for a list of choices
     actions = ("revoke",)
     fields_revealing = {User: ("user",)}
     fieldsets = ((None, {"fields": ("user", "name", "scopes", "expires_at")}),)
 
     shows_times = True
+    empty_list_hint = "Programs need one to use the API."
     last_used = time_field("last_used_at")
     expires = time_field("expires_at")
     revoked = time_field("revoked_at")
@@ -55,7 +59,9 @@ class ApiKeyAdmin(PermittedFieldsAdmin):
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+        """Only on the pages that delete users: a key is revoked, or deleted with its user."""
+        page = request.resolver_match.url_name if request.resolver_match else None
+        return page in _DELETING_USERS and super().has_delete_permission(request, obj)
 
     def has_revoke_permission(self, request: HttpRequest) -> bool:
         """Requires the permission to change: revoking is the only change."""

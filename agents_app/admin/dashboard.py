@@ -3,7 +3,7 @@
 Its cost does not depend on the size of the tables: one statement each for sessions, messages and
 answers per day (an index range per number, up to COUNT_LIMIT entries) and for removable sessions,
 cached for CACHE_SECONDS if they were slow; and one each for times, cleanups and failures (the
-newest rows only).
+newest rows only). The exception is removable_by_age where few of very many candidates are empty.
 
 Sessions in the trash are not counted, unless a cleanup would remove them. Their messages and
 answers are: they caused work, and a failure remains one when its user deletes the chat.
@@ -174,6 +174,7 @@ def _volume(
     series = [Series(title.lower(), "plain", [count.value for count in counts])]
     return _chart(
         title,
+        counts,
         lists.count(total(counts), rows.model, _whole(days), **only),
         f"{done} in the last {DAYS} days",
         days,
@@ -200,6 +201,7 @@ def _outcomes(lists: Lists, counter: Counter, days: Sequence[Day]) -> Chart:
     whole = _whole(days)
     return _chart(
         "Answers",
+        counts,
         lists.count(total(counts), AgentRun, whole),
         f"in the last {DAYS} days, by outcome",
         days,
@@ -227,6 +229,7 @@ def _outcomes(lists: Lists, counter: Counter, days: Sequence[Day]) -> Chart:
 
 def _chart(
     title: str,
+    counts: Sequence[Count],
     whole: Text,
     about: str,
     days: Sequence[Day],
@@ -236,13 +239,13 @@ def _chart(
     legend: Sequence[tuple[str, str, Text]] = (),
 ) -> Chart:
     names = [date_format(day.date) for day in days]
-    top = top_of(series)
+    top = Count(top_of(series), is_capped=total(counts).is_capped)
     return Chart(
         title=title,
         total=whole,
         about=about,
         drawing=stacked_bars(f"{title} per day", names, series),
-        top=f"{top:,}" if top else "",
+        top=str(top) if top.value else "",
         first=names[0],
         last=names[-1],
         heads=[one.label.capitalize() for one in series],

@@ -61,6 +61,7 @@ class FeedbackAdmin(TranscriptAdmin):
     show_facets = admin.ShowFacets.NEVER
     sortable_by = ()
     ordering = ("-created_at", "-id")
+    empty_list_hint = "Users rate answers in their chats."
     search_fields = ("reason", "user__username")
     search_help_text = "Part of the reason, or user name"
     fields_revealing = {Session: ("session",)}

@@ -58,6 +58,7 @@ class AgentRunAdmin(RunColumns, TranscriptAdmin):
     show_facets = admin.ShowFacets.NEVER
     sortable_by = ()
     ordering = ("-created_at", "-id")
+    empty_list_hint = "Each answer of an agent is one run."
     # These make Django show the search box; search_runs() searches them.
     search_fields = ("error", "user__username", "session__name")
     search_help_text = (

@@ -39,7 +39,6 @@ class KeyedChangeList(ChangeList):
         self.show_all_url = self.get_query_string({ALL_VAR: ""})
         self.show_full_result_count = False
         self.full_result_count = None
-        self.show_admin_actions = True
 
     def rows(self, ids: list[Any]) -> list[Any]:
         """Return these rows in this order, with the data of the columns."""

@@ -98,6 +98,9 @@ class CleanupRunAdmin(ReadOnlyAdmin):
     search_help_text = (
         "Id (or at least its first 8 characters) or name of a session that may have been removed"
     )
+    empty_list_hint = (
+        "Start one on the dashboard, from the list of chat sessions, or with cleanup_sessions."
+    )
 
     fieldsets = (
         (

@@ -41,6 +41,7 @@ class ExportAdmin(ReadOnlyAdmin):
     show_facets = admin.ShowFacets.NEVER
     sortable_by = ()
     ordering = ("-started_at", "-id")
+    empty_list_hint = "Select chat sessions in their list and choose “Export…”."
     fields = (
         *("username", "user", "selection", "sessions", "transcripts", "format"),
         *("started_at_shown", "finished_at_shown"),

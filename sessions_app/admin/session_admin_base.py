@@ -105,6 +105,7 @@ class BaseSessionAdmin(SessionColumns, SavedFilters, PlainLines, PermittedFields
 
     fields = _EDITABLE
     shows_times = True
+    empty_list_hint = "They are added by users' chats and by programs that use the API."
 
     class Media:
         css = {"all": ["sessions_app/admin/records.css", "sessions_app/admin/session_list.css"]}

@@ -118,6 +118,8 @@ class CheckedAdmin(ModelAdmin):
     # Whether a row's page and the list show times, and so have to name the time zone.
     shows_times: ClassVar[bool] = False
     lists_times: ClassVar[bool] = True
+    # Shown below an empty list without filters: where its rows come from.
+    empty_list_hint: ClassVar[str] = ""
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         # No page uses these, and a pattern can keep the database busy for minutes.
@@ -140,6 +142,7 @@ class CheckedAdmin(ModelAdmin):
             changelist.result_count = RowCount(changelist.result_count)
         if changelist.full_result_count is not None:
             changelist.full_result_count = RowCount(changelist.full_result_count)
+        changelist.show_admin_actions = bool(changelist.result_count)
         return changelist
 
     def get_object(

@@ -95,6 +95,7 @@ class TranscriptReadingAdmin(ReadOnlyAdmin):
     show_facets = admin.ShowFacets.NEVER
     sortable_by = ()
     ordering = ("-read_at", "-id")
+    empty_list_hint = "Staff who open a conversation are listed here."
     search_fields = ("session_id",)
     search_help_text = "Id of a chat session"
     fields = ("username", "user", "session", "session_id", "via", "filters", "read_at_shown")

@@ -20,6 +20,7 @@ _SEARCH = 100  # ms, or a fifth of what a stock list takes
 _COUNTS = 1.5
 _REMOVAL = 0.5
 
+_STEADY = ("list", "page 2", "long transcript", "its middle", "its delete page")
 _SEARCHES = ("search by id", "search by name", "search, nothing found")
 _LISTS = (
     *("middle page", "last page", "last page, by its number", "removable", "not removable"),
@@ -67,12 +68,13 @@ def _report(
     """The medians of the pages, and their bounds."""
     report = Report(f"Pages of the admin at {sessions:,} sessions")
     the_list = median(many["list"])
-    bounds = {name: _GROWTH * median(few[name]) for name in ("list", "page 2")}
+    bounds = {name: _GROWTH * median(few[name]) for name in _STEADY}
     bounds |= dict.fromkeys(_LISTS, _OF_THE_LIST * the_list)
     bounds |= {name: max(_SEARCH, median(many[f"stock: {name}"]) / 5) for name in _SEARCHES}
     bounds["search in messages"] = median(many["stock: search in messages"]) / 5
     raw_count = median(many["raw count"])
     bounds |= dict.fromkeys(("confirm removable", "confirm all"), _COUNTS * raw_count)
+    bounds["dashboard"] = raw_count
     for name, times in many.items():
         rounds = ", ".join(f"{time:.0f}" for time in times)
         report.add(

@@ -124,3 +124,24 @@ def test_the_theme_of_the_settings_needs_no_script(open_page: OpenPage, user: Us
     page = open_page("/admin/", java_script_enabled=False, color_scheme="light")
     expect(page.locator("html")).to_have_css("color-scheme", "dark")
     expect(page.locator(".theme-toggle")).to_be_hidden()
+
+
+def test_fields_of_a_form_line_up_with_their_help(open_page: OpenPage, user: User) -> None:
+    page = open_page(reverse("admin:password_change"))
+    page.set_viewport_size({"width": 1440, "height": 900})
+    heights, inputs, helps = page.evaluate(
+        """() => {
+            const boxes = (selector) => [...document.querySelectorAll(`fieldset ${selector}`)]
+                .map((element) => [element, element.getBoundingClientRect()]);
+            const indent = ([element, box]) =>
+                Math.round(box.x + parseFloat(getComputedStyle(element).paddingLeft));
+            return [
+                boxes("input").map(([, box]) => Math.round(box.height)),
+                boxes("input").map(([, box]) => Math.round(box.x)),
+                boxes("div.help").map(indent),
+            ];
+        }"""
+    )
+    assert len(heights) == 3
+    assert len(set(heights)) == 1, "as high next to a label of two lines"
+    assert len({*inputs, *helps}) == 1, "help begins where its input does"

@@ -58,3 +58,38 @@ def test_permissions(permissions: list[str], statuses: tuple[int, int]) -> None:
     assert (clerk.get(LIST).status_code, clerk.get(f"{LIST}add/").status_code) == statuses
     clerk.post(LIST, {"action": "revoke", "_selected_action": [str(row.pk)]})
     assert find_key(key) is not None
+
+
+def test_a_key_is_deleted_with_its_user_only(root: Client) -> None:
+    ana = make_user("ana")
+    row, key = create_key(ana)
+    confirmed = {"post": "yes"}
+    assert root.post(f"{LIST}{row.pk}/delete/", confirmed).status_code == 403
+    assert "delete_selected" not in root.get(LIST).content.decode()
+    assert root.post(f"/admin/auth/user/{ana.pk}/delete/", confirmed).status_code == 302
+    assert not User.objects.filter(username="ana").exists()
+    assert find_key(key) is None
+
+
+def test_users_with_keys_are_deleted_together(root: Client) -> None:
+    names = ["ana", "ben"]
+    users = [create_key(make_user(name))[0].user for name in names]
+    chosen = {"action": "delete_selected", "_selected_action": [user.pk for user in users]}
+    root.post("/admin/auth/user/", {**chosen, "post": "yes"})
+    assert not User.objects.filter(username__in=names).exists()
+    assert not ApiKey.objects.exists()
+
+
+def test_deleting_a_user_with_a_key_needs_the_permission_to_delete_keys() -> None:
+    ana = make_user("ana")
+    create_key(ana)
+    clerk = log_in(staff("clerk", "view_user", "delete_user", "view_apikey"))
+    assert clerk.post(f"/admin/auth/user/{ana.pk}/delete/", {"post": "yes"}).status_code == 403
+    assert User.objects.filter(username="ana").exists()
+
+
+def test_the_form_does_not_list_all_users(root: Client) -> None:
+    make_user("ana")
+    html = root.get(f"{LIST}add/").content.decode()
+    assert "ana" not in html
+    assert 'href="/admin/auth/user/?' in html

@@ -134,9 +134,13 @@ def test_times_are_medians_and_95th_percentiles(root: Client) -> None:
             first_token_at=asked + timedelta(milliseconds=10 * number),
             finished_at=asked + timedelta(seconds=5 * number),
         )
-    times = text(card(Page.of(root, INDEX), "Answer times"))
-    assert "First token 0.10 s 0.19 s" in times
-    assert "Full answer 50.0 s 1 min 35 s" in times
+    html = card(Page.of(root, INDEX), "Answer times")
+    assert "First token 0.10 s 0.19 s" in text(html)
+    assert "Full answer 50.0 s 1 min 35 s" in text(html)
+    by_time = links(html)
+    assert {"0.10 s", "0.19 s", "50.0 s", "1 min 35 s"} <= set(by_time)
+    for url in by_time.values():
+        assert shown_in_list(root, url) == 20
 
 
 def test_removable_sessions_are_counted_by_age(root: Client) -> None:
@@ -151,16 +155,24 @@ def test_removable_sessions_are_counted_by_age(root: Client) -> None:
         assert shown_in_list(root, url) == int(count)
 
 
+def top_of_chart(page: Page, heading: str) -> str:
+    """The number beside a chart's highest bar."""
+    [top] = re.findall(r'<span class="top"[^>]*>([^<]*)<', card(page, heading))
+    return str(top)
+
+
 def test_more_than_the_limit_is_not_counted(root: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(statistics, "COUNT_LIMIT", 3)
     for _ in range(3):
         phantom()
     page = Page.of(root, INDEX)
     assert "3 started in" in text(card(page, "Sessions"))
+    assert top_of_chart(page, "Sessions") == "3"
     phantom()
     cache.clear()
     page = Page.of(root, INDEX)
     assert "3+ started in" in text(card(page, "Sessions"))
+    assert top_of_chart(page, "Sessions") == "3+"
     assert "3+ empty" in text(card(page, "Removable now"))
 
 

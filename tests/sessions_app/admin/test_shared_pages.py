@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from agents_app.models import Agent, AgentRun, Feedback
+from agents_app.models import Agent, AgentRun, ApiKey, Feedback
 from sessions_app.models import (
     CleanupRun,
     Export,
@@ -23,7 +23,7 @@ from sessions_app.models import (
 from sessions_app.review.decisions import review_session
 from sessions_app.review.readings import record_reading
 from tests.factories import make_session, phantom, say
-from tests.sessions_app.admin.helpers import LIST, Page, change_url, choose, log_in
+from tests.sessions_app.admin.helpers import LIST, Page, change_url, choose, log_in, staff
 
 pytestmark = pytest.mark.django_db
 
@@ -247,3 +247,39 @@ def breadcrumbs(page: Page) -> list[str | tuple[str, str]]:
         part if link is None else (link[1], link[2])
         for part, link in zip(parts, links, strict=True)
     ]
+
+
+def test_an_empty_list_says_where_its_rows_come_from_and_offers_no_actions(root: Client) -> None:
+    for model, texts in (
+        (Session, ["No chat sessions yet.", "chats and by programs"]),
+        (CleanupRun, ["No cleanup runs yet.", "Start one on the dashboard"]),
+        (Export, ["No exports yet.", "choose “Export…”"]),
+        (ApiKey, ["No API keys yet.", "Programs need one"]),
+        (AgentRun, ["No agent runs yet."]),
+        (Feedback, ["No feedback yet."]),
+    ):
+        url = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+        page = Page.of(root, url)
+        for text in texts:
+            assert text in page.text, url
+        assert "selected" not in page.text, url
+    make_session()
+    assert "No chat sessions yet." not in Page.of(root, LIST).text
+    assert "0 of 1 selected" in Page.of(root, LIST).text
+    page = Page.of(root, f"{LIST}?outcome=failed")
+    assert "No matching chat sessions." in page.text
+    assert "selected" not in page.text
+
+
+def test_error_pages_lead_back_to_where_one_was(root: Client) -> None:
+    clerk = log_in(staff("clerk"))
+    for client, url, status in ((root, "/admin/nothing/", 404), (clerk, LIST, 403)):
+        page = Page.of(client, url)
+        assert page.status == status
+        assert "Back to the admin" in page.text
+        assert reverse("admin:index") in page.links
+        assert Page.of(client, reverse("admin:index")).status == 200
+    page = Page.of(root, "/nothing/")
+    assert page.status == 404
+    assert "Back to the admin" not in page.text
+    assert "Go to your chats" in page.text

@@ -104,7 +104,7 @@ def test_a_search_needs_the_permission_to_read_transcripts() -> None:
     assert page.status == 200
     assert "requires the permission to read transcripts" in page.text
     assert "<mark>" not in page.html
-    assert "No matching sessions." in page.text
+    assert "No matching chat sessions." in page.text
     assert not TranscriptReading.objects.exists()
 
 
@@ -125,7 +125,7 @@ def test_a_search_is_no_filter_to_clear(reader: Client) -> None:
     say(make_session(), "My password")
     assert "Clear all filters" not in Page.of(reader, f"{LIST}?said=password&q=plan").text
     assert "Clear all filters" in Page.of(reader, f"{LIST}?said=password&messages=yes").text
-    assert "No matching sessions." in Page.of(reader, f"{LIST}?said=harbour").text
+    assert "No matching chat sessions." in Page.of(reader, f"{LIST}?said=harbour").text
 
 
 def test_very_common_words_are_sought_in_the_newest_sessions(
