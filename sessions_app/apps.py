@@ -10,8 +10,7 @@ class SessionsAppConfig(AppConfig):
     def ready(self) -> None:
         # Django imports `admin` only, whose modules register the models.
         from sessions_app.admin import (  # noqa: F401
+            access_logs,
             cleanup_runs,
-            exports,
-            transcript_readings,
             users,
         )

@@ -14,8 +14,9 @@ from agents_app.models import Feedback
 from agents_app.web.rendering.markdown import plain_text
 from sessions_app.admin.changelist import KeyedChangeList
 from sessions_app.admin.filters import TimeFilter
+from sessions_app.admin.formatting import short_time
 from sessions_app.admin.message_links import SessionLink, link_to_message, sessions_with_opening
-from sessions_app.admin.shared import ModelAdmin, short_time, time_field
+from sessions_app.admin.shared import ModelAdmin, time_field
 from sessions_app.admin.transcript_admin_base import TranscriptAdmin
 from sessions_app.models import Session
 

@@ -1,21 +1,15 @@
-"""The list of runs: the columns that are read, the filters, and the search."""
+"""The list of runs: the columns that are read, and the search."""
 
 from typing import Any
 
-from django.contrib import admin
-from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.auth.models import User
 from django.db.models import BooleanField, ExpressionWrapper, Prefetch, Q, QuerySet
 from django.db.models.functions import Left
-from django.http import HttpRequest
 
 from agents_app.admin.run_columns import ERROR_LENGTH
-from agents_app.models import AgentRun, RunStatus
-from agents_app.querysets import AgentRunQuerySet
+from agents_app.models import AgentRun
 from sessions_app.admin.changelist import KeyedChangeList
-from sessions_app.admin.filters import NewestValuesFilter
 from sessions_app.admin.message_links import sessions_with_opening
-from sessions_app.admin.shared import ModelAdmin
 from sessions_app.models import Session
 from sessions_app.search.sessions import ids_starting_with, search_sessions
 
@@ -37,41 +31,6 @@ class RunList(KeyedChangeList):
         runs = runs.prefetch_related(Prefetch("session", sessions_with_opening()))
         shown: QuerySet[Any] = runs.only(*columns, *facts, *related, "message__session")
         return shown
-
-
-class CurrentStatusFilter(admin.SimpleListFilter):
-    """Filters by the current status; a run that is presumed dead counts as interrupted."""
-
-    title = "status"
-    parameter_name = "status__exact"
-
-    def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> list[tuple[str, str]]:
-        return [(status.value, str(status.label)) for status in RunStatus]
-
-    def queryset(self, request: HttpRequest, queryset: Any) -> AgentRunQuerySet:
-        runs: AgentRunQuerySet = queryset
-        value = self.value()
-        if value is None:
-            return runs
-        if value not in RunStatus.values:
-            raise IncorrectLookupParameters(f"{self.parameter_name}={value!r}")
-        return runs.currently(value)
-
-
-class ModelFilter(NewestValuesFilter):
-    """Filters by model; does not offer runs without one."""
-
-    title = "model"
-    parameter_name = "model"
-
-    def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> list[tuple[str, str]]:
-        return [choice for choice in super().lookups(request, model_admin) if choice[0]]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[AgentRun]) -> QuerySet[AgentRun]:
-        if not self.value():
-            return queryset
-        # The index contains only runs with a model.
-        return super().queryset(request, queryset.exclude(model=""))
 
 
 def search_runs(

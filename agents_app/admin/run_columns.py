@@ -8,8 +8,7 @@ from django.utils.text import Truncator
 
 from agents_app.models import AgentRun, RunStatus
 from sessions_app.admin.badges import OUTCOMES, badge
-from sessions_app.admin.formatting import dollars, duration
-from sessions_app.admin.shared import short_time
+from sessions_app.admin.formatting import dollars, duration, short_time
 
 ERROR_LENGTH = 120  # characters
 

@@ -10,15 +10,9 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.text import Truncator
 
-from agents_app.admin.run_changelist import (
-    ERRORS_SEARCHED,
-    FOUND,
-    CurrentStatusFilter,
-    ModelFilter,
-    RunList,
-    search_runs,
-)
+from agents_app.admin.run_changelist import ERRORS_SEARCHED, FOUND, RunList, search_runs
 from agents_app.admin.run_columns import RunColumns
+from agents_app.admin.run_filters import CurrentStatusFilter, ModelFilter
 from agents_app.models import AgentRun
 from agents_app.querysets import AgentRunQuerySet
 from sessions_app.admin.filters import SessionFilter, TimeFilter, UserFilter

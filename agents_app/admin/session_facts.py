@@ -12,8 +12,8 @@ from django.utils.http import urlencode
 from django.utils.translation import ngettext
 
 from agents_app.models import Agent, AgentRun
-from sessions_app.admin.formatting import dollars, tokens
-from sessions_app.admin.shared import link_if_allowed, may_view, time_with_seconds
+from sessions_app.admin.formatting import dollars, time_with_seconds, tokens
+from sessions_app.admin.shared import link_if_allowed, may_view
 from sessions_app.cleanup.keep_reasons import keep_reasons
 from sessions_app.models import Message, Session
 

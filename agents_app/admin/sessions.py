@@ -15,12 +15,13 @@ from agents_app.admin.reviewing import NOTE_LENGTH, change_review, may_review
 from agents_app.admin.session_facts import removal_sentence, session_facts
 from agents_app.models import AgentRun
 from agents_app.web.message_entries import plain_line
+from sessions_app.admin.formatting import as_text
 from sessions_app.admin.session_admin_base import (
     OTHER_FILTERS,
     STATE_FILTERS,
     BaseSessionAdmin,
 )
-from sessions_app.admin.shared import as_text, may_read_transcripts, may_view
+from sessions_app.admin.shared import may_read_transcripts, may_view
 from sessions_app.models import Message, Review, Session
 from sessions_app.review.readings import record_reading
 

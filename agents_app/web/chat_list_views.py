@@ -27,7 +27,8 @@ from agents_app.web.chat_lists import (
     read_trash,
 )
 from agents_app.web.chat_pages import new_chat_page
-from agents_app.web.errors import InvalidForm, posted_form, render_domain_errors
+from agents_app.web.errors import render_domain_errors
+from agents_app.web.forms import InvalidForm, posted_form
 from agents_app.web.http import current_user, is_script, redirect
 from agents_app.web.login_required import login_required
 

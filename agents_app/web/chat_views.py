@@ -16,8 +16,8 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from agents_app import services
 from agents_app.web.chat_pages import chat_page, new_chat_page
-from agents_app.web.errors import posted_form, render_domain_errors
-from agents_app.web.forms import NewChatForm
+from agents_app.web.errors import render_domain_errors
+from agents_app.web.forms import NewChatForm, posted_form
 from agents_app.web.http import EVENTS, current_user, preferred_type
 from agents_app.web.login_required import login_required
 from agents_app.web.run_responses import run_response, stream_new_chat

@@ -1,9 +1,8 @@
-"""Validates posted forms; turns errors of forms and use-cases into pages, or JSON for scripts."""
+"""Turns the errors of forms and use-cases into pages, or JSON for scripts."""
 
 from collections.abc import Callable
 from functools import wraps
 from http import HTTPStatus
-from typing import TypeVar
 from uuid import UUID
 
 from django import forms
@@ -12,8 +11,8 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import render
 
 from agents_app.chats import errors as chat_errors
-from agents_app.chats.lookups import get_session
-from agents_app.web.http import current_user, is_script
+from agents_app.web.forms import InvalidForm
+from agents_app.web.http import is_script
 
 _STATUS: dict[type[Exception], HTTPStatus] = {
     chat_errors.ChatNotFound: HTTPStatus.NOT_FOUND,
@@ -30,29 +29,8 @@ _FIELD: dict[type[Exception] | None, str] = {
     chat_errors.InvalidName: "name",
 }
 
-F = TypeVar("F", bound=forms.Form)
 View = Callable[..., HttpResponseBase]
 Page = Callable[..., HttpResponse]
-
-
-class InvalidForm(Exception):
-    """A posted form is incomplete or damaged; the text is its first error."""
-
-    def __init__(self, form: forms.Form) -> None:
-        super().__init__(next(iter(form.errors.values()))[0])
-
-
-def posted_form(form_class: type[F], request: HttpRequest, *, session_id: UUID | None = None) -> F:
-    """The form that was posted. Raises InvalidForm.
-
-    With the id of a chat that is not the user's, raises ChatNotFound for an invalid form.
-    """
-    form = form_class(request.POST)
-    if not form.is_valid():
-        if session_id is not None:
-            get_session(user=current_user(request), session_id=session_id)
-        raise InvalidForm(form)
-    return form
 
 
 def render_domain_errors(page: Page) -> Callable[[View], View]:

@@ -10,8 +10,8 @@ from django.views.decorators.http import require_POST
 
 from agents_app.chats.feedback import give_feedback, withdraw_feedback
 from agents_app.web.chat_pages import chat_page
-from agents_app.web.errors import posted_form, render_domain_errors
-from agents_app.web.forms import FeedbackForm
+from agents_app.web.errors import render_domain_errors
+from agents_app.web.forms import FeedbackForm, posted_form
 from agents_app.web.http import chat_url, current_user, is_script, redirect
 from agents_app.web.login_required import login_required
 from agents_app.web.message_entries import MessageEntry

@@ -1,21 +1,26 @@
-"""The forms of the chat pages.
+"""The forms of the chat pages, and the check of what was posted.
 
 The rules for a message and for a chat's name are those of agents_app.chats.validation, which the
 use-cases call: here their fields have limits for the browser only.
 """
 
-import uuid
-from typing import Any
+from typing import Any, TypeVar
+from uuid import UUID, uuid4
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.http import HttpRequest
 
 from agents_app.chats import validation as chat_validation
+from agents_app.chats.lookups import get_session
 from agents_app.models import Agent
+from agents_app.web.http import current_user
 from sessions_app.storable import UnstorableText, check_storable
 
 DAMAGED = "This form is damaged; reload the page."
 NO_AUTOCOMPLETE = {"autocomplete": "off"}
+
+F = TypeVar("F", bound=forms.Form)
 
 
 class UncheckedTextField(forms.CharField):
@@ -75,8 +80,8 @@ class MessageForm(forms.Form):
     is_substitute = forms.BooleanField(required=False)
 
     @property
-    def new_message_id(self) -> uuid.UUID:
-        return uuid.uuid4()
+    def new_message_id(self) -> UUID:
+        return uuid4()
 
 
 class NewChatForm(MessageForm):
@@ -179,3 +184,23 @@ class ChatExportForm(forms.Form):
     """The format in which a chat is exported."""
 
     format = forms.ChoiceField(choices=[("md", "Markdown"), ("json", "JSON")])
+
+
+class InvalidForm(Exception):
+    """A posted form is incomplete or damaged; the text is its first error."""
+
+    def __init__(self, form: forms.Form) -> None:
+        super().__init__(next(iter(form.errors.values()))[0])
+
+
+def posted_form(form_class: type[F], request: HttpRequest, *, session_id: UUID | None = None) -> F:
+    """The form that was posted. Raises InvalidForm.
+
+    With the id of a chat that is not the user's, raises ChatNotFound for an invalid form.
+    """
+    form = form_class(request.POST)
+    if not form.is_valid():
+        if session_id is not None:
+            get_session(user=current_user(request), session_id=session_id)
+        raise InvalidForm(form)
+    return form

@@ -14,8 +14,8 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from agents_app import services
 from agents_app.chats.lookups import get_question
 from agents_app.web.chat_pages import chat_page
-from agents_app.web.errors import add_error, posted_form, render_domain_errors, status_of
-from agents_app.web.forms import EditForm, MessageForm, RetryForm, VersionForm
+from agents_app.web.errors import add_error, render_domain_errors, status_of
+from agents_app.web.forms import EditForm, MessageForm, RetryForm, VersionForm, posted_form
 from agents_app.web.http import chat_url, current_user, is_script, redirect
 from agents_app.web.login_required import login_required
 from agents_app.web.run_responses import run_response

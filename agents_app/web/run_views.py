@@ -13,8 +13,8 @@ from django.views.decorators.http import require_POST, require_safe
 from agents_app import services, sse
 from agents_app.chats.lookups import get_run
 from agents_app.web.chat_pages import chat_page
-from agents_app.web.errors import posted_form, render_domain_errors
-from agents_app.web.forms import RetryForm
+from agents_app.web.errors import render_domain_errors
+from agents_app.web.forms import RetryForm, posted_form
 from agents_app.web.http import chat_url, current_user, is_script, redirect
 from agents_app.web.login_required import login_required
 from agents_app.web.run_responses import run_response, stream, wait

@@ -25,15 +25,10 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import ngettext
 
+from sessions_app.admin.formatting import day_on_one_line, session_count
 from sessions_app.admin.posted_selection import PostedSelection
 from sessions_app.admin.session_filters import RemovableFilter
-from sessions_app.admin.shared import (
-    ModelAdmin,
-    admin_page,
-    current_user,
-    day_on_one_line,
-    session_count,
-)
+from sessions_app.admin.shared import ModelAdmin, admin_page, current_user
 from sessions_app.cleanup.run import continue_cleanup, finish_cleanup, start_cleanup
 from sessions_app.database_errors import one_line
 from sessions_app.models import CleanupRun, Session

@@ -14,19 +14,16 @@ from django.utils.formats import date_format
 from django.utils.html import format_html
 
 from sessions_app.admin.badges import cleanup_badge
-from sessions_app.admin.formatting import duration
+from sessions_app.admin.formatting import day_on_one_line, duration, session_count, short_time
 from sessions_app.admin.removed_sessions_table import ArchivedSession, read_archive, with_users
 from sessions_app.admin.restoring import confirmation, restore
 from sessions_app.admin.shared import (
     ModelAdmin,
     ReadOnlyAdmin,
     count_field,
-    day_on_one_line,
     json_field,
     link_if_allowed,
     may_view,
-    session_count,
-    short_time,
     time_field,
 )
 from sessions_app.cleanup.archive_search import Found, ids_in, search_runs

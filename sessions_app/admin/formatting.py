@@ -1,6 +1,17 @@
-"""Formats durations, costs and token counts compactly."""
+"""Formats times, durations, costs, counts, queries and JSON as text."""
 
+from datetime import date, datetime
 from decimal import Context, Decimal
+from typing import Any
+from urllib.parse import parse_qsl
+
+from django.utils.formats import date_format
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import ngettext
+
+from sessions_app.local_time import local_time
+from sessions_app.storable import json_text
 
 _SIGNIFICANT = 3  # digits of an amount below one dollar
 
@@ -28,3 +39,39 @@ def tokens(tokens_in: int | None, tokens_out: int | None) -> str:
     if tokens_in is None and tokens_out is None:
         return ""
     return f"{tokens_in or 0:,} tokens in, {tokens_out or 0:,} out"
+
+
+def as_text(value: Any) -> str:
+    """Format a JSON value with indentation; empty for None."""
+    return "" if value is None else json_text(value)
+
+
+def short_time(moment: datetime) -> str:
+    """Format a time as on all pages (config.formats)."""
+    return date_format(local_time(moment), "DATETIME_FORMAT")
+
+
+def time_with_seconds(moment: datetime) -> SafeString:
+    """Format a time as on all pages; hovering over it also shows the seconds."""
+    local = local_time(moment)
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>',
+        date_format(local, "c"),
+        date_format(local, "Y-m-d H:i:s"),
+        date_format(local, "DATETIME_FORMAT"),
+    )
+
+
+def day_on_one_line(day: date) -> SafeString:
+    """Format a day as on all pages, without line breaks at its hyphens."""
+    return format_html("<time>{}</time>", date_format(day, "DATE_FORMAT"))
+
+
+def readable_query(query: str) -> str:
+    """Format the search and filters of a list's address for people: `q=boats, p=2`."""
+    return ", ".join(f"{name}={value}" for name, value in parse_qsl(query, keep_blank_values=True))
+
+
+def session_count(count: int) -> str:
+    """Format a number of sessions: `1 session`, `2,000 sessions`."""
+    return f"{count:,} {ngettext('session', 'sessions', count)}"

@@ -21,6 +21,8 @@ from sessions_app.admin.bulk_removal import remove_empty_sessions
 from sessions_app.admin.changelist import KeyedChangeList
 from sessions_app.admin.export_action import export_sessions
 from sessions_app.admin.filters import TimeFilter, UserFilter
+from sessions_app.admin.message_search_filter import PARAMETER as SEARCH_PARAMETER
+from sessions_app.admin.message_search_filter import MessageSearchFilter, search_of
 from sessions_app.admin.saved_filters import SavedFilters
 from sessions_app.admin.session_columns import SessionColumns, prepare
 from sessions_app.admin.session_filters import (
@@ -35,8 +37,6 @@ from sessions_app.admin.session_filters import (
 )
 from sessions_app.admin.shared import PermittedFieldsAdmin
 from sessions_app.admin.transcript_admin_base import PlainLines
-from sessions_app.admin.transcript_search import PARAMETER as SEARCH_PARAMETER
-from sessions_app.admin.transcript_search import MessageSearchFilter, search_of
 from sessions_app.models import Session
 from sessions_app.search.sessions import search_sessions
 from sessions_app.writing import SessionGone

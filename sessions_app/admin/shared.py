@@ -1,11 +1,10 @@
-"""Shared code of the admin pages: permissions, links, and formats of counts, times and JSON."""
+"""Shared code of the admin pages: permissions, links, base classes and kinds of fields."""
 
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, cast
-from urllib.parse import parse_qsl
 
 from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
@@ -25,16 +24,12 @@ from django.db.models.constants import LOOKUP_SEP
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils.formats import date_format
 from django.utils.html import format_html
-from django.utils.safestring import SafeString
 from django.utils.text import Truncator
-from django.utils.translation import ngettext
 
+from sessions_app.admin.formatting import as_text, time_with_seconds
 from sessions_app.admin.paging import RowCount
 from sessions_app.database_errors import is_unavailable
-from sessions_app.local_time import local_time
-from sessions_app.storable import json_text
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
@@ -262,11 +257,6 @@ class ReadOnlyAdmin(PermittedFieldsAdmin):
         return False
 
 
-def as_text(value: Any) -> str:
-    """Format a JSON value with indentation; empty for None."""
-    return "" if value is None else json_text(value)
-
-
 def json_field(name: str) -> Callable[[ModelAdmin, Model], str]:
     """Return a read-only field for a ModelAdmin that shows the JSON column `name`."""
 
@@ -297,34 +287,3 @@ def count_field(name: str) -> Callable[[ModelAdmin, Model], str]:
         return f"{getattr(obj, name):,}"
 
     return show
-
-
-def short_time(moment: datetime) -> str:
-    """Format a time as on all pages (config.formats)."""
-    return date_format(local_time(moment), "DATETIME_FORMAT")
-
-
-def time_with_seconds(moment: datetime) -> SafeString:
-    """Format a time as on all pages; hovering over it also shows the seconds."""
-    local = local_time(moment)
-    return format_html(
-        '<time datetime="{}" title="{}">{}</time>',
-        date_format(local, "c"),
-        date_format(local, "Y-m-d H:i:s"),
-        date_format(local, "DATETIME_FORMAT"),
-    )
-
-
-def day_on_one_line(day: date) -> SafeString:
-    """Format a day as on all pages, without line breaks at its hyphens."""
-    return format_html("<time>{}</time>", date_format(day, "DATE_FORMAT"))
-
-
-def readable_query(query: str) -> str:
-    """Format the search and filters of a list's address for people: `q=boats, p=2`."""
-    return ", ".join(f"{name}={value}" for name, value in parse_qsl(query, keep_blank_values=True))
-
-
-def session_count(count: int) -> str:
-    """Format a number of sessions: `1 session`, `2,000 sessions`."""
-    return f"{count:,} {ngettext('session', 'sessions', count)}"

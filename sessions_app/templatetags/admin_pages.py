@@ -9,7 +9,8 @@ from django.contrib.admin.models import LogEntry
 from django.utils.safestring import SafeString
 
 from sessions_app.admin.badges import OUTCOMES, Kind
-from sessions_app.admin.shared import may_view, time_with_seconds
+from sessions_app.admin.formatting import time_with_seconds
+from sessions_app.admin.shared import may_view
 
 register = template.Library()
 

@@ -10,7 +10,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from agents_app.models import Agent
-from sessions_app.admin.shared import as_text
+from sessions_app.admin.formatting import as_text
 from sessions_app.models import Message, Session
 from tests.concurrency.helpers import Other, held_transaction
 from tests.factories import make_session, phantom, say

@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
-from sessions_app.admin import transcript_search
+from sessions_app.admin import message_search_filter
 from sessions_app.models import Message, Session, TranscriptReading
 from tests.factories import make_session, say
 from tests.sessions_app.admin.helpers import LIST, Page, log_in, staff
@@ -131,8 +131,8 @@ def test_a_search_is_no_filter_to_clear(reader: Client) -> None:
 def test_very_common_words_are_sought_in_the_newest_sessions(
     reader: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transcript_search, "MATCHES", 3)
-    monkeypatch.setattr(transcript_search, "NEWEST", 2)
+    monkeypatch.setattr(message_search_filter, "MATCHES", 3)
+    monkeypatch.setattr(message_search_filter, "NEWEST", 2)
     now = timezone.now()
     for number in range(4):
         created = now - timedelta(hours=number)
@@ -149,7 +149,7 @@ def test_very_common_words_are_sought_in_the_newest_sessions(
 def test_only_the_starts_of_very_long_messages_are_looked_at_for_the_excerpt(
     reader: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transcript_search, "_TEXT_READ", 20)
+    monkeypatch.setattr(message_search_filter, "_TEXT_READ", 20)
     say(make_session(), "word " * 20 + "password")
     page = Page.of(reader, f"{LIST}?said=password")
     assert "word word" in page.text

@@ -1,4 +1,4 @@
-"""The admin pages of the reading log: who read which transcripts, where and when."""
+"""The admin pages of the access logs: who read which transcripts, who exported which sessions."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +13,7 @@ from django.utils.text import Truncator
 
 from sessions_app.admin.changelist import KeyedChangeList
 from sessions_app.admin.filters import TimeFilter, UserFilter
+from sessions_app.admin.formatting import readable_query, short_time
 from sessions_app.admin.shared import (
     LINK_LENGTH,
     ModelAdmin,
@@ -20,11 +21,9 @@ from sessions_app.admin.shared import (
     RelatedLink,
     link_if_allowed,
     may_view,
-    readable_query,
-    short_time,
     time_field,
 )
-from sessions_app.models import Session, TranscriptReading
+from sessions_app.models import Export, Session, TranscriptReading
 
 
 class ReaderFilter(UserFilter):
@@ -144,3 +143,66 @@ class TranscriptReadingAdmin(ReadOnlyAdmin):
     def filters(self, reading: TranscriptReading) -> str:
         text = readable_query(reading.query)
         return format_html('<span title="{}">{}</span>', text, text) if text else ""
+
+
+class TranscriptsFilter(admin.SimpleListFilter):
+    """Filters by whether the file had transcripts."""
+
+    title = "transcripts"
+    parameter_name = "with_transcripts__exact"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("1", "With transcripts"), ("0", "Without")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Export]) -> QuerySet[Export]:
+        value = self.value()
+        return queryset if value is None else queryset.filter(with_transcripts=value == "1")
+
+
+@admin.register(Export)
+class ExportAdmin(ReadOnlyAdmin):
+    """Who exported what; visible to users who may view the reading log."""
+
+    list_display = ("started", "username", "chosen", "sessions", "transcripts", "format")
+    list_display_links = ("started",)
+    list_filter = (TranscriptsFilter, ReaderFilter, ("started_at", TimeFilter))
+    list_per_page = 50
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    sortable_by = ()
+    ordering = ("-started_at", "-id")
+    empty_list_hint = "Select chat sessions in their list and choose “Export…”."
+    fields = (
+        *("username", "user", "selection", "sessions", "transcripts", "format"),
+        *("started_at_shown", "finished_at_shown"),
+    )
+
+    started_at_shown = time_field("started_at")
+    finished_at_shown = time_field("finished_at")
+
+    class Media:
+        css = {"all": ["sessions_app/admin/records.css", "sessions_app/admin/access_logs.css"]}
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return may_view(request, TranscriptReading)
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return KeyedChangeList
+
+    @admin.display(description="started")
+    def started(self, export: Export) -> str:
+        return short_time(export.started_at)
+
+    @admin.display(description="selection")
+    def chosen(self, export: Export) -> str:
+        return format_html('<span title="{}">{}</span>', export.selection, export.selection)
+
+    @admin.display(description="sessions")
+    def sessions(self, export: Export) -> str:
+        """Return how many sessions were exported; for an aborted download, how many up to then."""
+        ended = "" if export.finished_at else ", not finished"
+        return f"{export.exported:,}{ended}"
+
+    @admin.display(description="transcripts")
+    def transcripts(self, export: Export) -> str:
+        return "With transcripts" if export.with_transcripts else "Without"
