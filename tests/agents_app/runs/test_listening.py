@@ -41,6 +41,15 @@ def test_a_run_that_ends_before_its_text_is_saved_wakes_its_watchers(
     assert wait_for(run).status == AgentRun.Status.FAILED
 
 
+@pytest.mark.skipif(os.environ.get("TEST_DATABASE") != "pgbouncer", reason="needs PgBouncer")
+def test_nobody_listens_through_a_pooler() -> None:
+    with closing(listen.Listener()) as listener:
+        listener.wait(0, 0)
+        with connection.cursor() as cursor:  # uses the server connection that was used last
+            cursor.execute("SELECT pg_listening_channels()")
+            assert cursor.fetchall() == []
+
+
 def test_unresponsive_direct_url_keeps_nobody_waiting(
     run: AgentRun, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
