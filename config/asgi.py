@@ -11,10 +11,11 @@ os.environ.setdefault("DATABASE_POOL", "on")
 from typing import Any
 
 import django
-from asgiref.sync import sync_to_async
+from asgiref.sync import SyncToAsync, sync_to_async
 from django.core.exceptions import BadRequest, ImproperlyConfigured, SuspiciousOperation
 from django.core.handlers.asgi import ASGIHandler
-from django.http import HttpRequest, HttpResponseBadRequest
+from django.db import connections
+from django.http import HttpRequest, HttpResponseBadRequest, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
 from config.lifespan import lifespan
@@ -48,8 +49,33 @@ class OneThreadHandler(ASGIHandler):
                 response = respond(HttpRequest(), undecodable)
         return request, response
 
+    def get_response(self, request: HttpRequest) -> HttpResponseBase:
+        response = super().get_response(request)
+        if _is_async_stream(response):
+            connections.close_all()  # those of this thread, which ends now
+        return response
+
     async def get_response_async(self, request: HttpRequest) -> HttpResponseBase:
-        return await sync_to_async(self.get_response)(request)
+        response = await sync_to_async(self.get_response)(request)
+        if _is_async_stream(response):
+            _end_thread_of_request()
+        return response
+
+
+def _is_async_stream(response: HttpResponseBase) -> bool:
+    return isinstance(response, StreamingHttpResponse) and response.is_async
+
+
+def _end_thread_of_request() -> None:
+    """End the current request's thread, which asgiref would keep until the response has ended.
+
+    Each open stream would have one. If the request needs a thread again, it gets a new one.
+    """
+    context = SyncToAsync.thread_sensitive_context.get(None)
+    if context is not None:
+        executor = SyncToAsync.context_to_thread_executor.pop(context, None)
+        if executor is not None:
+            executor.shutdown(wait=False)
 
 
 try:

@@ -40,14 +40,13 @@ class Listener:
     def wait(self, seconds: float, at_least: float) -> None:
         """Wait for a notification, at most `seconds`; return no earlier than after `at_least`."""
         started = time.monotonic()
-        may_connect = self._can_listen and started >= self._connect_at
-        if self._connection is None and not may_connect:
-            time.sleep(seconds)
-            return
         try:
-            if self._connection is None:
+            if self._connection is None and self._can_listen and started >= self._connect_at:
                 self._connect_at = started + _RECONNECT_INTERVAL
                 self._connection = self._connect()
+            if self._connection is None:
+                time.sleep(seconds)
+                return
             for _ in self._connection.notifies(timeout=seconds, stop_after=1):
                 pass
         except psycopg.Error:
@@ -60,8 +59,7 @@ class Listener:
             self._connection.close()
             self._connection = None
 
-    @staticmethod
-    def _connect() -> "psycopg.Connection[Any]":
+    def _connect(self) -> "psycopg.Connection[Any] | None":
         parameters = connection.get_connection_params()
         for name in ("cursor_factory", "context"):
             parameters.pop(name, None)
@@ -69,5 +67,12 @@ class Listener:
             parameters = {"conninfo": settings.DATABASE_DIRECT_URL}
         parameters["connect_timeout"] = _CONNECT_TIMEOUT
         connected = psycopg.connect(**parameters, autocommit=True)
+        pid = connected.execute("SELECT pg_backend_pid()").fetchone()
+        if pid != (connected.info.backend_pid,):
+            # A pooler, which has made up the other id. It would pass the notifications on to
+            # whoever uses the server connection next, where psycopg keeps them for ever.
+            self._can_listen = False
+            connected.close()
+            return None
         connected.execute(f"LISTEN {PROGRESS_CHANNEL}")
         return connected

@@ -17,6 +17,7 @@ from django.utils import timezone
 from agents_app.models import Agent, AgentRun, RunFacts, RunStatus
 from agents_app.querysets import AgentRunQuerySet
 from agents_app.run_options import RunOptions
+from agents_app.runs.listen import notify
 from agents_app.runs.liveness import process_id
 from sessions_app.models import Message, Session
 from sessions_app.querysets import PAYLOAD_COLUMNS
@@ -206,7 +207,10 @@ def store_partial_answer(
             row = Message(id=message_id, role=Message.Role.ASSISTANT, text_content=text)
             _append(run, [row], last_status=AgentRun.objects.last_status())
             text = ""
-        AgentRun.objects.filter(pk=run_id).update(text=text, **(vars(facts) if facts else {}))
+        # Released, and watchers in other processes woken: they wait for this after a stop.
+        ended = AgentRun.objects.filter(pk=run_id)
+        ended.update(text=text, process_id=None, **(vars(facts) if facts else {}))
+        notify()
 
 
 def resume(run_id: UUID) -> bool:

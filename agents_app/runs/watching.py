@@ -35,6 +35,8 @@ _LONGEST_WAIT = 1.0
 _LARGEST_SHARE = 0.1
 # A run that no process has started after so many seconds counts as waiting.
 _STARTED_WITHIN = 1.0
+# How long the end of a stopped run is held back until its process has stored what it generated.
+_STORED_WITHIN = 2.0
 _STOP_TIMEOUT = 5
 
 
@@ -101,10 +103,20 @@ class _RemoteRun:
         self.length = 0
         self.has_ended = False
         self._pending_since: float | None = None
+        self._stopped_since: float | None = None
 
     def update(
-        self, status: str | None, attempt: int, text: str, outcome: Outcome | None = None
+        self,
+        status: str | None,
+        attempt: int,
+        text: str,
+        outcome: Outcome | None = None,
+        *,
+        is_held: bool = False,
     ) -> None:
+        """`is_held`: a process has started the run, and has not released it."""
+        if status == RunStatus.STOPPED and is_held and self._may_still_be_stored():
+            return
         if status not in AgentRun.ACTIVE and not text:  # it is in a message now
             self.end(outcome)
             return
@@ -122,6 +134,12 @@ class _RemoteRun:
     def end(self, outcome: Outcome | None = None) -> None:
         self.has_ended = True
         self.broadcast.end(outcome)
+
+    def _may_still_be_stored(self) -> bool:
+        now = time.monotonic()
+        if self._stopped_since is None:
+            self._stopped_since = now
+        return now - self._stopped_since < _STORED_WITHIN
 
     def _note_waiting(self, *, is_pending: bool) -> None:
         now = time.monotonic()
@@ -197,13 +215,18 @@ class _RemoteReader:
     def _read(self, runs: dict[UUID, _RemoteRun]) -> None:
         db_threads.check_connection(connection, self._used_at)
         self._used_at = time.monotonic()
-        rows = AgentRun.objects.filter(pk__in=runs).values_list("pk", "status", "attempt", "text")
-        states = {pk: (status, attempt, text) for pk, status, attempt, text in rows}
-        done = [pk for pk, (status, _, _) in states.items() if status == RunStatus.DONE]
+        rows = AgentRun.objects.filter(pk__in=runs).values_list(
+            "pk", "status", "attempt", "text", "process_id", "started_at"
+        )
+        states = {
+            pk: (status, attempt, text, bool(process_id and started_at))
+            for pk, status, attempt, text, process_id, started_at in rows
+        }
+        done = [pk for pk, (status, *_) in states.items() if status == RunStatus.DONE]
         outcomes = _read_outcomes(done)
         for run_id, remote in runs.items():
-            status, attempt, text = states.get(run_id, (None, remote.attempt, ""))
-            remote.update(status, attempt, text, outcomes.get(run_id))
+            status, attempt, text, is_held = states.get(run_id, (None, remote.attempt, "", False))
+            remote.update(status, attempt, text, outcomes.get(run_id), is_held=is_held)
 
 
 def _read_outcomes(run_ids: list[UUID]) -> dict[UUID, Outcome]:

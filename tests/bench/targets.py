@@ -99,11 +99,11 @@ class Product:
         self._cookies: list[str] = logins["cookies"]
 
     @contextmanager
-    def serve(self, web_processes: int = 1) -> Iterator[Serving]:
+    def serve(self, web_processes: int = 1, **variables: str) -> Iterator[Serving]:
         """Serve while the block runs, with so many web processes on the same database."""
         with ExitStack() as stack:
             servers = [
-                stack.enter_context(serve(self._url, **self._environment))
+                stack.enter_context(serve(self._url, **self._environment, **variables))
                 for _ in range(web_processes)
             ]
             pids = [server.process.pid for server in servers]

@@ -7,6 +7,7 @@ import time
 import urllib.request
 import uuid
 from http.client import HTTPResponse
+from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
@@ -111,6 +112,36 @@ def test_streams_hold_no_connection_while_tokens_flow(agent: Agent, cookies: str
             read_until(stream, "event: end")
             stream.close()
     assert set(AgentRun.objects.values_list("status", flat=True)) == {"done"}
+
+
+@pytest.mark.skipif(
+    os.environ.get("TEST_DATABASE") == "pgbouncer",
+    reason="PgBouncer keeps connections open that nobody holds",
+)
+def test_runs_that_wait_hold_no_connection_and_no_thread(agent: Agent, cookies: str) -> None:
+    with (
+        served_model(ToldModel()) as model,
+        serve(
+            database_url(),
+            **settings_for(model, AGENT_RUNS_PER_USER="1", DATABASE_POOL="off"),
+        ) as server,
+    ):
+        threads = Path(f"/proc/{server.process.pid}/task")
+        streams = [ask(server.address, cookies, agent.pk)]
+        answer = model.asked().say("Good ")
+        read_until(streams[0], "Good")
+        before = len(list(threads.iterdir()))
+        for _ in range(STREAMS):
+            streams.append(ask(server.address, cookies, agent.pk))
+            read_until(streams[-1], "event: waiting")
+        assert len(list(threads.iterdir())) - before < STREAMS / 2
+        if connection.vendor == "postgresql":
+            wait_until(lambda: other_connections() <= OWN_CONNECTIONS)
+        answer.say("day").end()
+        for _ in range(STREAMS):
+            model.asked().say("Good evening").end()
+        for stream in streams:
+            read_until(stream, '"status":"done"')
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "terminated"])

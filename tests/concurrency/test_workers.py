@@ -213,6 +213,23 @@ def test_worker_that_is_told_to_stop_hands_its_runs_back(site: Site) -> None:
     assert Session.objects.count() == 1
 
 
+def test_worker_that_is_told_to_stop_finishes_what_it_can(site: Site) -> None:
+    first = site.worker()
+    stream = site.ask()
+    answer = site.model.asked().say("Good ")
+    read_until(stream, "Good")
+    first.terminate()
+    site.worker()
+    # Answered by the second one, so that the first has had time to hand back what it works on.
+    another = site.ask()
+    site.model.asked().say("Good evening").end()
+    read_until(another, '"status":"done"')
+    answer.say("day").end()
+    read_until(stream, '"status":"done"')
+    assert first.wait(PATIENCE) == 0
+    assert set(AgentRun.objects.values_list("attempt", flat=True)) == {1}
+
+
 @pytest.mark.parametrize("site", [{"AGENT_RUNS_PER_USER": "2"}], indirect=True)
 def test_whoever_waits_longest_gets_what_is_free_of_a_share(site: Site) -> None:
     """Also while the run goes on that it was to follow."""

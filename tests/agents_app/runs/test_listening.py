@@ -1,6 +1,7 @@
 """Watchers of runs of other processes, with and without notifications."""
 
 import asyncio
+import os
 import socket
 import time
 from contextlib import closing
@@ -24,6 +25,9 @@ pytestmark = [
 ]
 
 
+@pytest.mark.skipif(
+    os.environ.get("TEST_DATABASE") == "pgbouncer", reason="PgBouncer passes no notifications on"
+)
 def test_a_run_that_ends_before_its_text_is_saved_wakes_its_watchers(
     run: AgentRun, script: Script
 ) -> None:
@@ -35,6 +39,15 @@ def test_a_run_that_ends_before_its_text_is_saved_wakes_its_watchers(
         listener.wait(PATIENCE, 0)
         assert time.monotonic() - started < PATIENCE
     assert wait_for(run).status == AgentRun.Status.FAILED
+
+
+@pytest.mark.skipif(os.environ.get("TEST_DATABASE") != "pgbouncer", reason="needs PgBouncer")
+def test_nobody_listens_through_a_pooler() -> None:
+    with closing(listen.Listener()) as listener:
+        listener.wait(0, 0)
+        with connection.cursor() as cursor:  # uses the server connection that was used last
+            cursor.execute("SELECT pg_listening_channels()")
+            assert cursor.fetchall() == []
 
 
 def test_unresponsive_direct_url_keeps_nobody_waiting(
