@@ -31,8 +31,9 @@ from agents_app.models import AgentRun, RunStatus
 from sessions_app.admin.badges import OUTCOMES, badge, cleanup_badge
 from sessions_app.admin.formatting import duration, short_time
 from sessions_app.admin.message_links import session_title, sessions_with_opening
-from sessions_app.admin.shared import link_if_allowed, may_read_transcripts, may_view
+from sessions_app.admin.shared import link_if_allowed, may_view
 from sessions_app.admin.svg_charts import Series, share_bar, stacked_bars, top_of
+from sessions_app.admin.transcript_access import may_read_transcripts
 from sessions_app.models import CleanupRun, Message, Session
 from sessions_app.querysets import Window
 from sessions_app.review.readings import record_list_reading

@@ -17,7 +17,7 @@ from sessions_app.admin.filters import TimeFilter
 from sessions_app.admin.formatting import short_time
 from sessions_app.admin.message_links import SessionLink, link_to_message, sessions_with_opening
 from sessions_app.admin.shared import ModelAdmin, time_field
-from sessions_app.admin.transcript_admin_base import TranscriptAdmin
+from sessions_app.admin.transcript_access import TranscriptAdmin
 from sessions_app.models import Session
 
 _EXCERPT, _REASON = 100, 120  # characters

@@ -17,8 +17,8 @@ from agents_app.models import AgentRun
 from agents_app.querysets import AgentRunQuerySet
 from sessions_app.admin.filters import SessionFilter, TimeFilter, UserFilter
 from sessions_app.admin.message_links import SessionLink, link_to_message
-from sessions_app.admin.shared import may_read_transcripts, may_view, time_field
-from sessions_app.admin.transcript_admin_base import TranscriptAdmin
+from sessions_app.admin.shared import may_view, time_field
+from sessions_app.admin.transcript_access import TranscriptAdmin, may_read_transcripts
 from sessions_app.models import Message, Session
 
 # The library's own admin pages of its queue fail for manipulated requests, and show nothing about a

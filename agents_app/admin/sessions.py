@@ -21,7 +21,8 @@ from sessions_app.admin.session_admin_base import (
     STATE_FILTERS,
     BaseSessionAdmin,
 )
-from sessions_app.admin.shared import may_read_transcripts, may_view
+from sessions_app.admin.shared import may_view
+from sessions_app.admin.transcript_access import may_read_transcripts
 from sessions_app.models import Message, Review, Session
 from sessions_app.review.readings import record_reading
 

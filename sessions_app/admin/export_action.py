@@ -23,7 +23,8 @@ from sessions_app.admin.export_files import FORMATS, Row, batches
 from sessions_app.admin.formatting import readable_query, session_count
 from sessions_app.admin.paging import count_up_to
 from sessions_app.admin.posted_selection import PostedSelection
-from sessions_app.admin.shared import ModelAdmin, admin_page, current_user, may_read_transcripts
+from sessions_app.admin.shared import ModelAdmin, admin_page, current_user
+from sessions_app.admin.transcript_access import may_read_transcripts
 from sessions_app.models import Export, Session
 from sessions_app.review.readings import record_reading
 from sessions_app.streamed_files import buffered, iterate_in_threads

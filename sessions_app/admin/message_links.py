@@ -9,7 +9,8 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.text import Truncator
 
-from sessions_app.admin.shared import RelatedLink, may_read_transcripts, may_view
+from sessions_app.admin.shared import RelatedLink, may_view
+from sessions_app.admin.transcript_access import may_read_transcripts
 from sessions_app.models import Message, Session
 
 _LENGTH = 60  # characters

@@ -19,7 +19,8 @@ from django.http import HttpRequest
 from sessions_app.admin.filters import without_nul
 from sessions_app.admin.message_links import message_url
 from sessions_app.admin.session_filters import TrashFilter
-from sessions_app.admin.shared import ModelAdmin, may_read_transcripts
+from sessions_app.admin.shared import ModelAdmin
+from sessions_app.admin.transcript_access import may_read_transcripts
 from sessions_app.models import Message, Session
 from sessions_app.search import messages as search
 from sessions_app.search.excerpts import Segment, excerpt, matching

@@ -14,7 +14,8 @@ from django.utils.text import Truncator
 from sessions_app.admin.badges import Kind, badge, outcome_badge
 from sessions_app.admin.formatting import short_time
 from sessions_app.admin.message_search_filter import Hit, read_hits
-from sessions_app.admin.shared import current_user, may_read_transcripts
+from sessions_app.admin.shared import current_user
+from sessions_app.admin.transcript_access import may_read_transcripts
 from sessions_app.cleanup.keep_reasons import keep_reasons
 from sessions_app.models import Review, Session
 from sessions_app.querysets import NAME_START

@@ -1,4 +1,4 @@
-"""Shared code of the admin pages: permissions, links, base classes and kinds of fields."""
+"""Shared code of the admin pages: permissions, links, base classes and fields."""
 
 import logging
 from collections.abc import Callable
@@ -63,11 +63,6 @@ def admin_page(
         "media": model_admin.media,
     }
     return TemplateResponse(request, template, {**common, **context})
-
-
-def may_read_transcripts(request: HttpRequest) -> bool:
-    """Whether the user may read transcripts: see sessions_app.review.readings."""
-    return request.user.has_perm("sessions_app.read_transcripts")
 
 
 def link_if_allowed(request: HttpRequest, row: Model, text: str) -> str:

@@ -1,4 +1,4 @@
-"""The base of admin pages that show transcripts only to users who may read them, and log it."""
+"""Who may read transcripts in the admin, and the base of pages that log each reading."""
 
 from operator import attrgetter
 from typing import Any, ClassVar
@@ -6,8 +6,13 @@ from typing import Any, ClassVar
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
-from sessions_app.admin.shared import ReadOnlyAdmin, current_user, may_read_transcripts
+from sessions_app.admin.shared import ReadOnlyAdmin, current_user
 from sessions_app.review.readings import record_list_reading, record_reading
+
+
+def may_read_transcripts(request: HttpRequest) -> bool:
+    """Whether the user may read transcripts: see sessions_app.review.readings."""
+    return request.user.has_perm("sessions_app.read_transcripts")
 
 
 class PlainLines:
