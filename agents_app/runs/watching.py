@@ -230,14 +230,14 @@ class _RemoteReader:
 
 
 def _read_outcomes(run_ids: list[UUID]) -> dict[UUID, Outcome]:
-    """How runs that have been answered ended. Two queries, however many there are."""
+    """How answered runs ended, without those whose messages are gone. Two queries at most."""
     if not run_ids:
         return {}
     answers = Message.objects.select_related("agent").order_by("position")
     answers = answers.defer("raw_payload", "context", "channel_payload", "extra")
     runs = AgentRun.objects.filter(pk__in=run_ids).select_related("agent", "message")
     found = runs.prefetch_related(Prefetch("answer", answers))
-    return {run.pk: Outcome(run, list(run.answer.all())) for run in found}
+    return {run.pk: Outcome(run, rows) for run in found if (rows := list(run.answer.all()))}
 
 
 _reader = _RemoteReader()

@@ -112,3 +112,12 @@ def test_ends_are_read_in_two_queries(
         outcome = watching._read_outcomes([run.pk])[run.pk]
         assert outcome.run.message.text_content == "Hello"
         assert [(row.text_content, row.agent) for row in outcome.rows] == [("Good day", run.agent)]
+
+
+def test_a_run_without_its_messages_has_no_outcome(run: AgentRun) -> None:
+    """Its turn is read by position instead."""
+    answer_as_another_process(run, "Good day")
+    Message.objects.filter(run=run).update(run=None)
+    assert watching._read_outcomes([run.pk]) == {}
+    end = asyncio.run(frames(run))[-1]
+    assert "Good day" in end
