@@ -137,6 +137,33 @@ def test_back_and_forward(page: Page, model: ToldModel) -> None:
     expect(page.get_by_role("link", name="Are you there?")).to_be_visible()
 
 
+def test_forward_and_back_before_the_script_has_loaded(page: Page, model: ToldModel) -> None:
+    model.will_say("Yes.")
+    send(page, "Are you there?")
+    expect(conversation(page)).to_contain_text("Yes.")
+    wait_for_end(page)
+    held: list[Route] = []
+    greeting = page.get_by_role("heading", name="Hello")
+
+    page.route("**/chat.js", lambda route: held.append(route), times=1)
+    page.go_back()
+    expect(greeting).to_be_visible()
+    page.evaluate("history.forward()")
+    expect(page).to_have_url(CHAT)
+    expect(greeting).to_be_visible()
+    held.pop().continue_()
+    expect(conversation(page)).to_contain_text("Yes.")
+    expect(page.get_by_label("Message")).to_be_focused()
+
+    page.route("**/chat.js", lambda route: held.append(route), times=1)
+    page.reload(wait_until="commit")
+    expect(conversation(page)).to_contain_text("Yes.")
+    page.evaluate("history.back()")
+    expect(page).to_have_url(re.compile(r"/chats/$"))
+    held.pop().continue_()
+    expect(greeting).to_be_visible()
+
+
 def test_refusal_is_shown_on_the_list(page: Page, agent: Agent) -> None:
     Agent.objects.update(active=False)
     send(page, "Anybody?")

@@ -20,8 +20,6 @@ import { refreshSidebar, setUpSidebar } from "./sidebar.js";
 import { setUpTitle } from "./tab_title.js";
 import { enhance, setUpOlderMessages } from "./transcript.js";
 
-let path = location.pathname; // of the page shown
-
 /** Set up the page; `events` is the open stream of its unfinished answer. */
 function setUpPage(events) {
     if (messageForm()) {
@@ -62,11 +60,19 @@ function showChat(chat, events) {
     document.querySelector(".new[aria-current]")?.removeAttribute("aria-current");
     history.pushState(null, "", chat.url);
     document.title = chat.title;
-    path = location.pathname;
     setUpPage(events);
     clearMessage(text);
     if (!isAnswering()) {
         refreshSidebar(); // otherwise an answer's start does
+    }
+}
+
+/** Reload after going back or forward between the start page and its new chat. */
+function reloadIfElsewhere() {
+    const isChat = document.body.className === "chat";
+    const { pathname } = document.querySelector(".new") ?? {};
+    if (messageForm() && isChat === (location.pathname === pathname)) {
+        location.reload();
     }
 }
 
@@ -83,8 +89,5 @@ addEventListener("pageshow", (event) => {
         refresh(); // restored from the back/forward cache
     }
 });
-addEventListener("popstate", () => {
-    if (location.pathname !== path) {
-        location.reload(); // between the start page and its new chat
-    }
-});
+addEventListener("popstate", reloadIfElsewhere);
+reloadIfElsewhere(); // the user may have been faster than this script
