@@ -14,16 +14,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from django.utils.html import escape
-
 from agents_app.web.rendering.footnotes import Footnotes, take_footnotes
+from agents_app.web.rendering.long_text import MAX_LENGTH, render_rest, split_long
 from agents_app.web.rendering.markdown import (
-    MAX_LENGTH,
     annotate_tokens,
-    markdown,
     markdown_parser,
     render,
     render_notes,
+    render_parsed,
 )
 from agents_app.web.rendering.render_state import RenderState
 from agents_app.web.rendering.safe_html import sanitised
@@ -105,7 +103,7 @@ class IncrementalMarkdown:
         piece = encodable(piece)
         self._length += len(piece)
         if self._length > MAX_LENGTH:
-            return self._append_unparsed(piece)
+            return self._append_long(piece)
         # A CR that ended the last piece has already ended its line.
         new = piece.removeprefix("\n") if self._pieces[-1].endswith("\r") else piece
         self._text += _normalized(new)
@@ -122,16 +120,19 @@ class IncrementalMarkdown:
         is_plain = _PLAIN_LINE.fullmatch(text) and "_" not in text and not _ADDRESS.search(text)
         return bool(is_plain) and not self._state.footnotes
 
-    def _append_unparsed(self, piece: str) -> Delta:
-        """Continue text that is too long for `markdown()` to parse: one escaped paragraph."""
-        end = "</p>"
-        if self._length - len(piece) <= MAX_LENGTH:
-            self._html = markdown("".join(self._pieces) + piece, id_prefix=self._id_prefix)
-            return Delta(keep=0, html=self._html, reset=True)
-        keep = _utf16_length(self._html) - len(end)
-        html = escape(piece) + end
-        self._html = self._html.removesuffix(end) + html
-        return Delta(keep=keep, html=html)
+    def _append_long(self, piece: str) -> Delta:
+        """Continue text that is too long to be parsed as a whole: its rest grows."""
+        is_first = self._length - len(piece) <= MAX_LENGTH
+        self._pieces.append(piece)
+        if not is_first:
+            self._text += piece
+            return self._delta("", render_rest(self._text, self._state.copy()))
+        self._start()
+        parsed, self._text = split_long(self.text)
+        finished = render_parsed(parsed, self._state)
+        self._html = render_rest(self._text, self._state.copy())
+        html = finished + self._html
+        return Delta(keep=0, html=html, finish=_utf16_length(finished), reset=True)
 
     def _append_parsed(self) -> Delta:
         parsed = self._parse_blocks()

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from django.utils.html import escape, format_html
+from django.utils.html import escape
 from django.utils.safestring import SafeString
 
 from agents_app.web.rendering.bare_links import add_bare_links
@@ -21,6 +21,7 @@ from agents_app.web.rendering.footnotes import (
     take_footnotes,
 )
 from agents_app.web.rendering.formulas import add_formulas
+from agents_app.web.rendering.long_text import render_rest, split_long
 from agents_app.web.rendering.render_state import RenderState, token_rule
 from agents_app.web.rendering.safe_html import sanitised
 
@@ -33,20 +34,23 @@ if TYPE_CHECKING:
 # Each block gets its own text direction: languages can be mixed.
 _BLOCKS = {"paragraph_open", "heading_open", "blockquote_open", "th_open", "td_open"}
 _BLOCKS |= {"bullet_list_open", "ordered_list_open"}
-MAX_LENGTH = 50_000  # characters, which take about a second to parse
 _TASK = re.compile(r"\[([ xX])\][ \n]+(?=\S)")
 
 
 def markdown(text: str, *, id_prefix: str = "") -> SafeString:
-    """Render markdown as safe HTML. Text that would take too long to parse is only escaped.
+    """Render markdown as safe HTML.
 
     `id_prefix` must differ between the messages of a page: their ids and the names of their
     tables and buttons begin with it.
     """
-    if len(text) > MAX_LENGTH:
-        return format_html('<p class="plain" dir="auto">{}</p>', text)
-    tokens, footnotes = take_footnotes(markdown_parser().parse(text, {"references": {}}))
+    parsed, rest = split_long(text)
     state = RenderState(id_prefix)
+    return render_parsed(parsed, state) + render_rest(rest, state)
+
+
+def render_parsed(text: str, state: RenderState) -> SafeString:
+    """Parse text that is not too long, and render it as sanitised HTML."""
+    tokens, footnotes = take_footnotes(markdown_parser().parse(text, {"references": {}}))
     return render(tokens, state) + render_notes(footnotes, state)
 
 

@@ -1,15 +1,16 @@
 """Markdown rendered while it grows is what the whole text so far is rendered as."""
 
+import re
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from django.utils.html import escape
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agents_app.web.rendering import incremental_markdown
-from agents_app.web.rendering import markdown as markdown_module
+from agents_app.web.rendering import incremental_markdown, long_text
 from agents_app.web.rendering.incremental_markdown import Delta, IncrementalMarkdown
 from agents_app.web.rendering.markdown import markdown, markdown_parser
 from sessions_app.storable import encodable
@@ -207,14 +208,44 @@ def test_only_what_differs_is_sent() -> None:
     assert page.append("") == Delta(keep=0, html="")
 
 
-def test_too_long_text_is_shown_unparsed(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (markdown_module, incremental_markdown):
+@pytest.fixture
+def limit(monkeypatch: pytest.MonkeyPatch) -> int:
+    """How long text may be to be parsed as a whole, so short that tests need little of it."""
+    for module in (long_text, incremental_markdown):
         monkeypatch.setattr(module, "MAX_LENGTH", 30)
+    return 30
+
+
+def test_only_the_beginning_of_long_text_is_parsed(limit: int) -> None:
     text = "**one**\r\n\n[a] 'two'\n\n\U0001f600 <b>three\n\n[a]: /u\r\n & \U0001f600 '"
     deltas = check_every_cut(text)
-    assert [number for number, delta in enumerate(deltas, 1) if delta.reset] == [31]
-    assert max(len(delta.html) for delta in deltas[31:]) < 15
+    assert [number for number, delta in enumerate(deltas, 1) if delta.reset] == [limit + 1]
+    assert max(len(delta.html) for delta in deltas[limit + 1 :]) < 15
     check(text, [])
+    html = markdown(text)
+    assert html.startswith('<p dir="auto"><strong>one</strong></p>')
+    assert html.endswith("[a]: /u\r\n &amp; \U0001f600 &#x27;</p>")
+
+
+@pytest.mark.parametrize("fence", ["```", "~~~~"])
+def test_code_in_long_text_keeps_its_frame(limit: int, fence: str) -> None:
+    code = "".join(f"line {number} of <code>\n\n" for number in range(5))
+    text = f"# one\n\n{fence}py\n{code}{fence}\n**two**\n\n{fence}\n{code}"
+    check_every_cut(text)
+    check(text, [])
+    html = markdown(text)
+    assert "<h3" in html
+    assert html.count(f"{escape(code)}</code>") == 2
+    assert "**two**" in html
+    assert set(re.findall(r'aria-label="(.+?)"', html)) == {"Copy py code 1", "Copy code 2"}
+
+
+@settings(
+    deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(TEXTS)
+def test_long_text_is_right_at_every_cut(limit: int, text: str) -> None:
+    check_every_cut(text)
 
 
 @pytest.mark.parametrize(
