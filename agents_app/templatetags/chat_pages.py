@@ -1,7 +1,7 @@
 """The template tags and filters of the chat pages.
 
-The product's name, icons, times, the names of chats, the sidebar, and `joinlines`, which leaves
-out white space.
+The product's name, the theme, icons, times, the names of chats, the sidebar, and `joinlines`,
+which leaves out white space.
 """
 
 import re
@@ -20,6 +20,7 @@ from agents_app.chats.feedback import REASON_LENGTH
 from agents_app.chats.validation import NAME_LENGTH
 from agents_app.web.chat_lists import read_sidebar
 from agents_app.web.forms import SearchForm
+from agents_app.web.theme import theme_of, theme_of_visitor
 from sessions_app.models import Session
 from sessions_app.templatetags.local_time import local
 
@@ -29,6 +30,15 @@ register = template.Library()
 @register.simple_tag
 def product_name() -> str:
     return str(settings.PRODUCT_NAME)
+
+
+@register.simple_tag(takes_context=True)
+def theme(context: dict[str, Any]) -> str:
+    """The theme of the page; empty if it follows the system."""
+    user = context.get("user")
+    if user and user.is_authenticated:
+        return theme_of(user)
+    return theme_of_visitor(context["request"])
 
 
 @register.simple_tag

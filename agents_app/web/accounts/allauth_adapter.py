@@ -1,10 +1,15 @@
-"""django-allauth's adapter: this site's texts, clients' addresses, and redirects."""
+"""django-allauth's adapter: this site's texts, clients' addresses, redirects, and the theme."""
+
+from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
 from django.conf import settings
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+
+from agents_app.web.theme import remember_theme, theme_of
 
 _WRONG = "Enter a correct username and password. Your e-mail address works as the username, too."
 
@@ -31,6 +36,13 @@ class AccountAdapter(DefaultAccountAdapter):
             return str(super().get_client_ip(request))
         except PermissionDenied:  # there is no address
             return "unknown"
+
+    def post_login(
+        self, request: HttpRequest, user: AbstractBaseUser, **options: Any
+    ) -> HttpResponse:
+        response: HttpResponse = super().post_login(request, user, **options)
+        remember_theme(response, theme_of(user))
+        return response
 
     def get_password_change_redirect_url(self, request: HttpRequest) -> str:
         return reverse("account-settings")

@@ -32,6 +32,7 @@ from agents_app.web.accounts.forms import (
 )
 from agents_app.web.http import current_user, redirect
 from agents_app.web.login_required import login_required
+from agents_app.web.theme import remember_theme
 from agents_app.web.unsent_message import keep_unsent_message
 
 
@@ -102,7 +103,9 @@ def account_settings(request: HttpRequest) -> HttpResponse:
         return _settings_page(request, form)
     self_service.save_preferences(user=user, **form.cleaned_data)
     messages.success(request, "Saved.")
-    return redirect(reverse("account-settings"))
+    response = redirect(reverse("account-settings"))
+    remember_theme(response, form.cleaned_data["theme"])
+    return response
 
 
 @login_required
@@ -113,8 +116,11 @@ def choose_theme(request: HttpRequest) -> HttpResponse:
     form = ThemeForm(request.POST)
     if not form.is_valid():
         raise BadRequest("There is no such theme.")
-    self_service.choose_theme(user=current_user(request), theme=form.cleaned_data["theme"])
-    return HttpResponse(status=HTTPStatus.NO_CONTENT)
+    theme = form.cleaned_data["theme"]
+    self_service.choose_theme(user=current_user(request), theme=theme)
+    response = HttpResponse(status=HTTPStatus.NO_CONTENT)
+    remember_theme(response, theme)
+    return response
 
 
 def _settings_page(request: HttpRequest, form: PreferencesForm) -> HttpResponse:

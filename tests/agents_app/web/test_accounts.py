@@ -255,6 +255,29 @@ def test_name_and_theme_show_on_every_page(page: Client, user: User) -> None:
     assert "<bdi>ana</bdi></a>" in shown
 
 
+def test_pages_without_a_user_have_the_theme_of_the_last_one(page: Client, user: User) -> None:
+    def shown() -> str:
+        page.post("/accounts/logout/")
+        return html(page.get("/accounts/login/"))
+
+    def log_in() -> None:
+        page.post("/accounts/login/", {"username": user.username, "password": PASSWORD})
+
+    page.post("/accounts/theme/", {"theme": "dark"})
+    assert '<html lang="en" data-theme="dark">' in shown()
+    assert '<html lang="en" data-theme="dark">' in html(page.get("/no-such-page/"))
+    log_in()
+    page.post("/accounts/settings/", {"display_name": "", "theme": "light"})
+    assert '<html lang="en" data-theme="light">' in shown()
+    page.cookies["theme"] = "pink"
+    assert "data-theme" not in shown()
+    log_in()
+    assert '<html lang="en" data-theme="light">' in shown()
+    log_in()
+    page.post("/accounts/theme/", {"theme": ""})
+    assert "data-theme" not in shown()
+
+
 def test_the_admins_switch_stores_the_theme_and_nothing_else(page: Client, user: User) -> None:
     page.post("/accounts/settings/", {"display_name": "Ana", "theme": ""})
     for theme in ("dark", "light", ""):
