@@ -80,6 +80,23 @@ def test_rename_pin_and_delete_from_the_menu(
     assert not Session.objects.trash_of(user).exists()
 
 
+def test_delete_and_undo_by_keyboard(open_page: OpenPage, user: User) -> None:
+    chat_session = answered(user, "Where is the harbour?")
+    page = open_page(viewport=WIDE)
+    expect(page.get_by_label("Message")).to_be_focused()
+    page.get_by_label("Options for Where is the harbour?").focus()
+    page.keyboard.press("Enter")
+    for _ in range(5):
+        page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Undo")).to_be_focused()
+    assert Session.objects.trashed().get() == chat_session
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("link", name="Where is the harbour?")).to_be_visible()
+    expect(page.locator("#sidebar")).to_be_focused()
+    assert not Session.objects.trashed().exists()
+
+
 def test_menu_closes(open_page: OpenPage, user: User) -> None:
     chat_session = answered(user, "Boats")
     page = open_page(f"/chats/{chat_session.pk}/", viewport=WIDE)

@@ -166,7 +166,7 @@ async function act(event) {
         } else if (link.dataset.rename !== undefined) {
             await rename(link);
         } else {
-            await remove(link);
+            await remove(link, event.detail === 0);
         }
     } catch (error) {
         showToast(error.message);
@@ -200,7 +200,7 @@ function renamed(url, name) {
     refreshSidebar();
 }
 
-async function remove(link) {
+async function remove(link, byKeyboard) {
     if (isCurrent(link.href)) {
         const form = document.querySelector("#chat-action");
         form.action = link.href;
@@ -210,9 +210,10 @@ async function remove(link) {
     const deleted = await postTo(link.href);
     await refreshSidebar();
     showToast(deleted.text, "Undo", async () => {
+        panel.focus();
         await postTo(panel.dataset.restore, { trashed_at: deleted.trashed_at });
         await refreshSidebar();
-    });
+    }, byKeyboard);
 }
 
 async function pin(event) {

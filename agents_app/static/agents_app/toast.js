@@ -4,7 +4,8 @@ const SHOWN = 10_000; // milliseconds
 
 let timer = 0;
 
-export function showToast(text, action = "", act = null) {
+/** With `isFocused`, for users of the keyboard, who would not reach the button in time. */
+export function showToast(text, action = "", act = null, isFocused = false) {
     document.querySelector(".toast")?.remove();
     clearTimeout(timer);
     const toast = document.createElement("div");
@@ -32,4 +33,7 @@ export function showToast(text, action = "", act = null) {
         toast.addEventListener(name, leave);
     }
     leave();
+    if (isFocused) {
+        toast.querySelector("button").focus();
+    }
 }
