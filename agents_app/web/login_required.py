@@ -40,11 +40,11 @@ def _ask_to_log_in(request: HttpRequest, **ids: Any) -> HttpResponse:
     if is_script(request):
         error = {"error": "You are no longer logged in.", "login": reverse("login")}
         return JsonResponse(error, status=HTTPStatus.UNAUTHORIZED)
+    page = _page_after_login(request, **ids)
     if request.method in {"GET", "HEAD"}:
         if _comes_from_users_page(request):
-            return _redirect_as_expired(request.get_full_path())
-        return redirect_to_login(request.get_full_path())
-    page = chat_url(ids["session_id"]) if "session_id" in ids else request.path
+            return _redirect_as_expired(page)
+        return redirect_to_login(page)
     if text := request.POST.get("text"):
         others = {name: request.POST.get(name, "") for name in ("agent", "writer")}
         form = LoginForm(initial={"text": text, **others}, request=request)
@@ -52,10 +52,20 @@ def _ask_to_log_in(request: HttpRequest, **ids: Any) -> HttpResponse:
     return _redirect_as_expired(page)
 
 
+def _page_after_login(request: HttpRequest, **ids: Any) -> str:
+    """What was requested, or the page with the form or the download, which is no page itself."""
+    name = request.resolver_match.url_name if request.resolver_match else None
+    if name == "chats-export":
+        return reverse("chats-all")
+    if request.method in {"GET", "HEAD"} and name != "chat-export":
+        return request.get_full_path()
+    return chat_url(ids["session_id"]) if "session_id" in ids else request.path
+
+
 def _comes_from_users_page(request: HttpRequest) -> bool:
     """Whether a link on this site led here; visitors' pages link to the first page only."""
     is_own_link = request.headers.get("Sec-Fetch-Site") == "same-origin"
-    return is_own_link and request.path != reverse("chats")
+    return is_own_link and request.get_full_path() != reverse("chats")
 
 
 def _redirect_as_expired(next_url: str) -> HttpResponse:

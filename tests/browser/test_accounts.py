@@ -107,7 +107,14 @@ def rename(page: Page) -> None:
     page.get_by_role("button", name="Save").click()
 
 
+def export(page: Page) -> None:
+    page.locator("details.export > summary").click()
+    page.get_by_role("link", name="Markdown", exact=True).click()
+
+
 ACTIONS: dict[str, Callable[[Page], None]] = {
+    "copy": lambda page: page.get_by_label("Copy answer").click(),
+    "export": export,
     "regenerate": lambda page: page.get_by_title("Regenerate", exact=True).click(),
     "feedback": lambda page: page.get_by_title("Good answer").click(),
     "pin": lambda page: menu_of_a_chat(page, "Pin"),
@@ -118,7 +125,8 @@ ACTIONS: dict[str, Callable[[Page], None]] = {
 
 @pytest.mark.parametrize(
     ("action", "javascript"),
-    [(action, True) for action in ACTIONS] + [("regenerate", False), ("feedback", False)],
+    [(action, True) for action in ACTIONS]
+    + [(action, False) for action in ("regenerate", "feedback", "export")],
 )
 def test_what_is_done_after_the_login_has_run_out_leads_to_the_login(
     open_page: OpenPage, user: User, action: str, javascript: bool

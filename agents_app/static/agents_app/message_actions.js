@@ -35,7 +35,9 @@ function focusFirstAgent({ target, newState }) {
 /** Copy a message's source; an agent's is not on the page. */
 async function copy(button) {
     const url = button.dataset.copy;
-    const text = url ? getHtml(url) : button.closest(".message").querySelector(".text").textContent;
+    const text = url
+        ? getHtml(url, location.href)
+        : button.closest(".message").querySelector(".text").textContent;
     try {
         // With a promise: the user activation may expire while the text is loading.
         const blob = Promise.resolve(text).then((value) => new Blob([value], { type: "text/plain" }));

@@ -120,7 +120,9 @@ def test_forms_of_the_account_say_why_they_lead_to_the_login(client: Client, pat
     assert f'name="next" value="/accounts/{path}/"' in login
 
 
-@pytest.mark.parametrize("path", ["/accounts/settings/", "/accounts/email/", "/chats/trash/"])
+@pytest.mark.parametrize(
+    "path", ["/accounts/settings/", "/accounts/email/", "/chats/trash/", "/chats/?q=ships"]
+)
 def test_links_of_pages_that_users_see_say_why_they_lead_to_the_login(
     client: Client, path: str
 ) -> None:
@@ -133,6 +135,17 @@ def test_links_of_pages_that_users_see_say_why_they_lead_to_the_login(
         assert "expired" not in login, "typed in, or a link in a mail"
     login = html(client.get(client.get("/chats/", headers=followed)["Location"]))
     assert "expired" not in login, "the login's own link to the first page"
+
+
+def test_exports_lead_back_to_the_page_with_the_link(client: Client, user: User) -> None:
+    """The browser would stay on the login page if a download came after it."""
+    chat_session = answered(user)
+    for url, page in (
+        (chat_url(chat_session, "chat-export") + "?format=md", chat_url(chat_session)),
+        ("/chats/export/", "/chats/all/"),
+    ):
+        asked = client.get(url, headers={"Sec-Fetch-Site": "same-origin"})
+        assert asked["Location"] == f"/accounts/login/?expired=on&next={quote(page, safe='')}"
 
 
 def test_undoing_a_deletion_leads_to_the_trash(client: Client, user: User) -> None:
