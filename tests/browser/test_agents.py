@@ -209,6 +209,22 @@ def test_chat_goes_on_with_another_agent(
     assert Session.objects.get().agent == other
 
 
+@pytest.mark.parametrize("width", [390, 1440])
+@pytest.mark.parametrize("count", [1, 7], ids=["one", "so many that only names are shown"])
+def test_long_names_are_wrapped_in_the_menu_of_other_agents(
+    open_page: OpenPage, user: User, width: int, count: int
+) -> None:
+    for number in range(count):
+        make_agent(f"agent {number}", display_name="Longname" * 10 + str(number))
+    path = f"/chats/{answered(user).pk}/"
+    page = open_page(path, viewport={"width": width, "height": 800})
+    page.get_by_role("button", name="with another agent").click()
+    buttons = page.get_by_role("dialog", name="Regenerate with").get_by_role("button")
+    expect(buttons).to_have_count(count)
+    for button in buttons.all():
+        assert button.evaluate("e => e.scrollWidth <= e.clientWidth")
+
+
 @pytest.mark.parametrize(
     ("javascript", "width"), [(True, 1440), (True, 390), (False, 390), (False, 1440)]
 )
