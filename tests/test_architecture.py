@@ -28,6 +28,7 @@ LAYERS = [
         *("sessions_app.storable", "sessions_app.tool_columns", "sessions_app.local_time"),
         *("sessions_app.agent_run_status", "sessions_app.keyset"),
         *("sessions_app.database_errors", "sessions_app.search", "sessions_app.streamed_files"),
+        "sessions_app.ages",
     ],
     ["sessions_app.querysets"],
     ["sessions_app.review.models", "sessions_app.cleanup.models"],

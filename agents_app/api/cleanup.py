@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from django.http import HttpRequest
 from django.utils import timezone
@@ -19,6 +19,7 @@ from agents_app.api.response_schemas import (
     Restored,
 )
 from agents_app.models import Scope
+from sessions_app.ages import parse_age
 from sessions_app.cleanup.archive import restore_run
 from sessions_app.cleanup.options import Options, Target, as_criteria
 from sessions_app.cleanup.run import run_cleanup, start_cleanup
@@ -46,7 +47,7 @@ def clean_up_sessions(request: HttpRequest, body: CleanupRequest | None = None) 
     body = body or CleanupRequest()
     started = time.monotonic()
     try:
-        window = Window(_in_utc(body.created_after), _in_utc(body.created_before))
+        window = _window(body)
         target, options = Target(window, body.limit), Options(max_seconds=body.max_seconds)
     except ValueError as error:
         raise ApiError(422, "invalid", str(error)) from None
@@ -139,6 +140,17 @@ def _summary(run: CleanupRun) -> CleanupRunSummary:
         finished_at=run.finished_at,
         error=run.error,
     )
+
+
+def _window(body: CleanupRequest) -> Window:
+    """When the sessions were created. Raises ValueError."""
+    now = timezone.now()
+    after, before = _in_utc(body.created_after), _in_utc(body.created_before)
+    if body.days is not None:
+        after = now - timedelta(days=body.days)
+    if body.older_than is not None:
+        before = now - parse_age(body.older_than)
+    return Window(after, before)
 
 
 def _in_utc(moment: datetime | None) -> datetime | None:

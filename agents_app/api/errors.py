@@ -33,6 +33,8 @@ from sessions_app.database_errors import is_too_complex, is_unavailable, one_lin
 logger = logging.getLogger(__name__)
 
 RETRY_AFTER = 5  # seconds
+# Caches may otherwise keep a 404 or 405 for as long as they like.
+NOT_CACHED = {"Cache-Control": "no-store"}
 BUSY = "The server is busy. Try again in a moment."
 INVALID_VALUE = "The request contains a value that cannot be stored."
 
@@ -88,7 +90,8 @@ def error_response(
     status: int, code: str, detail: str, headers: dict[str, str] | None = None
 ) -> HttpResponse:
     """The response to an error, in Automagik's format."""
-    return JsonResponse({"detail": detail, "code": code}, status=status, headers=headers)
+    body = {"detail": detail, "code": code}
+    return JsonResponse(body, status=status, headers={**NOT_CACHED, **(headers or {})})
 
 
 def describe(request: HttpRequest, error: Exception) -> Description:

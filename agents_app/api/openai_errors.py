@@ -5,7 +5,7 @@ from http import HTTPStatus
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 
-from agents_app.api.errors import describe, invalid_field
+from agents_app.api.errors import NOT_CACHED, describe, invalid_field
 
 # The status for an answer that has failed: unlike those from 500 on, clients do not retry it.
 # See agents_app.api.waiting.
@@ -35,7 +35,7 @@ def openai_error(
     """The response to an error, in OpenAI's format."""
     kind = _TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
     error = {"message": message, "type": kind, "param": param, "code": code}
-    return JsonResponse({"error": error}, status=status, headers=headers)
+    return JsonResponse({"error": error}, status=status, headers={**NOT_CACHED, **headers})
 
 
 def on_error(request: HttpRequest, error: Exception) -> HttpResponse:

@@ -162,7 +162,8 @@ async def completion_chunks(
 
 
 def _error_event(text: str) -> bytes:
-    return _event({"error": {"message": text, "type": "server_error", "code": "run_failed"}})
+    error = {"message": text, "type": "server_error", "param": None, "code": "run_failed"}
+    return _event({"error": error})
 
 
 def _event(data: dict[str, Any]) -> bytes:

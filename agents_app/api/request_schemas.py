@@ -4,15 +4,24 @@ import json
 import re
 from datetime import datetime
 from hashlib import sha256
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 
 from agents_app.accounts.external_users import UserDescription
 from agents_app.chats.errors import InvalidMessage, InvalidName
 from agents_app.chats.validation import MESSAGE_LENGTH, NAME_LENGTH, check_message, check_name
 from agents_app.run_options import RunOptions
 from agents_app.services import TurnDetails
+from sessions_app.ages import parse_age
 from sessions_app.storable import UnstorableText, check_storable, storable_json
 
 # Automagik's session origins, stored as the platforms of sessions.
@@ -32,6 +41,7 @@ DEFAULT_ORIGIN = "automagik-agent"
 _TYPE_LENGTH = 100
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 MAX_TOKENS = 1_000_000
+_MAX_DAYS = 36_500
 
 
 def check_text(text: str | None) -> str | None:
@@ -70,6 +80,11 @@ def _valid_name(name: str) -> str:
 
 def _valid_optional_name(name: str | None) -> str | None:
     return _valid_name(name) if name else name
+
+
+def _valid_age(text: str) -> str:
+    parse_age(text)
+    return text
 
 
 def _check_date(value: Any) -> Any:
@@ -196,9 +211,21 @@ class CleanupRequest(Body):
     """The sessions that a cleanup may remove; a dry run unless `dry_run` is false."""
 
     dry_run: bool = True
+    days: Annotated[int, Field(ge=1, le=_MAX_DAYS)] | None = None
+    """Only sessions created in the last so many days; instead of `created_after`."""
+    older_than: Annotated[str, AfterValidator(_valid_age)] | None = None
+    """Only sessions older than `90m`, `12h`, `30d` or `2w`; instead of `created_before`."""
     created_after: Moment | None = None
     created_before: Moment | None = None
     limit: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
     """The maximum number of sessions to remove."""
     max_seconds: Annotated[float, Field(gt=0, le=300, allow_inf_nan=False)] = 25
     """The time after which to stop, with the status `partial`."""
+
+    @model_validator(mode="after")
+    def _one_start_and_one_end(self) -> Self:
+        if self.days is not None and self.created_after is not None:
+            raise ValueError("Send either days or created_after")
+        if self.older_than is not None and self.created_before is not None:
+            raise ValueError("Send either older_than or created_before")
+        return self

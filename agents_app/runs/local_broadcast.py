@@ -83,8 +83,9 @@ class Broadcast:
     def set_waiting(self, value: bool) -> None:
         """Whether the run waits for its turn."""
         with self._lock:
+            # Woken once only: otherwise watchers would never notice that nothing is published.
+            watchers = list(self._watchers) if value and not self._is_waiting else []
             self._is_waiting = value
-            watchers = list(self._watchers) if value else []
         _wake(watchers)
 
     def restart(self) -> None:

@@ -4,13 +4,12 @@ Each also accepts a value of the final type, as call_command() passes it.
 """
 
 import argparse
-import re
 from datetime import UTC, datetime, timedelta
 
 from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
 
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+from sessions_app.ages import parse_age, span
 
 
 def at_least_one(text: str | int) -> int:
@@ -37,17 +36,23 @@ def seconds(text: str | float) -> float:
 
 def days(text: str | int | timedelta) -> timedelta:
     """A whole number of days, at least 1."""
-    return text if isinstance(text, timedelta) else _span(days=at_least_one(text))
+    if isinstance(text, timedelta):
+        return text
+    number = at_least_one(text)
+    try:
+        return span(days=number)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def age(text: str | timedelta) -> timedelta:
     """A number with a unit: 90m, 12h, 30d, 2w."""
     if isinstance(text, timedelta):
         return text
-    match = re.fullmatch(r"\s*(\d+)\s*([smhdw])\s*", text, re.ASCII)
-    if not match:
-        raise argparse.ArgumentTypeError(f"{text!r} is not an age such as 90m, 12h, 30d or 2w")
-    return _span(**{_UNITS[match[2]]: int(match[1])})
+    try:
+        return parse_age(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def moment(text: str | datetime) -> datetime:
@@ -70,12 +75,3 @@ def moment(text: str | datetime) -> datetime:
     except OverflowError:
         raise argparse.ArgumentTypeError(f"{text} is outside the calendar's range") from None
     return found
-
-
-def _span(**amount: int) -> timedelta:
-    try:
-        span = timedelta(**amount)
-        datetime.now(UTC) - span  # the date must exist as well
-    except OverflowError:
-        raise argparse.ArgumentTypeError("that is before the calendar's first day") from None
-    return span

@@ -9,6 +9,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.contrib.auth.models import User
 
+from agents_app.api.openai_schemas import ErrorBody
 from agents_app.models import Agent
 from sessions_app.models import Message, Session
 from tests.agents_app.api.conftest import ApiClient, key_for
@@ -243,8 +244,9 @@ class TestOpenAI:
         stream = client.chat.completions.create(
             model="simple", messages=user_says("Hello"), store=store, stream=True
         )
-        with pytest.raises(openai.APIError):
+        with pytest.raises(openai.APIError) as broken_off:
             list(stream)
+        assert ErrorBody.model_validate(broken_off.value.body).code == "run_failed"
 
     def test_failure_is_not_repeated(self, client: openai.OpenAI, model: ToldModel) -> None:
         """With the package's default number of retries."""

@@ -39,6 +39,7 @@ def user_says(content: Any) -> dict[str, Any]:
 def error_of(response: Any, path: str) -> tuple[int, str]:
     """The status and the code of an error, whose format depends on the path."""
     body = json.loads(response.content)
+    assert response.headers["Cache-Control"] == "no-store"
     if path.startswith("/v1/"):
         assert set(body) == {"error"}
         assert body["error"]["message"]

@@ -1,9 +1,10 @@
 """Once a message is stored, no response makes a client send it again."""
 
+import asyncio
 import json
 import re
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import Any
 from uuid import UUID
 
@@ -13,10 +14,14 @@ from django.contrib.auth.models import User
 from django.db import OperationalError
 from django.test import AsyncClient
 
+from agents_app import sse
+from agents_app.api import openai_stream
 from agents_app.models import Agent, AgentRun, RunStatus
+from agents_app.runs import watching
 from sessions_app.models import Message, Session
 from tests.agents_app.api.conftest import ApiClient
 from tests.factories import say
+from tests.model_server import PATIENCE
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -141,6 +146,28 @@ class TestStreamedFromElsewhere:
         stream = self.read(api, path, ("", begin), ("Hel", end))
         assert deltas(stream) == "Hello"
         assert stream.endswith("data: [DONE]\n\n")
+
+    def test_silence_is_filled_while_no_worker_starts_the_run(
+        self, api: ApiClient, agent: Agent, monkeypatch: pytest.MonkeyPatch, path: str
+    ) -> None:
+        """Proxies end connections on which nothing comes."""
+        # Longer than between two readings of the row.
+        monkeypatch.setattr(sse if path == RUN else openai_stream, "QUIET_SECONDS", 0.7)
+        monkeypatch.setattr(watching, "POLL_INTERVAL", 0.02)
+        monkeypatch.setattr(watching, "_LARGEST_SHARE", 1)
+        monkeypatch.setattr(watching, "_STARTED_WITHIN", 0)
+
+        async def first_comment() -> bytes:
+            response: Any = await AsyncClient().post(
+                path,
+                json.dumps({**BODY, "stream": True}),
+                content_type="application/json",
+                headers={"X-API-Key": api.key, "Accept": "text/event-stream"},
+            )
+            async with asyncio.timeout(PATIENCE), aclosing(aiter(response)) as parts:
+                return await anext(part async for part in parts if part.startswith(b":"))
+
+        assert async_to_sync(first_comment)() == b": keep-alive\n\n"
 
     def test_failure_of_the_stream(
         self, api: ApiClient, agent: Agent, monkeypatch: pytest.MonkeyPatch, path: str
