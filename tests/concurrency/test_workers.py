@@ -58,9 +58,9 @@ class Site:
         }
         self.web: Server = stack.enter_context(serve(database_url(), **self._environment))
         self.agent: Agent = make_agent()
-        client = Client()
-        client.force_login(make_user())
-        self._cookies = f"sessionid={client.cookies['sessionid'].value}"
+        self.client = Client()
+        self.client.force_login(make_user())
+        self._cookies = f"sessionid={self.client.cookies['sessionid'].value}"
 
     def worker(self, host: str = "", program: Sequence[str] = MANAGE) -> subprocess.Popen[bytes]:
         return self._stack.enter_context(worker_process(host, program=program, **self._environment))
@@ -71,9 +71,8 @@ class Site:
     def ask(self, web: Server | None = None) -> HTTPResponse:
         return ask((web or self.web).address, self._cookies, self.agent.pk)
 
-    def retry(self, run: AgentRun) -> HTTPResponse:
-        path = f"{self.web.address}/chats/{run.session_id}/runs/{run.pk}/retry/"
-        return post(path, self._cookies, {})
+    def post(self, path: str, **form: object) -> HTTPResponse:
+        return post(self.web.address + path, self._cookies, form)
 
 
 @contextmanager
@@ -196,7 +195,8 @@ def test_run_whose_workers_keep_dying_fails_and_can_be_retried(site: Site) -> No
     assert '"status":"failed"' in end
     assert "data-retry" in end
     assert not Message.objects.filter(role="assistant").exists()
-    retried = site.retry(AgentRun.objects.get())
+    run = AgentRun.objects.get()
+    retried = site.post(f"/chats/{run.session_id}/runs/{run.pk}/retry/")
     site.model.asked().say("Good day").end()
     read_until(retried, '"status":"done"')
     assert transcript() == [("user", "Hello"), ("assistant", "Good day")]
