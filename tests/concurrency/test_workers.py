@@ -165,6 +165,7 @@ def test_run_of_a_worker_that_is_killed_while_it_uses_a_tool(site: Site, tmp_pat
     first = site.worker(program=WITH_TOOLS)
     stream = site.ask()
     site.model.asked().say("Let me look. ", call).end()
+    read_until(stream, "Let me look.")
     wait_until(calls.exists)
     site.worker(program=WITH_TOOLS)
     first.kill()
