@@ -16,7 +16,7 @@ from procrastinate.connector import Notify
 from procrastinate.exceptions import ConnectorException
 from psycopg_pool import AsyncConnectionPool
 
-from agents_app.runs import heartbeat_file, liveness
+from agents_app.runs import dispatch, heartbeat_file, liveness
 from agents_app.runs.db_threads import RETRY_INTERVAL, RETRY_TIMEOUT
 
 T = TypeVar("T")
@@ -60,6 +60,7 @@ class WorkerConnector(PsycopgConnector):
     async def listen_notify(self, on_notification: Notify, channels: Iterable[str]) -> None:
         """Called once, when a worker starts."""
         liveness.start()
+        asyncio.get_running_loop().run_in_executor(None, dispatch.warm_up)
         if settings.WORKER_HEARTBEAT_FILE:
             # Until the end: an exiting worker stops listening, but still answers.
             self._heartbeat = heartbeat_file.start(Path(settings.WORKER_HEARTBEAT_FILE))

@@ -20,6 +20,7 @@ from agents_app.runs import dispatch
 from agents_app.services import start_session
 from sessions_app.models import Session
 from tests.agents_app.chats import answered, make_agent, make_user
+from tests.concurrency.helpers import Other
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -101,6 +102,16 @@ def test_a_worker_takes_over_the_maintenance_of_a_dead_one(
         jobs().filter(task_name="empty_trash").order_by("pk").values_list("status", flat=True)
     )
     assert list(statuses[:2]) == ["succeeded", "doing"]
+
+
+def test_a_worker_imports_the_agent_library_before_its_first_run(
+    manage: Callable[..., subprocess.Popen[str]],
+) -> None:
+    """No answer waits for that, nor do those that stream meanwhile."""
+    worker = manage("procrastinate", "worker", PYTHONPROFILEIMPORTTIME="1")
+    assert worker.stderr
+    imported = iter(worker.stderr)
+    assert Other(lambda: any("pydantic_ai.models.openai" in line for line in imported)).result()
 
 
 def test_no_job_outlasts_a_transaction_that_fails(

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from http.client import HTTPResponse
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -21,10 +22,10 @@ from agents_app.models import Agent, AgentRun, WorkerProcess
 from sessions_app.models import CleanupRun, Message, Session
 from tests.agents_app.chats import make_agent, make_user
 from tests.concurrency.helpers import PATIENCE, wait_until
-from tests.concurrency.test_streams import ask, read_until
+from tests.concurrency.test_streams import ask, post, read_until
 from tests.conftest import ROOT, database_url
 from tests.factories import phantom
-from tests.model_server import ToldModel, served_model
+from tests.model_server import ToldModel, ToolCall, served_model
 from tests.serving import Server, serve
 
 pytestmark = [
@@ -35,6 +36,8 @@ pytestmark = [
 CAN_NAME_HOSTS = (
     subprocess.call(["unshare", "--uts", "hostname", "x"], stderr=subprocess.DEVNULL) == 0
 )
+MANAGE = ["manage.py"]
+WITH_TOOLS = ["-m", "tests.agents_app.api.tool_agents"]
 ANSWERS = 20
 PHANTOMS = 20_000  # whose removal takes a while
 
@@ -55,12 +58,12 @@ class Site:
         }
         self.web: Server = stack.enter_context(serve(database_url(), **self._environment))
         self.agent: Agent = make_agent()
-        client = Client()
-        client.force_login(make_user())
-        self._cookies = f"sessionid={client.cookies['sessionid'].value}"
+        self.client = Client()
+        self.client.force_login(make_user())
+        self._cookies = f"sessionid={self.client.cookies['sessionid'].value}"
 
-    def worker(self, host: str = "") -> subprocess.Popen[bytes]:
-        return self._stack.enter_context(worker_process(host, **self._environment))
+    def worker(self, host: str = "", program: Sequence[str] = MANAGE) -> subprocess.Popen[bytes]:
+        return self._stack.enter_context(worker_process(host, program=program, **self._environment))
 
     def another_web_process(self) -> Server:
         return self._stack.enter_context(serve(database_url(), **self._environment))
@@ -68,17 +71,24 @@ class Site:
     def ask(self, web: Server | None = None) -> HTTPResponse:
         return ask((web or self.web).address, self._cookies, self.agent.pk)
 
+    def post(self, path: str, **form: object) -> HTTPResponse:
+        return post(self.web.address + path, self._cookies, form)
+
 
 @contextmanager
 def worker_process(
-    host: str = "", *, arguments: Sequence[str] = (), **environment: str
+    host: str = "",
+    *,
+    program: Sequence[str] = MANAGE,
+    arguments: Sequence[str] = (),
+    **environment: str,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A worker, with that host name if one is given."""
     elsewhere = ["unshare", "--uts", "sh", "-c", f'hostname {host}; exec "$@"', "sh"]
     process = subprocess.Popen(
         [
             *(elsewhere if host else []),
-            *[sys.executable, "manage.py", "procrastinate", "worker", "--concurrency=20"],
+            *[sys.executable, *program, "procrastinate", "worker", "--concurrency=20"],
             *arguments,
         ],
         cwd=ROOT,
@@ -147,6 +157,50 @@ def test_runs_of_a_killed_worker_are_answered_by_another(site: Site) -> None:
         read_until(stream, '"status":"done"')
     assert transcript() == [("user", "Hello"), ("assistant", "From the start")] * len(streams)
     assert set(AgentRun.objects.values_list("attempt", flat=True)) == {2}
+
+
+def test_run_of_a_worker_that_is_killed_while_it_uses_a_tool(site: Site, tmp_path: Path) -> None:
+    file, calls = tmp_path / "file", tmp_path / "calls"
+    call = ToolCall("wait_for_file", {"path": str(file)})
+    first = site.worker(program=WITH_TOOLS)
+    stream = site.ask()
+    site.model.asked().say("Let me look. ", call).end()
+    read_until(stream, "Let me look.")
+    wait_until(calls.exists)
+    site.worker(program=WITH_TOOLS)
+    first.kill()
+    site.model.asked().say("I will look. ", call).end()
+    read_until(stream, '"reset":true')
+    file.touch()
+    site.model.asked().say("There it is.").end()
+    read_until(stream, '"status":"done"')
+    assert len(calls.read_text().splitlines()) == 2
+    assert [role for role, _ in transcript()] == ["user", "assistant", "tool", "assistant"]
+    assert [text for role, text in transcript() if role == "assistant"] == [
+        "I will look. ",
+        "There it is.",
+    ]
+
+
+def test_run_whose_workers_keep_dying_fails_and_can_be_retried(site: Site) -> None:
+    stream = site.ask()
+    for attempt in ("First", "Second", "Third"):
+        worker = site.worker()
+        answer = site.model.asked().say(attempt)
+        read_until(stream, attempt)
+        worker.kill()
+        answer.end()
+    site.worker()
+    read_until(stream, "event: end")
+    end = stream.readline().decode()
+    assert '"status":"failed"' in end
+    assert "data-retry" in end
+    assert not Message.objects.filter(role="assistant").exists()
+    run = AgentRun.objects.get()
+    retried = site.post(f"/chats/{run.session_id}/runs/{run.pk}/retry/")
+    site.model.asked().say("Good day").end()
+    read_until(retried, '"status":"done"')
+    assert transcript() == [("user", "Hello"), ("assistant", "Good day")]
 
 
 @pytest.mark.skipif(not CAN_NAME_HOSTS, reason="needs a namespace for host names")

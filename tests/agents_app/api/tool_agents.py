@@ -1,11 +1,17 @@
-"""The product with agents that have tools, which only code can define."""
+"""The product with agents that have tools, which only code can define.
+
+As a program, it is `manage.py` with these agents.
+"""
 
 import asyncio
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from config.asgi import application  # isort: skip  # sets up Django for the next import
+from config.asgi import application  # isort: skip  # sets up Django for the next imports
+
+from django.core.management import execute_from_command_line
 
 from agents_app import agents
 
@@ -18,7 +24,9 @@ def weather(city: str) -> dict[str, str]:
 
 
 async def wait_for_file(path: str) -> str:
-    """Wait until the file exists."""
+    """Wait until the file exists; each call adds a line to the file `calls` beside it."""
+    with Path(path).with_name("calls").open("a") as calls:
+        calls.write("called\n")
     while not Path(path).exists():
         await asyncio.sleep(0.02)
     return "There it is."
@@ -30,3 +38,6 @@ class AgentWithTools(agents.SimpleAgent):
 
 
 agents.SimpleAgent = AgentWithTools  # type: ignore[misc]
+
+if __name__ == "__main__":
+    execute_from_command_line(sys.argv)
