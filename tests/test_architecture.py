@@ -364,6 +364,6 @@ def test_sessions_are_created_in_these_places_only() -> None:
         "agents_app/web/chat_pages.py:_chat_frame",  # is shown, and never stored
         "agents_app/automagik/loading.py:_read_session",  # an import
         "agents_app/automagik/loading.py:_store_sessions",
-        "sessions_app/cleanup/archive.py:_as_sessions",  # an undo
-        "sessions_app/cleanup/archive.py:_restore_batch",
+        "sessions_app/cleanup/restoring.py:_as_sessions",  # an undo
+        "sessions_app/cleanup/restoring.py:_restore_batch",
     }

@@ -19,8 +19,8 @@ from agents_app.api.response_schemas import (
     Restored,
 )
 from agents_app.models import Scope
-from sessions_app.cleanup.archive import restore_run
 from sessions_app.cleanup.options import Options, Target, as_criteria
+from sessions_app.cleanup.restoring import restore_run
 from sessions_app.cleanup.run import run_cleanup, start_cleanup
 from sessions_app.models import CleanupRun, Session
 from sessions_app.querysets import Window
