@@ -22,9 +22,9 @@ from agents_app.api.response_schemas import (
 )
 from agents_app.chats import organizing, trash
 from agents_app.models import Scope
+from sessions_app.displayable import encodable, encodable_json
 from sessions_app.models import Message, Session
 from sessions_app.querysets import SessionQuerySet
-from sessions_app.storable import encodable, encodable_json
 from sessions_app.tool_columns import tool_entries
 
 router = Router(tags=["sessions"])

@@ -13,7 +13,7 @@ from agents_app.api.paging import Total
 from agents_app.api.query_parameters import PageNumber, PageSize
 from agents_app.api.response_schemas import UserList, UserSummary
 from agents_app.models import ExternalUser, Scope
-from sessions_app.storable import encodable, encodable_json
+from sessions_app.displayable import encodable, encodable_json
 
 router = Router(tags=["users"])
 

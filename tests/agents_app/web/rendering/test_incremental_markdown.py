@@ -12,7 +12,7 @@ from agents_app.web.rendering import incremental_markdown
 from agents_app.web.rendering import markdown as markdown_module
 from agents_app.web.rendering.incremental_markdown import Delta, IncrementalMarkdown
 from agents_app.web.rendering.markdown import markdown, markdown_parser
-from sessions_app.storable import encodable
+from sessions_app.displayable import encodable
 
 
 class Page:
