@@ -10,7 +10,7 @@ from ninja import Router
 
 from agents_app.api.auth import check_permission, require_scope, user_of
 from agents_app.api.errors import ERRORS, ApiError, Error
-from agents_app.api.query_parameters import PageNumber, PageSize
+from agents_app.api.paging import PageNumber, PageSize
 from agents_app.api.request_schemas import CleanupRequest
 from agents_app.api.response_schemas import (
     CleanupOutcome,
