@@ -1,6 +1,5 @@
 """Streams chat completions in OpenAI's format."""
 
-import json
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -16,7 +15,7 @@ from agents_app.run_options import RunOptions
 from agents_app.runs import dispatch, watching
 from agents_app.runs.db_threads import run_in_db_thread_with_retries
 from agents_app.runs.local_broadcast import Signal
-from agents_app.sse import KEEP_ALIVE, QUIET_SECONDS
+from agents_app.sse import KEEP_ALIVE, QUIET_SECONDS, encode_event
 from sessions_app.models import Message
 
 
@@ -137,7 +136,7 @@ async def completion_chunks(
 
     def chunk(delta: dict[str, str], finish_reason: str | None = None) -> bytes:
         choice = {"index": 0, "delta": delta, "finish_reason": finish_reason, "logprobs": None}
-        return _event({**base, "choices": [choice]})
+        return encode_event({**base, "choices": [choice]})
 
     yield chunk({"role": "assistant", "content": ""})
     try:
@@ -153,7 +152,7 @@ async def completion_chunks(
                         break
                     yield chunk({}, piece.finish_reason)
                     if include_usage:
-                        yield _event({**base, "choices": [], "usage": piece.usage})
+                        yield encode_event({**base, "choices": [], "usage": piece.usage})
         yield b"data: [DONE]\n\n"
     except Exception:
         # The response has started with status 200: only an event can report the failure.
@@ -162,8 +161,4 @@ async def completion_chunks(
 
 
 def _error_event(text: str) -> bytes:
-    return _event({"error": {"message": text, "type": "server_error", "code": "run_failed"}})
-
-
-def _event(data: dict[str, Any]) -> bytes:
-    return f"data: {json.dumps(data, ensure_ascii=False, separators=(',', ':'))}\n\n".encode()
+    return encode_event({"error": {"message": text, "type": "server_error", "code": "run_failed"}})
