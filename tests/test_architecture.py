@@ -165,6 +165,13 @@ def test_packages_hold_a_docstring_only(path: Path) -> None:
     assert len(module.body) == 1
 
 
+def test_modules_with_a_path_of_any_text_register_its_converter() -> None:
+    with_such_a_path = [path for path in modules("agents_app/api") if "{any:" in path.read_text()]
+    assert with_such_a_path
+    for path in with_such_a_path:
+        assert "agents_app.api.path_converters" in set(imports(path)), path
+
+
 def scopes(path: Path) -> Iterator[tuple[str, ast.AST]]:
     """Every node of a module but docstrings and imports, with its place: `path:Class.method`."""
     nodes: list[tuple[str, ast.AST]] = [("", ast.parse(path.read_text()))]

@@ -12,6 +12,7 @@ from django.db import connections
 from django.http import HttpRequest, StreamingHttpResponse
 
 from agents_app import services, sse
+from agents_app.api import path_converters  # noqa: F401 - registers `any`
 from agents_app.api.auth import require_scope, user_of
 from agents_app.api.documentation import NamedAPI
 from agents_app.api.errors import ERRORS, ApiError, install_handlers

@@ -7,6 +7,7 @@ from ninja import Path, Router, Status
 from pydantic import BeforeValidator
 
 from agents_app import services
+from agents_app.api import path_converters  # noqa: F401 - registers `any`
 from agents_app.api.auth import require_scope, user_of
 from agents_app.api.errors import ERRORS, ApiError, Error
 from agents_app.api.lookups import find_agent, find_session, parse_uuid

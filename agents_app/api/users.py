@@ -7,6 +7,7 @@ from django.http import HttpRequest
 from ninja import Path, Router
 
 from agents_app.accounts.external_users import find_user
+from agents_app.api import path_converters  # noqa: F401 - registers `any`
 from agents_app.api.auth import check_permission, require_scope
 from agents_app.api.errors import ERRORS, Error
 from agents_app.api.paging import PageNumber, PageSize, Total
