@@ -18,6 +18,7 @@ from agents_app.api.documentation import NamedAPI
 from agents_app.api.errors import ERRORS, ApiError, install_handlers
 from agents_app.api.idempotency import IdempotencyKey, message_id
 from agents_app.api.lookups import find_agent, parse_session_id
+from agents_app.api.openai_answers import End, stored_pieces, unstored_pieces
 from agents_app.api.openai_errors import FAILED, on_error
 from agents_app.api.openai_schemas import (
     Completion,
@@ -26,12 +27,7 @@ from agents_app.api.openai_schemas import (
     ModelList,
     OpenAIError,
 )
-from agents_app.api.openai_stream import (
-    End,
-    completion_chunks,
-    stored_pieces,
-    unstored_pieces,
-)
+from agents_app.api.openai_stream import completion_chunks
 from agents_app.api.response_schemas import STREAMED
 from agents_app.api.waiting import wait_for_answer
 from agents_app.models import Agent, AgentRun, Scope
