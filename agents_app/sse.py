@@ -1,4 +1,7 @@
-"""Headers and constants of all responses of server-sent events (HTML standard, 9.2)."""
+"""Server-sent events (HTML standard, 9.2): headers, keep-alive, encoding."""
+
+import json
+from collections.abc import Mapping
 
 CONTENT_TYPE = "text/event-stream"
 HEADERS = {
@@ -11,3 +14,10 @@ HEADERS = {
 # A comment, which clients ignore, keeps a quiet connection open.
 KEEP_ALIVE = b": keep-alive\n\n"
 QUIET_SECONDS = 5
+
+
+def encode_event(data: Mapping[str, object], *, name: str = "") -> bytes:
+    """Encode an event with JSON as its data; one without a name is a `message`."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    field = f"event: {name}\n" if name else ""
+    return f"{field}data: {text}\n\n".encode()

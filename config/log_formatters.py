@@ -12,7 +12,7 @@ from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOpera
 from django.http import Http404
 from django.http.multipartparser import MultiPartParserError
 
-from sessions_app.storable import printable
+from sessions_app.displayable import printable
 
 # Empty outside requests. Never reset, only replaced by the next request's: a streamed response
 # is still being sent after the middleware has returned.

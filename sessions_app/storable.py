@@ -1,14 +1,12 @@
-"""Text and JSON that every database stores exactly, and how to display what is stored.
+"""Text and JSON that every database stores exactly.
 
 PostgreSQL rejects NUL characters, lone surrogates (halves of a character) and JSON numbers
 that are not finite; SQLite rejects some of them and changes others. The checks here reject all
 of them, with messages that a form can show. Rows written by other programs may still contain
-them, and displaying such a row must not fail.
+them: see sessions_app.displayable.
 """
 
-import json
 import math
-from typing import Any
 
 # How deep JSON may be nested. SQLite's limit is 1000, and that of Python's parser is close to it.
 MAX_DEPTH = 200
@@ -93,35 +91,3 @@ def _storable_key(key: object) -> str:
         raise UnstorableText("The data contains a key that is not text, which is not JSON.")
     check_storable(key)
     return key
-
-
-def json_text(value: object) -> str:
-    """A stored JSON value, indented for display. Never raises."""
-    try:
-        return encodable(json.dumps(value, indent=2, ensure_ascii=False))
-    except (RecursionError, ValueError):  # extreme nesting or numbers
-        return "(too deep or too long to be shown)"
-
-
-def encodable(text: str) -> str:
-    """The text with lone surrogates, which UTF-8 cannot encode, escaped."""
-    return text.encode(errors="backslashreplace").decode()
-
-
-def encodable_json(value: Any) -> Any:
-    """A JSON value with `encodable` applied to all strings in it, keys included."""
-    match value:
-        case str():
-            return encodable(value)
-        case list():
-            return [encodable_json(item) for item in value]
-        case dict():
-            return {encodable(key): encodable_json(item) for key, item in value.items()}
-    return value
-
-
-def printable(text: str) -> str:
-    """The text on one line, with control and invisible characters escaped, for a terminal."""
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
-    )

@@ -25,12 +25,12 @@ WEB_LIBRARIES = {
 # from a higher one, nor from another part of its layer.
 LAYERS = [
     [
-        *("sessions_app.storable", "sessions_app.tool_columns", "sessions_app.local_time"),
-        *("sessions_app.agent_run_status", "sessions_app.keyset"),
+        *("sessions_app.storable", "sessions_app.displayable", "sessions_app.local_time"),
+        *("sessions_app.agent_run_status", "sessions_app.keyset", "sessions_app.tool_columns"),
         *("sessions_app.database_errors", "sessions_app.search", "sessions_app.streamed_files"),
         "sessions_app.ages",
     ],
-    ["sessions_app.querysets"],
+    ["sessions_app.querysets", "sessions_app.cleanup.querysets"],
     ["sessions_app.review.models", "sessions_app.cleanup.models"],
     ["sessions_app.models"],
     ["sessions_app.writing", "sessions_app.cleanup"],
@@ -164,6 +164,13 @@ def test_packages_hold_a_docstring_only(path: Path) -> None:
     module = ast.parse(path.read_text())
     assert ast.get_docstring(module)
     assert len(module.body) == 1
+
+
+def test_modules_with_a_path_of_any_text_register_its_converter() -> None:
+    with_such_a_path = [path for path in modules("agents_app/api") if "{any:" in path.read_text()]
+    assert with_such_a_path
+    for path in with_such_a_path:
+        assert "agents_app.api.path_converters" in set(imports(path)), path
 
 
 def scopes(path: Path) -> Iterator[tuple[str, ast.AST]]:
@@ -365,6 +372,6 @@ def test_sessions_are_created_in_these_places_only() -> None:
         "agents_app/web/chat_pages.py:_chat_frame",  # is shown, and never stored
         "agents_app/automagik/loading.py:_read_session",  # an import
         "agents_app/automagik/loading.py:_store_sessions",
-        "sessions_app/cleanup/archive.py:_as_sessions",  # an undo
-        "sessions_app/cleanup/archive.py:_restore_batch",
+        "sessions_app/cleanup/restoring.py:_as_sessions",  # an undo
+        "sessions_app/cleanup/restoring.py:_restore_batch",
     }

@@ -15,7 +15,8 @@ from agents_app import agent_pictures
 from agents_app.llm.model_strings import check_model_string
 from agents_app.models import Agent
 from sessions_app.admin.shared import PermittedFieldsAdmin, time_field
-from sessions_app.storable import UnstorableText, encodable, storable_json
+from sessions_app.displayable import encodable
+from sessions_app.storable import UnstorableText, storable_json
 
 MAX_STARTERS, STARTER_LENGTH = 8, 200
 

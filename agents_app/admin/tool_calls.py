@@ -7,8 +7,8 @@ from typing import Any
 
 from django.utils.text import Truncator
 
+from sessions_app.displayable import encodable, json_text
 from sessions_app.models import Message
-from sessions_app.storable import encodable, json_text
 from sessions_app.tool_columns import tool_entries, tool_name
 
 _PREVIEW_LENGTH = 60  # characters beside the name

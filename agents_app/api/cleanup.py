@@ -10,7 +10,7 @@ from ninja import Router
 
 from agents_app.api.auth import check_permission, require_scope, user_of
 from agents_app.api.errors import ERRORS, ApiError, Error
-from agents_app.api.query_parameters import PageNumber, PageSize
+from agents_app.api.paging import PageNumber, PageSize
 from agents_app.api.request_schemas import CleanupRequest
 from agents_app.api.response_schemas import (
     CleanupOutcome,
@@ -20,8 +20,8 @@ from agents_app.api.response_schemas import (
 )
 from agents_app.models import Scope
 from sessions_app.ages import parse_age
-from sessions_app.cleanup.archive import restore_run
 from sessions_app.cleanup.options import Options, Target, as_criteria
+from sessions_app.cleanup.restoring import restore_run
 from sessions_app.cleanup.run import run_cleanup, start_cleanup
 from sessions_app.models import CleanupRun, Session
 from sessions_app.querysets import Window

@@ -27,7 +27,7 @@ from ninja.errors import AuthenticationError, HttpError, ValidationError
 
 from agents_app.accounts.external_users import InvalidEmail, UserNotFound
 from agents_app.chats import errors as chat_errors
-from sessions_app.cleanup.archive import NotRestorable
+from sessions_app.cleanup.restoring import NotRestorable
 from sessions_app.database_errors import is_too_complex, is_unavailable, one_line
 
 logger = logging.getLogger(__name__)

@@ -4,8 +4,6 @@ import re
 from uuid import UUID
 
 from django.contrib.auth.models import User
-from django.urls import register_converter
-from django.urls.converters import StringConverter
 
 from agents_app.chats.errors import AgentUnavailable, ChatNotFound
 from agents_app.chats.lookups import get_session
@@ -16,15 +14,6 @@ from sessions_app.storable import is_storable, parse_id
 
 _LARGEST_ID = 2**63 - 1
 _SUFFIX = re.compile(r"[_-]agent\Z")
-
-
-class AnyConverter(StringConverter):
-    """Matches any text: names may contain slashes and line breaks."""
-
-    regex = r"[\s\S]+"
-
-
-register_converter(AnyConverter, "any")
 
 
 def find_agent(reference: str) -> Agent:

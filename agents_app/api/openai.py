@@ -12,11 +12,13 @@ from django.db import connections
 from django.http import HttpRequest, StreamingHttpResponse
 
 from agents_app import services, sse
+from agents_app.api import path_converters  # noqa: F401 - registers `any`
 from agents_app.api.auth import require_scope, user_of
 from agents_app.api.documentation import NamedAPI
 from agents_app.api.errors import ERRORS, ApiError, install_handlers
 from agents_app.api.idempotency import IdempotencyKey, message_id
 from agents_app.api.lookups import find_agent, parse_session_id
+from agents_app.api.openai_answers import End, stored_pieces, unstored_pieces
 from agents_app.api.openai_errors import FAILED, on_error
 from agents_app.api.openai_schemas import (
     Completion,
@@ -25,12 +27,7 @@ from agents_app.api.openai_schemas import (
     ModelList,
     OpenAIError,
 )
-from agents_app.api.openai_stream import (
-    End,
-    completion_chunks,
-    stored_pieces,
-    unstored_pieces,
-)
+from agents_app.api.openai_stream import completion_chunks
 from agents_app.api.response_schemas import STREAMED
 from agents_app.api.waiting import wait_for_answer
 from agents_app.models import Agent, AgentRun, Scope

@@ -4,17 +4,24 @@ import base64
 import binascii
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from django.db.models import Q, QuerySet
 from django.utils import timezone
+from pydantic import Field
 
 from agents_app.api.errors import ApiError
 from sessions_app.keyset import rows_after
 
 # Counting stops here, so that a list of millions is as fast as one of thousands.
 COUNT_LIMIT = 10_000
+MAX_PAGE = 100_000
+MAX_PAGE_SIZE = 100
+
+# Without Ninja's Query, since all operations would share one instance with one default.
+PageNumber = Annotated[int, Field(ge=1, le=MAX_PAGE)]
+PageSize = Annotated[int, Field(ge=1, le=MAX_PAGE_SIZE)]
 
 
 @dataclass(frozen=True)

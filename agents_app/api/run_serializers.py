@@ -5,8 +5,8 @@ from uuid import UUID
 
 from agents_app.api.response_schemas import RunAnswer, RunState, Usage
 from agents_app.models import AgentRun
+from sessions_app.displayable import encodable_json
 from sessions_app.models import Message
-from sessions_app.storable import encodable_json
 from sessions_app.tool_columns import tool_entries
 
 # No request should wait for the import of the agent library, which takes a second.

@@ -7,7 +7,10 @@ from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
 from ninja import Path, Query, Router
 
 from agents_app import services, sse
-from agents_app.api import ui_stream
+from agents_app.api import (
+    path_converters,  # noqa: F401 - registers `any`
+    ui_stream,
+)
 from agents_app.api.auth import may_act_for_users, require_scope, user_of, user_to_act_for
 from agents_app.api.errors import ERRORS, ApiError, Error
 from agents_app.api.idempotency import IdempotencyKey, message_id

@@ -4,13 +4,14 @@ from typing import Annotated, Any
 
 from django.http import HttpRequest
 from ninja import Path, Router, Status
+from pydantic import BeforeValidator
 
 from agents_app import services
+from agents_app.api import path_converters  # noqa: F401 - registers `any`
 from agents_app.api.auth import require_scope, user_of
 from agents_app.api.errors import ERRORS, ApiError, Error
 from agents_app.api.lookups import find_agent, find_session, parse_uuid
-from agents_app.api.paging import Cursor, Total, count_up_to_limit
-from agents_app.api.query_parameters import Flag, PageNumber, PageSize
+from agents_app.api.paging import Cursor, PageNumber, PageSize, Total, count_up_to_limit
 from agents_app.api.request_schemas import Rename, SessionRequest
 from agents_app.api.response_schemas import (
     Deleted,
@@ -22,12 +23,22 @@ from agents_app.api.response_schemas import (
 )
 from agents_app.chats import organizing, trash
 from agents_app.models import Scope
+from sessions_app.displayable import encodable, encodable_json
 from sessions_app.models import Message, Session
 from sessions_app.querysets import SessionQuerySet
-from sessions_app.storable import encodable, encodable_json
 from sessions_app.tool_columns import tool_entries
 
 router = Router(tags=["sessions"])
+
+
+def _check_flag(value: Any) -> Any:
+    # Pydantic would also accept other words, which are not documented.
+    if isinstance(value, str) and value.lower() not in {"true", "false"}:
+        raise ValueError("Input should be true or false")
+    return value
+
+
+Flag = Annotated[bool, BeforeValidator(_check_flag)]
 
 
 @router.get("/sessions", response={200: SessionList, ERRORS: Error}, auth=require_scope(Scope.READ))

@@ -7,13 +7,13 @@ from django.http import HttpRequest
 from ninja import Path, Router
 
 from agents_app.accounts.external_users import find_user
+from agents_app.api import path_converters  # noqa: F401 - registers `any`
 from agents_app.api.auth import check_permission, require_scope
 from agents_app.api.errors import ERRORS, Error
-from agents_app.api.paging import Total
-from agents_app.api.query_parameters import PageNumber, PageSize
+from agents_app.api.paging import PageNumber, PageSize, Total
 from agents_app.api.response_schemas import UserList, UserSummary
 from agents_app.models import ExternalUser, Scope
-from sessions_app.storable import encodable, encodable_json
+from sessions_app.displayable import encodable, encodable_json
 
 router = Router(tags=["users"])
 

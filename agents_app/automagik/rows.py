@@ -11,7 +11,8 @@ from uuid import UUID
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import ngettext
 
-from sessions_app.storable import UnstorableText, printable, storable_json
+from sessions_app.displayable import printable
+from sessions_app.storable import UnstorableText, storable_json
 
 # Versions of Automagik differ in other columns: agents lost system_prompt, sessions gained
 # run_finished_at, messages gained channel_payload.

@@ -28,8 +28,9 @@ from pydantic_ai.messages import (
 )
 from pydantic_core import PydanticSerializationError
 
+from sessions_app.displayable import encodable_json
 from sessions_app.models import Message
-from sessions_app.storable import UnstorableText, check_storable, encodable_json, storable_json
+from sessions_app.storable import UnstorableText, check_storable, storable_json
 from sessions_app.tool_columns import tool_entries, tool_name
 
 # In the metadata of a message, which no model is sent.

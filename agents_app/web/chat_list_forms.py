@@ -60,12 +60,6 @@ class SidebarForm(ListForm):
     current = forms.UUIDField(required=False)
 
 
-class PinForm(forms.Form):
-    """Whether a chat is pinned."""
-
-    pinned = forms.BooleanField(required=False)
-
-
 class TrashRestoreForm(forms.Form):
     """When the chats to restore were moved to the trash."""
 

@@ -17,10 +17,9 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from agents_app.chats import lookups, names, organizing, trash
 from agents_app.chats.errors import ChatNotFound
-from agents_app.web.chat_list_forms import PinForm
 from agents_app.web.chat_pages import chat_page, new_chat_page
 from agents_app.web.errors import add_error, render_domain_errors, status_of
-from agents_app.web.forms import RenameForm, posted_form
+from agents_app.web.forms import PinForm, RenameForm, posted_form
 from agents_app.web.http import chat_url, current_user, is_script, redirect
 from agents_app.web.login_required import login_required
 

@@ -16,9 +16,8 @@ the page's own.
 """
 
 import asyncio
-import json
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import replace
 from uuid import UUID
@@ -32,7 +31,7 @@ from agents_app.models import AgentRun
 from agents_app.runs import watching
 from agents_app.runs.db_threads import run_in_db_thread_with_retries
 from agents_app.runs.local_broadcast import Outcome, Piece, Reasoning, Signal, ToolUse
-from agents_app.sse import KEEP_ALIVE, QUIET_SECONDS
+from agents_app.sse import KEEP_ALIVE, QUIET_SECONDS, encode_event
 from agents_app.web.http import chat_url
 from agents_app.web.message_entries import reasoning_details
 from agents_app.web.rendering.incremental_markdown import Delta, IncrementalMarkdown
@@ -56,13 +55,13 @@ def chat_event(chat_session: Session, transcript: TranscriptPage) -> bytes:
     name = display_name(chat_session)
     title = f"{name} – {settings.PRODUCT_NAME}"
     url = chat_url(chat_session.pk)
-    return _event("chat", {"html": html, "url": url, "title": title, "name": name})
+    return encode_event({"html": html, "url": url, "title": title, "name": name}, name="chat")
 
 
 def turn_event(run: AgentRun, *, read: Callable[[AgentRun], Turn] = read_turn) -> bytes:
     """The turn that a run answers."""
     html = render_to_string("agents_app/turn.html", {"turn": read(run), "has_script": True})
-    return _event("turn", {"html": html})
+    return encode_event({"html": html}, name="turn")
 
 
 def run_events(
@@ -116,7 +115,7 @@ async def _run_events(
             yield event
     except Exception:
         # The response has begun with status 200: only an event can tell the page of the failure.
-        yield _event("end", {"status": "failed", "html": ""})
+        yield encode_event({"status": "failed", "html": ""}, name="end")
         raise
     finally:
         _open_streams -= 1
@@ -129,7 +128,9 @@ def _pause(rendering_seconds: float) -> float:
 
 async def _waiting_event(run_id: UUID) -> bytes:
     place = await run_in_db_thread_with_retries(AgentRun.objects.queue_position, run_id)
-    return KEEP_ALIVE if place is None else _event("waiting", {"html": "", "place": place})
+    if place is None:
+        return KEEP_ALIVE
+    return encode_event({"html": "", "place": place}, name="waiting")
 
 
 async def _append(text: IncrementalMarkdown, piece: str) -> Delta:
@@ -140,7 +141,8 @@ async def _append(text: IncrementalMarkdown, piece: str) -> Delta:
 
 def _text_event(delta: Delta) -> bytes:
     changes = {"keep": delta.keep, "finish": delta.finish, "reset": delta.reset}
-    return _event("text", {"html": delta.html, **{k: v for k, v in changes.items() if v}})
+    data = {"html": delta.html, **{k: v for k, v in changes.items() if v}}
+    return encode_event(data, name="text")
 
 
 def _reasoning_event(text: str, *, is_first: bool) -> bytes:
@@ -149,14 +151,14 @@ def _reasoning_event(text: str, *, is_first: bool) -> bytes:
         details = replace(reasoning_details(""), summary="Thinking…")
         whole = render_to_string("agents_app/details.html", {"details": details})
         opening, _, _ = whole.rpartition("</div>")
-    return _event("reasoning", {"html": opening + escape(text)})
+    return encode_event({"html": opening + escape(text)}, name="reasoning")
 
 
 def _tools_event(use: ToolUse) -> bytes:
     message = use.message
     calls = message.tool_calls if message.kind == "response" else []
     names = ", ".join(dict.fromkeys(call.tool_name for call in calls))
-    return _event("tools", {"html": "", "names": names})
+    return encode_event({"html": "", "names": names}, name="tools")
 
 
 async def _end_events(
@@ -168,7 +170,7 @@ async def _end_events(
     else:
         turn = read_turn(outcome.run, outcome.rows)
     if turn is None:
-        return [_event("end", {"status": "deleted", "html": ""})]
+        return [encode_event({"status": "deleted", "html": ""}, name="end")]
     stored = [entry.message.text_content for entry in turn.entries]
     if not text.text or len(stored) != 1 or not stored[0].startswith(text.text):
         return [await asyncio.to_thread(_turn_end_event, turn)]
@@ -185,9 +187,4 @@ def _load_turn(run_id: UUID) -> Turn | None:
 def _turn_end_event(turn: Turn, *, is_shown: bool = False) -> bytes:
     context = {"turn": turn, "is_shown": is_shown}
     html = render_to_string("agents_app/answer.html", context)
-    return _event("end", {"status": turn.status, "html": html})
-
-
-def _event(name: str, data: Mapping[str, str | int]) -> bytes:
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-    return f"event: {name}\ndata: {text}\n\n".encode()
+    return encode_event({"status": turn.status, "html": html}, name="end")

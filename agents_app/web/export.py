@@ -44,9 +44,9 @@ from agents_app.chats.names import display_name
 from agents_app.models import Agent, AgentRun
 from agents_app.web.message_entries import Details, MessageEntry, message_entry, reasoning_of
 from agents_app.web.transcript import messages_for_display
+from sessions_app.displayable import encodable, encodable_json, json_text
 from sessions_app.models import Message, Session
 from sessions_app.querysets import MessageQuerySet
-from sessions_app.storable import encodable, encodable_json, json_text
 
 _MESSAGES_AT_ONCE = 200
 _CHATS_AT_ONCE = 100

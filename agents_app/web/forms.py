@@ -142,6 +142,12 @@ class RenameForm(forms.Form):
     )
 
 
+class PinForm(forms.Form):
+    """Whether a chat is pinned."""
+
+    pinned = forms.BooleanField(required=False)
+
+
 def validate_storable(text: str) -> None:
     """Raise ValidationError for text that not every database can hold."""
     try:

@@ -7,8 +7,8 @@ from django.utils.safestring import SafeString
 
 from agents_app.models import Feedback
 from agents_app.web.rendering.markdown import markdown, plain_text
+from sessions_app.displayable import encodable, json_text
 from sessions_app.models import Message
-from sessions_app.storable import encodable, json_text
 from sessions_app.tool_columns import tool_names
 
 _FEEDBACK: Any = Message._meta.get_field("feedback")

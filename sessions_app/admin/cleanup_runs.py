@@ -27,9 +27,9 @@ from sessions_app.admin.shared import (
     time_field,
 )
 from sessions_app.cleanup.archive_search import Found, ids_in, search_runs
+from sessions_app.cleanup.querysets import CleanupRunQuerySet
 from sessions_app.local_time import local_time
 from sessions_app.models import CleanupRun, Session
-from sessions_app.querysets import CleanupRunQuerySet
 
 _PRESENT_SHOWN = 3
 _COUNTS = ("matched_shown", "removed_shown", "restored_shown")

@@ -19,9 +19,9 @@ from uuid import UUID
 
 from django.db.models import Count, QuerySet, Sum
 
+from sessions_app.displayable import encodable, encodable_json, json_text
 from sessions_app.keyset import rows_after
 from sessions_app.models import Message, Review, Session
-from sessions_app.storable import encodable, encodable_json, json_text
 
 COLUMNS = (
     *("id", "name", "user", "agent", "platform", "created_at", "last_activity"),

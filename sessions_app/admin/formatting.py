@@ -10,8 +10,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import ngettext
 
+from sessions_app.displayable import json_text
 from sessions_app.local_time import local_time
-from sessions_app.storable import json_text
 
 _SIGNIFICANT = 3  # digits of an amount below one dollar
 

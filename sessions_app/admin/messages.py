@@ -16,8 +16,8 @@ from sessions_app.admin.changelist import KeyedChangeList
 from sessions_app.admin.filters import SessionFilter
 from sessions_app.admin.formatting import as_text, short_time
 from sessions_app.admin.message_links import SessionLink, sessions_with_opening
-from sessions_app.admin.shared import ModelAdmin, time_field
-from sessions_app.admin.transcript_access import PlainLines, TranscriptAdmin, may_read_transcripts
+from sessions_app.admin.shared import ModelAdmin, PlainLines, time_field
+from sessions_app.admin.transcript_access import TranscriptAdmin, may_read_transcripts
 from sessions_app.models import Message, Session
 from sessions_app.querysets import MessageQuerySet
 from sessions_app.search import messages as search

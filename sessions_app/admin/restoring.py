@@ -18,8 +18,8 @@ from django.urls import reverse
 
 from sessions_app.admin.formatting import session_count
 from sessions_app.admin.shared import ModelAdmin, admin_page
-from sessions_app.cleanup.archive import NotRestorable, restore_chosen, restore_slice
 from sessions_app.cleanup.archive_search import PAGE_SIZE
+from sessions_app.cleanup.restoring import NotRestorable, restore_chosen, restore_slice
 from sessions_app.database_errors import one_line
 from sessions_app.models import CleanupRun
 

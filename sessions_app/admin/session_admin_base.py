@@ -35,8 +35,7 @@ from sessions_app.admin.session_filters import (
     TrashFilter,
     VerdictFilter,
 )
-from sessions_app.admin.shared import PermittedFieldsAdmin
-from sessions_app.admin.transcript_access import PlainLines
+from sessions_app.admin.shared import PermittedFieldsAdmin, PlainLines
 from sessions_app.models import Session
 from sessions_app.search.sessions import search_sessions
 from sessions_app.writing import SessionGone

@@ -252,6 +252,14 @@ class ReadOnlyAdmin(PermittedFieldsAdmin):
         return False
 
 
+class PlainLines:
+    """Shows each message in one line; agents_app overrides this to remove the markup."""
+
+    def as_line(self, text: str, role: str) -> str:
+        """Return a message's text, or a part of it, in one line."""
+        return " ".join(text.split())
+
+
 def json_field(name: str) -> Callable[[ModelAdmin, Model], str]:
     """Return a read-only field for a ModelAdmin that shows the JSON column `name`."""
 

@@ -15,14 +15,6 @@ def may_read_transcripts(request: HttpRequest) -> bool:
     return request.user.has_perm("sessions_app.read_transcripts")
 
 
-class PlainLines:
-    """Shows each message in one line; agents_app overrides this to remove the markup."""
-
-    def as_line(self, text: str, role: str) -> str:
-        """Return a message's text, or a part of it, in one line."""
-        return " ".join(text.split())
-
-
 class TranscriptAdmin(ReadOnlyAdmin):
     """Read-only pages of rows that contain a part of a session's transcript."""
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 from django.db import Error, connection
 
+from sessions_app.cleanup.querysets import CleanupRunQuerySet
 from sessions_app.models import CleanupRun
-from sessions_app.querysets import CleanupRunQuerySet
 
 
 @contextlib.contextmanager

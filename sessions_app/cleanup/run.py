@@ -24,10 +24,10 @@ from django.contrib.auth.models import User
 from django.db import Error, OperationalError, connection
 from django.db.models.functions import Now
 
-from sessions_app.cleanup.archive import purge_expired
 from sessions_app.cleanup.batches import Batch, Batches, KeyRange, batches_for, equal_shares
 from sessions_app.cleanup.heartbeat import heartbeat
 from sessions_app.cleanup.options import Options, Target
+from sessions_app.cleanup.purging import purge_expired
 from sessions_app.database_errors import is_retryable, one_line
 from sessions_app.models import CleanupRun
 from sessions_app.querysets import ANY_TIME, SessionQuerySet, Window

@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import Error
 
 from sessions_app.database_errors import is_locked, is_unreachable, one_line, sqlstate
-from sessions_app.storable import printable
+from sessions_app.displayable import printable
 
 
 class OperatorCommand(BaseCommand):

@@ -13,7 +13,6 @@ from django.test import Client
 from playwright.sync_api import Page, Route, expect
 
 from sessions_app.admin import restoring
-from sessions_app.cleanup import archive
 from sessions_app.models import CleanupRun, Session
 from tests.browser.axe import check_page, check_shapes
 from tests.browser.conftest import OpenPage
@@ -26,7 +25,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, user: User) -> CleanupRun:
     """A cleanup of ten sessions, which a restore puts back three at a time."""
-    monkeypatch.setattr(archive, "_BATCH_SIZE", 3)
+    monkeypatch.setattr("sessions_app.cleanup.restoring._BATCH_SIZE", 3)
     monkeypatch.setattr(restoring, "REQUEST_TIME_BUDGET", 0)
     for _ in range(10):
         phantom()

@@ -10,14 +10,8 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
-from sessions_app.cleanup import archive
-from sessions_app.cleanup.archive import (
-    NotRestorable,
-    purge_expired,
-    restore_chosen,
-    restore_run,
-    restore_slice,
-)
+from sessions_app.cleanup.purging import purge_expired
+from sessions_app.cleanup.restoring import NotRestorable, restore_chosen, restore_run, restore_slice
 from sessions_app.models import CleanupRun, RemovedSession, Session
 from tests.concurrency.helpers import Other, before_statement, elsewhere
 from tests.factories import make_session, phantom
@@ -27,7 +21,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archive, "_BATCH_SIZE", 3)
+    for module in ("restoring", "purging"):
+        monkeypatch.setattr(f"sessions_app.cleanup.{module}._BATCH_SIZE", 3)
 
 
 def cleaned(number: int) -> CleanupRun:

@@ -3,7 +3,6 @@
 from datetime import timedelta
 from uuid import UUID
 
-from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
@@ -14,33 +13,10 @@ from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_http_methods
 
 from agents_app.accounts import api_keys
-from agents_app.models import ApiKey, Scope
+from agents_app.models import ApiKey
+from agents_app.web.accounts.forms import NewKeyForm
 from agents_app.web.http import current_user, redirect
 from agents_app.web.login_required import login_required
-
-FOREVER = 0
-
-
-class ApiKeyForm(forms.Form):
-    """A new key."""
-
-    name = forms.CharField(
-        max_length=api_keys.NAME_LENGTH,
-        label="What the key is for",
-        widget=forms.TextInput({"autocomplete": "off"}),
-    )
-    scopes = forms.MultipleChoiceField(
-        choices=Scope.choices,
-        initial=[Scope.CHAT, Scope.READ],
-        widget=forms.CheckboxSelectMultiple,
-        label="Permissions",
-    )
-    days = forms.TypedChoiceField(
-        coerce=int,
-        choices=[(30, "30 days"), (90, "90 days"), (365, "a year"), (FOREVER, "never")],
-        initial=90,
-        label="Expires",
-    )
 
 
 @login_required
@@ -50,7 +26,7 @@ class ApiKeyForm(forms.Form):
 def keys(request: HttpRequest) -> HttpResponse:
     """The user's keys; posting creates one, which is shown only in this response."""
     user = current_user(request)
-    form = ApiKeyForm(request.POST or None)
+    form = NewKeyForm(request.POST or None)
     key = ""
     if request.method == "POST" and form.is_valid():
         days = form.cleaned_data["days"]
@@ -60,7 +36,7 @@ def keys(request: HttpRequest) -> HttpResponse:
             scopes=form.cleaned_data["scopes"],
             expires_at=timezone.now() + timedelta(days=days) if days else None,
         )
-        form = ApiKeyForm()
+        form = NewKeyForm()
     found = ApiKey.objects.filter(user=user, revoked_at=None).order_by("-created_at", "pk")
     return render(request, "account/keys.html", {"form": form, "keys": found, "new_key": key})
 

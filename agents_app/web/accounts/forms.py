@@ -6,9 +6,11 @@ from allauth.account import forms as allauth_forms
 from django import forms
 from django.contrib.auth.models import User
 
-from agents_app.accounts import self_service
-from agents_app.models import Theme
+from agents_app.accounts import api_keys, self_service
+from agents_app.models import Scope, Theme
 from agents_app.web.forms import UncheckedTextField, validate_storable
+
+FOREVER = 0
 
 
 class LabelsOnly:
@@ -105,4 +107,26 @@ class PasswordForm(forms.Form):
         label="Your password",
         strip=False,
         widget=forms.PasswordInput({"autocomplete": "current-password"}),
+    )
+
+
+class NewKeyForm(forms.Form):
+    """A new API key."""
+
+    name = forms.CharField(
+        max_length=api_keys.NAME_LENGTH,
+        label="What the key is for",
+        widget=forms.TextInput({"autocomplete": "off"}),
+    )
+    scopes = forms.MultipleChoiceField(
+        choices=Scope.choices,
+        initial=[Scope.CHAT, Scope.READ],
+        widget=forms.CheckboxSelectMultiple,
+        label="Permissions",
+    )
+    days = forms.TypedChoiceField(
+        coerce=int,
+        choices=[(30, "30 days"), (90, "90 days"), (365, "a year"), (FOREVER, "never")],
+        initial=90,
+        label="Expires",
     )

@@ -25,7 +25,7 @@ from agents_app.web.rendering.markdown import (
 )
 from agents_app.web.rendering.render_state import RenderState
 from agents_app.web.rendering.safe_html import sanitised
-from sessions_app.storable import encodable
+from sessions_app.displayable import encodable
 
 if TYPE_CHECKING:
     from markdown_it.token import Token

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 from django.utils.translation import ngettext
 
-from sessions_app.cleanup.archive import NotRestorable, restore_run
+from sessions_app.cleanup.restoring import NotRestorable, restore_run
 from sessions_app.management import arguments
 from sessions_app.management.operator_command import OperatorCommand
 from sessions_app.models import CleanupRun

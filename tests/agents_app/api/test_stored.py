@@ -175,7 +175,7 @@ class TestStreamedFromElsewhere:
         def fail(run_id: UUID) -> None:
             raise Broken("secret")
 
-        module = "ui_stream" if path == RUN else "openai_stream"
+        module = "ui_stream" if path == RUN else "openai_answers"
         monkeypatch.setattr(f"agents_app.api.{module}.read_answer", fail)
         stream = self.read(api, path, ("", lambda run: run.finish(RunStatus.DONE)))
         assert "Something went wrong." in stream

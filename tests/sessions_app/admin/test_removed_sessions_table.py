@@ -12,7 +12,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from sessions_app.admin import restoring
-from sessions_app.cleanup import archive, archive_search
+from sessions_app.cleanup import archive_search
 from sessions_app.models import CleanupRun, RemovedSession, Session
 from tests.factories import make_session, phantom
 from tests.sessions_app.admin.helpers import Page, log_in, staff
@@ -35,7 +35,7 @@ def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archive, "_BATCH_SIZE", 4)
+    monkeypatch.setattr("sessions_app.cleanup.restoring._BATCH_SIZE", 4)
     monkeypatch.setattr(restoring, "REQUEST_TIME_BUDGET", 0)
 
 

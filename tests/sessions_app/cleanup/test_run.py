@@ -1,9 +1,13 @@
-"""Cleanups from start to end: what they log."""
+"""Cleanups from start to end: what they log, and what a start does to runs presumed dead."""
 
 import logging
+from datetime import timedelta
+from io import StringIO
 
 import pytest
+from django.core.management import call_command
 from django.db import OperationalError
+from django.utils import timezone
 
 from sessions_app.cleanup.options import Options, Target
 from sessions_app.cleanup.run import continue_cleanup, run_cleanup, start_cleanup
@@ -64,3 +68,18 @@ def test_a_failure_is_left_to_the_caller_to_report(
         run_cleanup(run, Session.objects.all(), Target(), Options())
     assert run.status == CleanupRun.Status.FAILED
     assert {record.levelno for record in logged.records} == {logging.DEBUG}
+
+
+def test_runs_presumed_dead_are_marked_as_interrupted() -> None:
+    dead = CleanupRun.objects.create(
+        source=CleanupRun.Source.ADMIN,
+        started_by="ana",
+        heartbeat_at=timezone.now() - timedelta(minutes=6),
+    )
+    alive = CleanupRun.objects.create(source=CleanupRun.Source.ADMIN, started_by="ana")
+    call_command("cleanup_sessions", stdout=StringIO())
+    dead.refresh_from_db()
+    alive.refresh_from_db()
+    assert dead.status == CleanupRun.Status.INTERRUPTED
+    assert dead.finished_at == dead.heartbeat_at
+    assert alive.status == CleanupRun.Status.RUNNING

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from agents_app.web.rendering import incremental_markdown, long_text
 from agents_app.web.rendering.incremental_markdown import Delta, IncrementalMarkdown
 from agents_app.web.rendering.markdown import markdown, markdown_parser
-from sessions_app.storable import encodable
+from sessions_app.displayable import encodable
 
 
 class Page:

@@ -2,8 +2,8 @@
 
 from django.db import DataError
 
+from sessions_app.displayable import printable
 from sessions_app.management.operator_command import explain_database_error
-from sessions_app.storable import printable
 
 
 def test_printable_text_is_one_line_without_control_characters() -> None:

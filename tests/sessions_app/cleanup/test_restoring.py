@@ -1,4 +1,4 @@
-"""Undo: restore_sessions, and for how long it is possible."""
+"""Restores by restore_sessions: what comes back, and when nothing can."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -9,10 +9,8 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.db import connection, models
-from django.utils import timezone
 
 from agents_app.models import Agent
-from sessions_app.cleanup.archive import purge_expired
 from sessions_app.models import CleanupRun, RemovedSession, Session
 from tests.factories import make_session, phantom
 
@@ -131,7 +129,7 @@ def test_user_and_agent_that_were_deleted_are_left_empty() -> None:
 
 
 def test_many_are_restored_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sessions_app.cleanup.archive._BATCH_SIZE", 4)
+    monkeypatch.setattr("sessions_app.cleanup.restoring._BATCH_SIZE", 4)
     ids = {phantom().pk for _ in range(11)}
     restore(cleanup())
     assert set(Session.objects.values_list("pk", flat=True)) == ids
@@ -161,38 +159,6 @@ def test_nothing_to_restore(prepare: Any, complaint: str) -> None:
     assert rows() == before
 
 
-def test_archives_are_purged_by_a_cleanup_when_they_are_old(settings: Any) -> None:
-    settings.CLEANUP_ARCHIVE_DAYS = 10
-    old, young = make_ended_run(days_ago=11), make_ended_run(days_ago=9)
-    cleanup()
-    assert not old.removed_sessions.exists()
-    assert young.removed_sessions.count() == 3
-    with pytest.raises(CommandError, match="was purged on"):
-        restore(old)
-    restore(young)
-    assert Session.objects.count() == 3
-
-
-def test_purging_can_be_spread_over_several_cleanups(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sessions_app.cleanup.archive._BATCH_SIZE", 2)
-    old = make_ended_run(days_ago=31)
-    assert purge_expired(timedelta(days=30), at_most=2) == 2
-    old.refresh_from_db()
-    assert (old.archived, old.archive_purged_at) == (1, None)
-    assert purge_expired(timedelta(days=30), at_most=2) == 1
-    old.refresh_from_db()
-    assert old.archive_purged_at is not None
-
-
-def make_ended_run(*, days_ago: int) -> CleanupRun:
-    for _ in range(3):
-        phantom()
-    run = cleanup()
-    run.finished_at = timezone.now() - timedelta(days=days_ago)
-    run.save(update_fields=["finished_at"])
-    return run
-
-
 def test_without_an_archive_nothing_can_be_restored_and_nothing_promises_it(
     settings: Any,
 ) -> None:
@@ -206,18 +172,3 @@ def test_without_an_archive_nothing_can_be_restored_and_nothing_promises_it(
     assert "restore_sessions" not in output.getvalue()
     with pytest.raises(CommandError, match="has no sessions to restore"):
         restore(run)
-
-
-def test_runs_presumed_dead_are_marked_as_interrupted() -> None:
-    dead = CleanupRun.objects.create(
-        source=CleanupRun.Source.ADMIN,
-        started_by="ana",
-        heartbeat_at=timezone.now() - timedelta(minutes=6),
-    )
-    alive = CleanupRun.objects.create(source=CleanupRun.Source.ADMIN, started_by="ana")
-    cleanup()
-    dead.refresh_from_db()
-    alive.refresh_from_db()
-    assert dead.status == CleanupRun.Status.INTERRUPTED
-    assert dead.finished_at == dead.heartbeat_at
-    assert alive.status == CleanupRun.Status.RUNNING

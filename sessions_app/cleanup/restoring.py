@@ -1,4 +1,4 @@
-"""Restores archived sessions, and purges archives that have expired.
+"""Restores archived sessions.
 
 `restore_run` restores everything, and `restore_slice` does so over several requests;
 `restore_chosen` restores single sessions.
@@ -7,7 +7,6 @@
 import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from datetime import timedelta
 from uuid import UUID
 
 from django.contrib.auth.models import User
@@ -140,31 +139,3 @@ def _as_sessions(archived: list[RemovedSession]) -> list[Session]:
 def _existing(model: type[Model], keys: Iterable[int | None]) -> set[int]:
     wanted = {key for key in keys if key is not None}
     return set(model._base_manager.filter(pk__in=wanted).values_list("pk", flat=True))
-
-
-def purge_expired(keep: timedelta, *, at_most: int | None = None) -> int:
-    """Delete the archives of runs that ended more than `keep` ago; returns the number of rows.
-
-    In batches, so that transactions stay short. Stops after about `at_most` rows; the next call
-    continues.
-    """
-    purged = 0
-    for run in CleanupRun.objects.archive_expired(keep):
-        while deleted := _purge_batch(run):
-            purged += deleted
-            if at_most is not None and purged >= at_most:
-                return purged
-        run.mark_purged()
-    return purged
-
-
-def _purge_batch(run: CleanupRun) -> int:
-    with transaction.atomic():
-        CleanupRun.objects.select_for_update().get(pk=run.pk)
-        oldest = run.removed_sessions.order_by("session_id").values_list("session_id", flat=True)
-        ids = list(oldest[:_BATCH_SIZE])
-        if ids:
-            RemovedSession.objects.filter(
-                run=run, session_id__gte=ids[0], session_id__lte=ids[-1]
-            ).delete()
-    return len(ids)
