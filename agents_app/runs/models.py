@@ -71,6 +71,8 @@ class AgentRun(models.Model):
     process_model = WorkerProcess
     # The error of a run whose process is presumed dead.
     PRESUMED_DEAD_ERROR = "The server stopped while it was answering."
+    # One that no process has started after so many seconds counts as waiting.
+    STARTED_WITHIN = 1.0
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="runs")
@@ -160,6 +162,12 @@ class AgentRun(models.Model):
     @property
     def is_active(self) -> bool:
         return self.status in self.ACTIVE
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it waits for its turn, rather than being about to start."""
+        age = timezone.now() - self.created_at
+        return self.status == RunStatus.PENDING and age.total_seconds() >= self.STARTED_WITHIN
 
     @property
     def is_interrupted(self) -> bool:

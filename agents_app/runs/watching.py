@@ -33,8 +33,6 @@ POLL_INTERVAL = 0.25  # seconds
 _SHORTEST_WAIT = 0.02
 _LONGEST_WAIT = 1.0
 _LARGEST_SHARE = 0.1
-# A run that no process has started after so many seconds counts as waiting.
-_STARTED_WITHIN = 1.0
 # How long the end of a stopped run is held back until its process has stored what it generated.
 _STORED_WITHIN = 2.0
 _STOP_TIMEOUT = 5
@@ -148,7 +146,7 @@ class _RemoteRun:
         elif self._pending_since is None:
             self._pending_since = now
         since = now if self._pending_since is None else self._pending_since
-        self.broadcast.set_waiting(now - since >= _STARTED_WITHIN)
+        self.broadcast.set_waiting(now - since >= AgentRun.STARTED_WITHIN)
 
 
 _lock = threading.Lock()

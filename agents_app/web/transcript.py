@@ -89,6 +89,13 @@ class Turn:
         return self.run is not None and self.run.is_active
 
     @property
+    def queue_position(self) -> int | None:
+        """How many runs have waited longer than its run; None if that does not wait. One query."""
+        if self.run is None or not self.run.is_waiting:
+            return None
+        return AgentRun.objects.queue_position(self.run.pk)
+
+    @property
     def is_answer_missing(self) -> bool:
         """Whether the run has ended without a failure, but none of its messages were read."""
         answered = self.run is not None and self.run.has_answered

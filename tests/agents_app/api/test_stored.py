@@ -155,7 +155,7 @@ class TestStreamedFromElsewhere:
         monkeypatch.setattr(sse if path == RUN else openai_stream, "QUIET_SECONDS", 0.7)
         monkeypatch.setattr(watching, "POLL_INTERVAL", 0.02)
         monkeypatch.setattr(watching, "_LARGEST_SHARE", 1)
-        monkeypatch.setattr(watching, "_STARTED_WITHIN", 0)
+        monkeypatch.setattr(AgentRun, "STARTED_WITHIN", 0)
 
         async def first_comment() -> bytes:
             response: Any = await AsyncClient().post(

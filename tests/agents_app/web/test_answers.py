@@ -1,11 +1,13 @@
 """What the page says about an answer: reasoning, limits, where the agent's context begins."""
 
 import re
+from datetime import timedelta
 from functools import partial
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
+from django.utils import timezone
 from pydantic_ai.messages import ModelResponse, TextPart, ThinkingPart, ToolCallPart
 
 from agents_app.conversation import codec
@@ -168,3 +170,16 @@ def test_numbers_stay_the_same_when_the_answer_is_stored(page: Client, user: Use
 
 def table_names(page: Client, chat_session: Session) -> list[str]:
     return re.findall(r"Table [\d-]+", html(page.get(chat_url(chat_session))))
+
+
+def test_a_waiting_answer_says_its_place_without_a_script(page: Client, user: User) -> None:
+    runs = [ask(user) for _ in range(3)]
+    first, *_, last = runs
+    assert "Thinking…" in html(page.get(chat_url(last.session))), "it is about to start"
+    for number, run in enumerate(runs):
+        created_at = timezone.now() - timedelta(seconds=60 - number)
+        AgentRun.objects.filter(pk=run.pk).update(created_at=created_at)
+    assert "Next in line:" in html(page.get(chat_url(first.session)))
+    assert "Waiting in line behind 2 other answers." in html(page.get(chat_url(last.session)))
+    AgentRun.objects.update(status=RunStatus.RUNNING)
+    assert "Thinking…" in html(page.get(chat_url(last.session)))
