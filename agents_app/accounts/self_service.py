@@ -1,4 +1,4 @@
-"""The use-cases of an account: preferences, ending other logins, deleting the account."""
+"""The use-cases of an account: preferences, e-mail, ending other logins, deletion."""
 
 from allauth.account.models import EmailAddress
 from django.contrib.auth.models import User

@@ -1,4 +1,4 @@
-"""Parses the values of an Automagik row, with an error that says where a bad one is."""
+"""Checks and parses the rows of an Automagik database; CannotImport says where a bad one is."""
 
 import json
 from collections.abc import Iterable, Iterator

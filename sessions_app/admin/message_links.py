@@ -1,4 +1,4 @@
-"""Links to a message on its session's page."""
+"""Links to a session and to a message on its page, and the titles of sessions."""
 
 from urllib.parse import urlencode
 from uuid import UUID
