@@ -30,7 +30,7 @@ LAYERS = [
         *("sessions_app.database_errors", "sessions_app.search", "sessions_app.streamed_files"),
         "sessions_app.ages",
     ],
-    ["sessions_app.querysets", "sessions_app.cleanup.querysets"],
+    ["sessions_app.querysets", "sessions_app.cleanup.run_querysets"],
     ["sessions_app.review.models", "sessions_app.cleanup.models"],
     ["sessions_app.models"],
     ["sessions_app.writing", "sessions_app.cleanup"],

@@ -27,7 +27,7 @@ from sessions_app.admin.shared import (
     time_field,
 )
 from sessions_app.cleanup.archive_search import Found, ids_in, search_runs
-from sessions_app.cleanup.querysets import CleanupRunQuerySet
+from sessions_app.cleanup.run_querysets import CleanupRunQuerySet
 from sessions_app.local_time import local_time
 from sessions_app.models import CleanupRun, Session
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from django.db import Error, connection
 
-from sessions_app.cleanup.querysets import CleanupRunQuerySet
+from sessions_app.cleanup.run_querysets import CleanupRunQuerySet
 from sessions_app.models import CleanupRun
 
 

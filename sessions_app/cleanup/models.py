@@ -12,7 +12,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from sessions_app.cleanup.querysets import CleanupRunQuerySet
+from sessions_app.cleanup.run_querysets import CleanupRunQuerySet
 
 _ARCHIVE_COUNTED = 10_000  # rows at most
 

@@ -19,8 +19,8 @@ from django.db import connection
 from django.db.models.functions import Now
 
 from sessions_app.cleanup.options import Options, Target
-from sessions_app.cleanup.querysets import CleanupRunQuerySet
 from sessions_app.cleanup.run import run_cleanup, start_cleanup
+from sessions_app.cleanup.run_querysets import CleanupRunQuerySet
 from sessions_app.models import CleanupRun, RemovedSession, Session
 from tests.concurrency.helpers import held_transaction
 from tests.factories import make_session, phantom

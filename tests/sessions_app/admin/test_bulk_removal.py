@@ -16,7 +16,7 @@ from django.utils import timezone
 from sessions_app.admin import bulk_removal
 from sessions_app.cleanup import run as cleanup
 from sessions_app.cleanup.options import Options
-from sessions_app.cleanup.querysets import CleanupRunQuerySet
+from sessions_app.cleanup.run_querysets import CleanupRunQuerySet
 from sessions_app.models import CleanupRun, RemovedSession, Session
 from tests.factories import make_session, phantom, say
 from tests.sessions_app.admin.helpers import ACTION, LIST, Page, choose, log_in, staff
