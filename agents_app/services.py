@@ -1,8 +1,8 @@
-"""The use-cases of turns: starting a chat, continuing it, and versions of messages and answers.
+"""The use-cases of turns: starting, continuing and stopping them, and versions of what was said.
 
-`start_session` is where chats come from. Whatever creates a run also dispatches it. Everything
-here is synchronous, takes keyword arguments, and raises a ChatError whose text tells the user
-what to do.
+Chats come from `start_session`, and sessions that a program asks for from `create_session`.
+Whatever creates a run also dispatches it. Everything here is synchronous, takes keyword arguments,
+and raises a ChatError whose text tells the user what to do.
 """
 
 from dataclasses import dataclass
