@@ -18,8 +18,8 @@ from agents_app.api.documentation import NamedAPI
 from agents_app.api.errors import ERRORS, ApiError, install_handlers
 from agents_app.api.idempotency import IdempotencyKey, message_id
 from agents_app.api.lookups import find_agent, parse_session_id
+from agents_app.api.openai_answers import End, stored_pieces, unstored_pieces
 from agents_app.api.openai_errors import FAILED, on_error
-from agents_app.api.openai_pieces import End, stored_pieces, unstored_pieces
 from agents_app.api.openai_schemas import (
     Completion,
     CompletionRequest,

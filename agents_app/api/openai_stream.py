@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
-from agents_app.api.openai_pieces import End
+from agents_app.api.openai_answers import End
 from agents_app.runs.local_broadcast import Signal
 from agents_app.sse import KEEP_ALIVE, encode_event
 

@@ -15,7 +15,7 @@ from django.db import OperationalError
 from django.test import AsyncClient
 
 from agents_app import sse
-from agents_app.api import openai_pieces
+from agents_app.api import openai_answers
 from agents_app.models import Agent, AgentRun, RunStatus
 from agents_app.runs import watching
 from sessions_app.models import Message, Session
@@ -152,7 +152,7 @@ class TestStreamedFromElsewhere:
     ) -> None:
         """Proxies end connections on which nothing comes."""
         # Longer than between two readings of the row.
-        monkeypatch.setattr(sse if path == RUN else openai_pieces, "QUIET_SECONDS", 0.7)
+        monkeypatch.setattr(sse if path == RUN else openai_answers, "QUIET_SECONDS", 0.7)
         monkeypatch.setattr(watching, "POLL_INTERVAL", 0.02)
         monkeypatch.setattr(watching, "_LARGEST_SHARE", 1)
         monkeypatch.setattr(AgentRun, "STARTED_WITHIN", 0)
@@ -175,7 +175,7 @@ class TestStreamedFromElsewhere:
         def fail(run_id: UUID) -> None:
             raise Broken("secret")
 
-        module = "ui_stream" if path == RUN else "openai_pieces"
+        module = "ui_stream" if path == RUN else "openai_answers"
         monkeypatch.setattr(f"agents_app.api.{module}.read_answer", fail)
         stream = self.read(api, path, ("", lambda run: run.finish(RunStatus.DONE)))
         assert "Something went wrong." in stream

@@ -1,4 +1,4 @@
-"""Answers for OpenAI's format, as pieces of text and their end: followed, or generated unstored."""
+"""Answers for the OpenAI-compatible API, piece by piece: of a stored run, or generated unstored."""
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
