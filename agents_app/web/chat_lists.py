@@ -17,9 +17,9 @@ from django.utils.formats import date_format
 from agents_app.chats.trash import trash_expiry
 from agents_app.models import AgentRun
 from sessions_app.keyset import rows_after
-from sessions_app.local_time import local_time
 from sessions_app.models import Session
 from sessions_app.querysets import SessionQuerySet
+from sessions_app.time_zones import local_time
 
 SIDEBAR_CHATS = 40
 MOST_SIDEBAR_CHATS = 400

@@ -13,9 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from sessions_app.displayable import printable
-from sessions_app.local_time import local_time
 from sessions_app.models import CleanupRun, Session
 from sessions_app.querysets import KeptCounts, RemovalPlan, SessionQuerySet
+from sessions_app.time_zones import local_time
 
 SAMPLE_SIZE = 5
 RUNS_SHOWN = 100  # on a terminal
