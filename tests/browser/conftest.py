@@ -42,9 +42,6 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-# Console messages about failed requests, hints on forms, and a field that would take the focus on
-# page load, after the test has clicked elsewhere.
-HARMLESS = ("Failed to load resource", "[DOM]", "Autofocus processing was blocked")
 
 OpenPage = Callable[..., Page]
 expect.set_options(timeout=15_000)
@@ -119,13 +116,13 @@ def open_page(browser: Browser, served: str, user: User, agent: Agent) -> Iterat
     """Open a page for the user, in a new browser context or that of a given page.
 
     Dialogs fail the test, unless a list is given to collect the types of those dismissed.
-    Console messages also do, except for HARMLESS ones.
+    Console messages also do, except for failed requests and hints on forms.
     """
     contexts: list[BrowserContext] = []
     problems: list[str] = []
 
     def on_console(message: ConsoleMessage) -> None:
-        if not message.text.startswith(HARMLESS):
+        if not message.text.startswith(("Failed to load resource", "[DOM]")):
             problems.append(message.text)
 
     def start(
