@@ -43,6 +43,8 @@ def import_library() -> None:
     """Import what the embedded model, OpenAI's models and OpenAI-compatible servers need."""
     import pydantic_ai.models.openai  # noqa: F401 - only to have it imported
 
+    import agents_app.llm.openai_client  # noqa: F401 - likewise
+
 
 async def open_model(text: str) -> "Model":
     """Like `resolve_model`, but once per event loop, so that connections are kept alive.
@@ -98,15 +100,16 @@ async def _keep_open(text: str, opened: "asyncio.Future[Model]") -> None:
 
 def _embedded_model() -> "Model":
     import httpx2
-    from openai import AsyncOpenAI
     from pydantic_ai.models.openai import OpenAIChatModel
     from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
+
+    from agents_app.llm.openai_client import OpenAIClient
 
     try:
         endpoint = embedded.endpoint()
     except embedded.EmbeddedModelMissing as error:
         raise ModelNotConfigured(str(error)) from error
-    client = AsyncOpenAI(
+    client = OpenAIClient(
         base_url=endpoint.base_url,
         api_key=endpoint.api_key,
         # It never leaves the machine: no proxy from the environment, no certificates to load.
@@ -123,11 +126,14 @@ def _own_server_model(name: str) -> "Model":
     from pydantic_ai.profiles.openai import OpenAIModelProfile
     from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 
-    provider = OpenAICompatibleProvider(
-        _OWN_SERVER,
+    from agents_app.llm.openai_client import OpenAIClient
+
+    client = OpenAIClient(
         base_url=settings.AGENT_BASE_URL,
-        api_key=settings.AGENT_API_KEY or None,
+        # The client would send OPENAI_API_KEY to this server instead of no key.
+        api_key=settings.AGENT_API_KEY or "none",
     )
+    provider = OpenAICompatibleProvider(_OWN_SERVER, openai_client=client)
     profile = merge_profile(
         provider.model_profile(name),
         # Ollama and others ignore the newer field, max_completion_tokens.
