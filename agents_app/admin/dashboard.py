@@ -36,7 +36,7 @@ from sessions_app.admin.svg_charts import Series, share_bar, stacked_bars, top_o
 from sessions_app.admin.transcript_access import may_read_transcripts
 from sessions_app.models import CleanupRun, Message, Session
 from sessions_app.querysets import Window
-from sessions_app.review.readings import record_list_reading
+from sessions_app.review.reading_log import record_list_reading
 from sessions_app.statistics import (
     Age,
     Count,

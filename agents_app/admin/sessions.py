@@ -24,7 +24,7 @@ from sessions_app.admin.session_admin_base import (
 from sessions_app.admin.shared import may_view
 from sessions_app.admin.transcript_access import may_read_transcripts
 from sessions_app.models import Message, Review, Session
-from sessions_app.review.readings import record_reading
+from sessions_app.review.reading_log import record_reading
 
 _FILTERS = "_changelist_filters"  # Django's parameter
 

@@ -19,7 +19,7 @@ from agents_app.models import AgentRun
 from sessions_app.keyset import rows_after
 from sessions_app.models import Session
 from sessions_app.querysets import SessionQuerySet
-from sessions_app.time_zones import local_time
+from sessions_app.time_conversion import local_time
 
 SIDEBAR_CHATS = 40
 MOST_SIDEBAR_CHATS = 400

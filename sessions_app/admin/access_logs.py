@@ -84,7 +84,7 @@ class LoggedSessionLink(RelatedLink):
 
 @admin.register(TranscriptReading)
 class TranscriptReadingAdmin(ReadOnlyAdmin):
-    """Who read what; only sessions_app.review.readings writes this log."""
+    """Who read what; only sessions_app.review.reading_log writes this log."""
 
     list_display = ("read", "username", "session", "via", "filters")
     list_display_links = ("read",)

@@ -29,7 +29,7 @@ from sessions_app.admin.shared import (
 from sessions_app.cleanup.archive_search import Found, ids_in, search_runs
 from sessions_app.cleanup.run_querysets import CleanupRunQuerySet
 from sessions_app.models import CleanupRun, Session
-from sessions_app.time_zones import local_time
+from sessions_app.time_conversion import local_time
 
 _PRESENT_SHOWN = 3
 _COUNTS = ("matched_shown", "removed_shown", "restored_shown")

@@ -26,7 +26,7 @@ from sessions_app.admin.posted_selection import PostedSelection
 from sessions_app.admin.shared import ModelAdmin, admin_page, current_user
 from sessions_app.admin.transcript_access import may_read_transcripts
 from sessions_app.models import Export, Session
-from sessions_app.review.readings import record_reading
+from sessions_app.review.reading_log import record_reading
 from sessions_app.streamed_files import buffered, iterate_in_threads
 
 VIA = "export"

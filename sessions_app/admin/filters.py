@@ -16,7 +16,7 @@ from django.utils.dateparse import parse_date, parse_datetime
 
 from sessions_app.admin.shared import ModelAdmin
 from sessions_app.models import Session
-from sessions_app.time_zones import local_time
+from sessions_app.time_conversion import local_time
 
 
 class UserFilter(admin.ListFilter):

@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import ngettext
 
 from sessions_app.displayable import json_text
-from sessions_app.time_zones import local_time
+from sessions_app.time_conversion import local_time
 
 _SIGNIFICANT = 3  # digits of an amount below one dollar
 

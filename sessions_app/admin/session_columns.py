@@ -19,7 +19,7 @@ from sessions_app.admin.transcript_access import may_read_transcripts
 from sessions_app.cleanup.keep_reasons import keep_reasons
 from sessions_app.models import Review, Session
 from sessions_app.querysets import NAME_START
-from sessions_app.review.readings import record_list_reading
+from sessions_app.review.reading_log import record_list_reading
 
 # Characters; the stylesheet truncates what does not fit, and the title has the whole text.
 _OPENING = 120

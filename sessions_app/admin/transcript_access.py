@@ -7,11 +7,11 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
 from sessions_app.admin.shared import ReadOnlyAdmin, current_user
-from sessions_app.review.readings import record_list_reading, record_reading
+from sessions_app.review.reading_log import record_list_reading, record_reading
 
 
 def may_read_transcripts(request: HttpRequest) -> bool:
-    """Whether the user may read transcripts: see sessions_app.review.readings."""
+    """Whether the user may read transcripts: see sessions_app.review.reading_log."""
     return request.user.has_perm("sessions_app.read_transcripts")
 
 

@@ -15,7 +15,7 @@ from rich.text import Text
 from sessions_app.displayable import printable
 from sessions_app.models import CleanupRun, Session
 from sessions_app.querysets import KeptCounts, RemovalPlan, SessionQuerySet
-from sessions_app.time_zones import local_time
+from sessions_app.time_conversion import local_time
 
 SAMPLE_SIZE = 5
 RUNS_SHOWN = 100  # on a terminal

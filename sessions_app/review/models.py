@@ -36,7 +36,7 @@ class Review(models.Model):
 
 
 class TranscriptReading(models.Model):
-    """That a member of staff read what was said: see sessions_app.review.readings.
+    """That a member of staff read what was said: see sessions_app.review.reading_log.
 
     The session is not a foreign key: a reading outlives it, and does not keep it from a cleanup.
     """

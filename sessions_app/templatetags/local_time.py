@@ -5,7 +5,7 @@ from datetime import datetime
 from django import template
 from django.utils.formats import date_format
 
-from sessions_app.time_zones import local_time
+from sessions_app.time_conversion import local_time
 
 register = template.Library()
 

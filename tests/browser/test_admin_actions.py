@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from agents_app.models import Agent
 from sessions_app.models import CleanupRun, Export
-from sessions_app.review.readings import record_reading
+from sessions_app.review.reading_log import record_reading
 from tests.agents_app.chats import answered, make_user
 from tests.browser.axe import check_page
 from tests.browser.conftest import OpenPage

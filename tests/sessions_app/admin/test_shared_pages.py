@@ -21,7 +21,7 @@ from sessions_app.models import (
     TranscriptReading,
 )
 from sessions_app.review.decisions import review_session
-from sessions_app.review.readings import record_reading
+from sessions_app.review.reading_log import record_reading
 from tests.factories import make_session, phantom, say
 from tests.sessions_app.admin.helpers import LIST, Page, change_url, choose, log_in, staff
 

@@ -8,7 +8,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from sessions_app.models import Session, TranscriptReading
-from sessions_app.review.readings import record_list_reading, record_reading
+from sessions_app.review.reading_log import record_list_reading, record_reading
 from tests.factories import make_session, phantom, say
 from tests.sessions_app.admin.helpers import LIST, Page, change_url, log_in, staff
 
