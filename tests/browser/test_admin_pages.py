@@ -113,6 +113,15 @@ def test_pages_of_actions_have_no_violations(
         resize(page, WIDE)
 
 
+def test_only_the_script_focuses_the_first_field_of_a_new_user(
+    open_page: OpenPage, user: User
+) -> None:
+    """Where the admin's script comes before autofocus, Chromium reports that it was blocked."""
+    page = open_page(reverse("admin:auth_user_add"))
+    expect(page.locator("[name=username]")).to_be_focused()
+    assert page.locator("[autofocus]").count() == 0
+
+
 # --- Lists ---------------------------------------------------------------------------
 
 
