@@ -11,10 +11,10 @@ ADDRESS ?= 127.0.0.1
 PORT ?= 8000
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-sqlite test-postgres test-newest check bench lock
+.PHONY: help install run test test-sqlite test-postgres test-pgbouncer test-newest check bench lock
 
 help: ## List the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 install: .venv/installed ## Install the product's dependencies
 .venv/installed: requirements.txt
@@ -37,6 +37,10 @@ test: .venv/installed-dev ## Run the tests on SQLite and PostgreSQL in parallel
 
 test-sqlite test-postgres: test-%: .venv/installed-dev
 	TEST_DATABASE=$* $(BIN)/python -m pytest
+
+test-pgbouncer: .venv/installed-dev ## Run the heaviest readers and writers through PgBouncer
+	TEST_DATABASE=pgbouncer $(BIN)/python -m pytest tests/concurrency tests/agents_app/web \
+		tests/agents_app/runs tests/sessions_app/cleanup tests/sessions_app/management
 
 test-newest: ## Run the tests with the newest Django, on NEWEST_PYTHON
 	$(NEWEST_PYTHON) -m venv .venv-newest

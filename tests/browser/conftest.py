@@ -1,7 +1,8 @@
 """A real browser, the served product, and a model with scripted answers.
 
 The system's Chromium, driven by Playwright, talks to a uvicorn process over the tests'
-database. Skipped, with the reason, when there is no Chromium.
+database. Skipped, with the reason, when there is no Chromium. The modules that only look at what a
+browser makes of the pages run on SQLite only: they take most of the time.
 """
 
 import shutil
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
 from django.urls import reverse
 from playwright.sync_api import (
@@ -48,10 +50,11 @@ expect.set_options(timeout=15_000)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if CHROMIUM is None:
-        for item in items:
-            if "tests/browser" in item.path.as_posix():
-                item.add_marker(pytest.mark.skip("needs Chromium: install the package chromium"))
+    for item in items:
+        if item.get_closest_marker("browser_only") and connection.vendor != "sqlite":
+            item.add_marker(pytest.mark.skip("depends on the browser alone: runs on SQLite"))
+        if CHROMIUM is None and "tests/browser" in item.path.as_posix():
+            item.add_marker(pytest.mark.skip("needs Chromium: install the package chromium"))
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from tests.browser.chatting import conversation, send
 from tests.browser.conftest import OpenPage
 from tests.model_server import ToldModel
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.browser_only]
 
 PASSWORD = "secret-enough-1"
 TEXT = 'One line & "another":\n\n  indented'

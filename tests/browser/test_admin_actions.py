@@ -16,7 +16,7 @@ from tests.browser.axe import check_page
 from tests.browser.conftest import OpenPage
 from tests.factories import phantom
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.browser_only]
 
 SHAPES = [((1440, 900), "light"), ((768, 1024), "dark"), ((390, 844), "light")]
 LIST = "/admin/sessions_app/session/"

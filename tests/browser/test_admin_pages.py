@@ -27,7 +27,7 @@ from tests.browser.conftest import OpenPage
 from tests.browser.in_process import answer_in_process
 from tests.factories import say
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.browser_only]
 
 ADDRESSES = [
     address

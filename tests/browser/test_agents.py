@@ -16,7 +16,7 @@ from tests.browser.chatting import agent_chip, choose_agent, conversation, send,
 from tests.browser.conftest import OpenPage
 from tests.model_server import ToldModel
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.browser_only]
 
 STARTERS = "Plan a trip\nExplain this to a child"
 WIDTHS = pytest.mark.parametrize("width", [390, 1440])

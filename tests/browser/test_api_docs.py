@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 
 from agents_app.api.urls import api
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.browser_only]
 
 # Not localhost, where Swagger UI does less.
 PUBLIC = "https://chat.example.org"

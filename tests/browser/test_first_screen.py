@@ -6,7 +6,7 @@ from playwright.sync_api import expect
 from agents_app.models import Agent
 from tests.browser.conftest import OpenPage
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.browser_only]
 
 PLACE = """() => {
     const top = document.querySelector(".new-chat h1").getBoundingClientRect().top;

@@ -13,7 +13,7 @@ from tests.agents_app.chats import answered
 from tests.browser.conftest import OpenPage
 from tests.factories import say
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.browser_only]
 
 WIDE, NARROW = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 ARABIC, ENGLISH = "قوس قزح", "Rainbows"

@@ -11,7 +11,7 @@ from tests.agents_app.chats import ask, make_user
 from tests.browser.conftest import OpenPage
 from tests.sessions_app.admin.helpers import change_url
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.browser_only]
 
 HUES = {"done": "green", "stopped": "yellow", "failed": "red", "interrupted": "red"}
 # Any CSS colour as red, green and blue.

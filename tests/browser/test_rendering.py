@@ -13,7 +13,7 @@ from tests.browser.conftest import OpenPage
 from tests.factories import say
 from tests.model_server import ToldModel
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.browser_only]
 
 ANSWER = r"""# Falling bodies
 

@@ -13,7 +13,7 @@ from tests.agents_app.chats import answered, failed
 from tests.browser.axe import check_page
 from tests.factories import make_session, say
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.browser_only]
 
 CALL = {"0": {"tool_name": "calculator", "args": {"expression": "2+2"}, "tool_call_id": "c"}}
 

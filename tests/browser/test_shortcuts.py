@@ -11,6 +11,8 @@ from tests.browser.chatting import conversation, send, wait_for_end, write
 from tests.browser.conftest import OpenPage
 from tests.model_server import ToldModel
 
+pytestmark = pytest.mark.browser_only
+
 
 def test_escape_stops_the_answer_but_not_while_something_is_open(
     page: Page, model: ToldModel

@@ -18,7 +18,7 @@ from tests.browser.conftest import OpenPage
 from tests.factories import make_session
 from tests.model_server import ToldModel
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.browser_only]
 
 WIDE = {"width": 1440, "height": 900}
 NARROW = {"width": 390, "height": 800}

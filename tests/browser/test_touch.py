@@ -14,7 +14,7 @@ from tests.browser.chatting import agent_chip, send
 from tests.browser.conftest import OpenPage
 from tests.model_server import ToldModel
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.browser_only]
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 TABLET = PHONE | {"viewport": {"width": 1024, "height": 768}}
