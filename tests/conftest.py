@@ -10,7 +10,8 @@ from urllib.parse import quote
 from uuid import UUID
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
+from django.db.backends.base.operations import BaseDatabaseOperations
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -34,6 +35,27 @@ def django_db_keepdb(django_db_keepdb: bool) -> bool:
     Its server goes with this process anyway.
     """
     return django_db_keepdb or os.environ.get("TEST_DATABASE") == "pgbouncer"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def flush_despite_readers() -> Iterator[None]:
+    """Empty the tables again when PostgreSQL has ended that because of a deadlock.
+
+    The product's processes may still be reading, and lock the tables in another order.
+    """
+    flush = BaseDatabaseOperations.execute_sql_flush
+
+    def flush_again(self: BaseDatabaseOperations, sql_list: list[str]) -> None:
+        for attempts_left in reversed(range(5)):
+            try:
+                return flush(self, sql_list)
+            except OperationalError as error:
+                if not attempts_left or "deadlock" not in str(error):
+                    raise
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BaseDatabaseOperations, "execute_sql_flush", flush_again)
+        yield
 
 
 @pytest.fixture(autouse=True)

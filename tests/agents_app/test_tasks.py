@@ -96,12 +96,13 @@ def test_a_worker_takes_over_the_maintenance_of_a_dead_one(
             cursor.execute("SELECT id FROM procrastinate_fetch_job_v2(NULL, %s)", [worker_id])
     app.configure_task("take_over", queue="maintenance").defer(timestamp=0)
     one_shot = ("procrastinate", "worker", "--one-shot", "--queues=maintenance")
-    for _ in range(2):  # the first may exit before it has seen the job that it has requeued
+    emptying = jobs().filter(task_name="empty_trash").order_by("pk")
+    for _ in range(4):  # one that requeues the job may exit before it has seen it
         assert manage(*one_shot).wait(timeout=60) == 0
-    statuses = (
-        jobs().filter(task_name="empty_trash").order_by("pk").values_list("status", flat=True)
-    )
-    assert list(statuses[:2]) == ["succeeded", "doing"]
+        dead_ones, others = emptying.values_list("status", flat=True)[:2]
+        if dead_ones == "succeeded":
+            break
+    assert (dead_ones, others) == ("succeeded", "doing")
 
 
 def test_a_worker_imports_the_agent_library_before_its_first_run(

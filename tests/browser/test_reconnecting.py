@@ -230,7 +230,8 @@ def test_connection_that_dies_unnoticed_is_made_anew(
         other.clock.install()
         with other.expect_response("**/events"):
             other.reload()
-        expect(conversation(other)).to_contain_text("Light.")
+        answer.say("Dusk. ")
+        expect(conversation(other)).to_contain_text("Light. Dusk.")  # nothing is on its way
         elsewhere.process.send_signal(signal.SIGSTOP)
         try:
             other.clock.fast_forward(20_000)
@@ -238,7 +239,7 @@ def test_connection_that_dies_unnoticed_is_made_anew(
         finally:
             elsewhere.process.send_signal(signal.SIGCONT)
         answer.say("Dark.").end()
-        expect(conversation(other)).to_contain_text("Light. Dark.")
+        expect(conversation(other)).to_contain_text("Light. Dusk. Dark.")
         wait_for_end(other)
         other.close()
 

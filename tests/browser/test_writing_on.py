@@ -11,6 +11,7 @@ from sessions_app.models import Message, Session
 from tests.agents_app.chats import answered
 from tests.browser.chatting import conversation, send, wait_for_end, write
 from tests.browser.conftest import OpenPage
+from tests.concurrency.helpers import wait_until
 from tests.model_server import Answer, ToldModel
 
 WAITING = "Queued until the answer ends."
@@ -192,6 +193,7 @@ def test_without_javascript_a_message_that_is_too_early_is_kept(
     page = open_page(chat, java_script_enabled=False, viewport={"width": width, "height": 800})
     other = open_page(chat)
     answer = ask(other, model)
+    wait_until(AgentRun.objects.active().exclude(text="").exists)  # saved, and so on every page
     send(page, "Second")
     expect(page.get_by_role("alert")).to_contain_text("An answer is still being written")
     expect(conversation(page)).to_contain_text("Let me think")
