@@ -21,7 +21,7 @@ from agents_app.chats.feedback_models import Feedback
 from agents_app.programs.queue_models import Ticket
 from agents_app.querysets import AgentQuerySet
 from agents_app.runs.models import AgentRun, RunFacts, WorkerProcess
-from sessions_app.agent_run_status import RunStatus
+from sessions_app.run_statuses import RunStatus
 
 __all__ = [
     "Agent",

@@ -15,7 +15,6 @@ from django.db.models.functions import Left
 from django.db.models.lookups import Exact
 from django.utils import timezone
 
-from sessions_app.agent_run_status import RunStatus
 from sessions_app.cleanup.models import CleanupRun, RemovedSession
 from sessions_app.querysets import (
     AUTO_NAME_PREFIX,
@@ -25,6 +24,7 @@ from sessions_app.querysets import (
     SessionQuerySet,
 )
 from sessions_app.review.models import Export, Review, SavedFilter, TranscriptReading
+from sessions_app.run_statuses import RunStatus
 
 __all__ = [
     "CleanupRun",

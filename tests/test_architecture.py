@@ -26,7 +26,7 @@ WEB_LIBRARIES = {
 LAYERS = [
     [
         *("sessions_app.storable", "sessions_app.displayable", "sessions_app.time_conversion"),
-        *("sessions_app.agent_run_status", "sessions_app.keyset", "sessions_app.tool_columns"),
+        *("sessions_app.run_statuses", "sessions_app.keyset", "sessions_app.tool_columns"),
         *("sessions_app.database_errors", "sessions_app.search", "sessions_app.streamed_files"),
         "sessions_app.ages",
     ],

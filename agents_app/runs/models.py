@@ -15,8 +15,8 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from agents_app.querysets import AgentRunQuerySet, WorkerProcessQuerySet
-from sessions_app.agent_run_status import RunStatus
 from sessions_app.models import Message, Session
+from sessions_app.run_statuses import RunStatus
 
 _ACTIVE = [RunStatus.PENDING, RunStatus.RUNNING]
 _FAILED = [RunStatus.FAILED, RunStatus.INTERRUPTED]

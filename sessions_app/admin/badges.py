@@ -5,8 +5,8 @@ from typing import Literal
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from sessions_app.agent_run_status import RunStatus
 from sessions_app.models import CleanupRun
+from sessions_app.run_statuses import RunStatus
 
 Kind = Literal["good", "bad", "warn", "neutral"]
 

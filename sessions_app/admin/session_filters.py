@@ -9,9 +9,9 @@ from django.http import HttpRequest
 
 from sessions_app.admin.filters import NewestValuesFilter
 from sessions_app.admin.shared import ModelAdmin
-from sessions_app.agent_run_status import RunStatus
 from sessions_app.models import Message, Review, Session
 from sessions_app.querysets import PHANTOM_PLATFORM, SessionQuerySet
+from sessions_app.run_statuses import RunStatus
 
 
 class ChoiceFilter(admin.SimpleListFilter):
